@@ -1,0 +1,93 @@
+"""Modalities, tensor names, shapes and limits: the one truth of encoders, Triton models and the stream.
+
+Importing this file loads nothing heavy. Every `<modality>_encoder` model takes one encoded content for each
+row and answers with a vector or with the reason why there is none, so that a client needs one code path:
+
+    content  BYTES [n, 1]     UTF-8 text, a JSON profile, or the bytes of a media file
+    vector   FP32  [n, 256]   unit length; zeros where `error` is not empty
+    error    BYTES [n, 1]     empty, or a name and a sentence, such as `ImageUndecodable: ...`
+    native   FP32  [n, native_dim]   what the network said before projection; only where asked for
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+DIM = 256
+
+CONTENT = "content"
+VECTOR = "vector"
+ERROR = "error"
+NATIVE = "native"
+
+ITEM_MODEL = "item_encoder"
+FUSED = "fused"
+
+KIBIBYTE = 1024
+MEBIBYTE = 1024 * KIBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class Modality:
+    """One kind of content.
+
+    name             as in events and in stored vectors
+    native_dim       width of the network's own vector, before projection to `DIM`
+    max_batch        contents in one call, at most
+    max_bytes        bytes of one content, at most
+    media_types      what the content may be
+    timeout_seconds  how long a client waits for a full batch before it gives up
+    part_of_item     false where it describes a user
+    uploaded_as_file whether a client hands over a file rather than a field of the event
+    """
+
+    name: str
+    native_dim: int
+    max_batch: int
+    max_bytes: int
+    media_types: tuple[str, ...]
+    timeout_seconds: float
+    part_of_item: bool = True
+    uploaded_as_file: bool = True
+
+    @property
+    def model(self) -> str:
+        """The name of the Triton model."""
+        return f"{self.name}_encoder"
+
+
+_SOUND = (
+    "audio/ogg",
+    "audio/wav",
+    "audio/x-wav",
+    "audio/mpeg",
+    "audio/flac",
+    "audio/mp4",
+    "audio/aac",
+    "audio/webm",
+)
+
+MODALITIES: Mapping[str, Modality] = MappingProxyType(
+    {
+        modality.name: modality
+        for modality in (
+            Modality("text", 512, 64, MEBIBYTE, ("text/plain",), 10.0, uploaded_as_file=False),
+            Modality(
+                "image", 1280, 16, 16 * MEBIBYTE, ("image/jpeg", "image/png", "image/webp", "image/gif"), 20.0
+            ),
+            Modality("audio", 512, 8, 32 * MEBIBYTE, _SOUND, 30.0),
+            Modality("speech", 96, 8, 32 * MEBIBYTE, _SOUND, 30.0),
+            Modality("video", 1792, 2, 64 * MEBIBYTE, ("video/mp4", "video/webm", "video/quicktime"), 60.0),
+            Modality(
+                "profile",
+                128,
+                64,
+                64 * KIBIBYTE,
+                ("application/json",),
+                5.0,
+                part_of_item=False,
+                uploaded_as_file=False,
+            ),
+        )
+    }
+)

@@ -1,0 +1,67 @@
+"""Writes every `config.pbtxt` of `triton_models` from the contract.
+
+    python -m encoders.model_config triton_models --kind KIND_GPU
+
+KIND_AUTO, as committed, takes the GPU where Triton sees one and the CPU elsewhere. Models that have nothing
+for a GPU to do stay on the CPU whatever the kind.
+"""
+
+import argparse
+from pathlib import Path
+
+from encoders import contract
+from encoders.contract import DIM, MODALITIES, Modality
+
+KINDS = ("KIND_AUTO", "KIND_CPU", "KIND_GPU")
+ON_CPU_ONLY = ("text", "profile")
+
+
+def encoder_config(modality: Modality, kind: str) -> str:
+    """The text of one encoder's `config.pbtxt`.
+
+    kind  one of `KINDS`
+    """
+    kind = "KIND_CPU" if modality.name in ON_CPU_ONLY else kind
+    return f"""\
+# Written by `python -m encoders.model_config` from encoders/contract.py; a test keeps the two equal.
+name: "{modality.model}"
+backend: "python"
+max_batch_size: {modality.max_batch}
+input [
+  {{ name: "{contract.CONTENT}" data_type: TYPE_STRING dims: [ 1 ] }}
+]
+output [
+  {{ name: "{contract.VECTOR}" data_type: TYPE_FP32 dims: [ {DIM} ] }},
+  {{ name: "{contract.ERROR}" data_type: TYPE_STRING dims: [ 1 ] }},
+  {{ name: "{contract.NATIVE}" data_type: TYPE_FP32 dims: [ {modality.native_dim} ] }}
+]
+instance_group [ {{ count: 1 kind: {kind} }} ]
+dynamic_batching {{ max_queue_delay_microseconds: 500 }}
+version_policy {{ latest {{ num_versions: 1 }} }}
+"""
+
+
+def write(folder: Path, kind: str) -> list[Path]:
+    """Write the configuration of every model that the folder has; returns their paths."""
+    written = []
+    for modality in MODALITIES.values():
+        path = folder / modality.model / "config.pbtxt"
+        if path.parent.is_dir():
+            path.write_text(encoder_config(modality, kind))
+            written.append(path)
+    return written
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kind", choices=KINDS, default="KIND_AUTO", help="where the networks run")
+    arguments = parser.parse_args()
+    for path in write(arguments.folder, arguments.kind):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

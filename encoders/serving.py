@@ -1,0 +1,52 @@
+"""How an encoder becomes a Triton model: the shims in `triton_models` are one line over this class."""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from encoders import contract
+from encoders.encoder import Encoder
+
+
+class EncoderModel:
+    """The life of a model in Triton's Python backend.
+
+    The backend hands over the requests of one dynamic batch; their rows are encoded together and handed back
+    request by request. `triton_python_backend_utils` exists only inside the backend, so it is imported there.
+    """
+
+    make_encoder: ClassVar[Callable[[], Encoder[Any]]]
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the weights and run once, so that the first request is as fast as the others.
+
+        args  Triton's: `model_name`, `model_instance_kind` ('CPU' or 'GPU') and others
+        """
+        self._backend = importlib.import_module("triton_python_backend_utils")
+        self._encoder = type(self).make_encoder()
+        self._encoder.encode([self._encoder.sample])
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """One response for each request."""
+        tensors = [self._backend.get_input_tensor_by_name(request, contract.CONTENT) for request in requests]
+        batches = [tensor.as_numpy().reshape(-1).tolist() for tensor in tensors]
+        encoded = self._encoder.encode([content for batch in batches for content in batch])
+        errors = np.array([error.encode() for error in encoded.errors], dtype=object).reshape(-1, 1)
+        responses, start = [], 0
+        for request, batch in zip(requests, batches, strict=True):
+            rows = slice(start, start + len(batch))
+            start = rows.stop
+            outputs = {
+                contract.VECTOR: encoded.vectors[rows],
+                contract.ERROR: errors[rows],
+                contract.NATIVE: encoded.natives[rows],
+            }
+            wanted = request.requested_output_names()
+            responses.append(
+                self._backend.InferenceResponse(
+                    [self._backend.Tensor(name, outputs[name]) for name in outputs if name in wanted]
+                )
+            )
+        return responses
