@@ -1,0 +1,92 @@
+"""Vectors from Triton, over gRPC, one call for a whole batch of contents."""
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tritonclient.grpc import InferInput
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from encoders.contract import CONTENT, ERROR, MODALITIES, VECTOR
+from streams import metrics
+from streams.core.vectors import Vector
+from streams.errors import EmbedderUnavailable
+from streams.ports import Embeddings
+
+log = structlog.get_logger()
+
+
+class TritonEmbedder:
+    """The embedder of the pipeline (`ports.Embedder`).
+
+    Asks once and says EmbedderUnavailable; wrap it in `PatientEmbedder` to wait for Triton instead.
+
+    address    host:port of the gRPC endpoint
+    in_flight  calls at once, at most
+    """
+
+    def __init__(self, address: str, *, in_flight: int = 4) -> None:
+        self._address = address
+        self._client = InferenceServerClient(address)
+        self._slots = asyncio.Semaphore(in_flight)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def embed(self, modality: str, contents: Sequence[bytes]) -> Embeddings:
+        size = MODALITIES[modality].max_batch
+        calls = [self._call(modality, contents[at : at + size]) for at in range(0, len(contents), size)]
+        answers = await asyncio.gather(*calls)
+        return Embeddings(
+            [vector for answer in answers for vector in answer.vectors],
+            [error for answer in answers for error in answer.errors],
+        )
+
+    async def _call(self, modality: str, contents: Sequence[bytes]) -> Embeddings:
+        contract = MODALITIES[modality]
+        content = InferInput(CONTENT, [len(contents), 1], "BYTES")
+        content.set_data_from_numpy(np.array(contents, dtype=object).reshape(-1, 1))
+        try:
+            async with self._slots:
+                answer = await self._client.infer(contract.model, [content], client_timeout=contract.timeout_seconds)
+        except InferenceServerException as error:
+            metrics.ERRORS.labels("triton", error.status() or "unknown").inc()
+            raise EmbedderUnavailable(
+                f"{contract.model} at {self._address} gave no answer in {contract.timeout_seconds} s: {error.message()}"
+            ) from error
+        vectors = answer.as_numpy(VECTOR)
+        errors = answer.as_numpy(ERROR)
+        if vectors is None or errors is None or len(vectors) != len(contents):
+            raise EmbedderUnavailable(f"{contract.model} at {self._address} answered without {VECTOR!r} and {ERROR!r}")
+        said = [error.decode() for error in errors.reshape(-1)]
+        found: list[Vector | None] = [
+            None if error else vector for vector, error in zip(vectors.astype(np.float32), said, strict=True)
+        ]
+        return Embeddings(found, said)
+
+
+class PatientEmbedder:
+    """Waits for Triton as long as it takes: uploads queue in Kafka meanwhile, and clicks flow on."""
+
+    def __init__(self, embedder: TritonEmbedder, *, longest_wait: float = 10.0) -> None:
+        self._embedder = embedder
+        self._longest_wait = longest_wait
+
+    async def embed(self, modality: str, contents: Sequence[bytes]) -> Embeddings:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(EmbedderUnavailable),
+            wait=wait_random_exponential(multiplier=0.1, max=self._longest_wait),
+            before_sleep=_warn,
+        ):
+            with attempt:
+                return await self._embedder.embed(modality, contents)
+        raise AssertionError("unreachable: retries have no end")
+
+
+def _warn(state: RetryCallState) -> None:
+    if state.attempt_number in (3, 10) or state.attempt_number % 100 == 0:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("triton does not answer, uploads wait", attempts=state.attempt_number, error=str(error))

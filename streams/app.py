@@ -1,0 +1,153 @@
+"""The front door of a worker: settings -> adapters -> pipeline -> agents -> Faust app."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import faust
+import msgspec
+import structlog
+from prometheus_client import start_http_server
+
+from encoders.contract import MODALITIES
+from streams import metrics
+from streams.adapters.cassandra import CassandraStore
+from streams.adapters.kafka import Follower, KafkaSink
+from streams.adapters.media import MediaReader
+from streams.adapters.triton import PatientEmbedder, TritonEmbedder
+from streams.agents import Agents
+from streams.core.recommender import Recommender, RecommenderSettings
+from streams.events import Embedded, Learned
+from streams.pipeline import Pipeline, Policy
+from streams.settings import Settings
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run one worker until SIGTERM or SIGINT; then finish the batches in hand, commit them and leave."""
+    stopping = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stopping.set)
+    start_http_server(settings.metrics.port, settings.metrics.host)
+    async with open_pipeline(settings) as (pipeline, follower):
+        following = asyncio.create_task(follower.run())
+        await _first(follower.caught_up.wait(), following)
+        log.info("memory is up to date", items=len(pipeline.item_vectors))
+        app = faust_app(settings)
+        agents = Agents(pipeline, batch_size=settings.worker.batch_size)
+        agents.attach(app)
+        app.on_partitions_revoked.connect(lambda *_, **__: pipeline.drop_users())
+        await app.start()
+        watching = asyncio.create_task(_watch_lag(app))
+        log.info("worker is running", metrics=f"http://{settings.metrics.host}:{settings.metrics.port}/metrics")
+        try:
+            await _first(stopping.wait(), following, watching, app.wait_until_stopped())
+            log.info("worker drains")
+            await agents.drain()
+            await app.consumer.commit()
+        finally:
+            for task in (following, watching):
+                task.cancel()
+            await app.stop()
+    log.info("worker has stopped")
+
+
+@asynccontextmanager
+async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Follower]]:
+    """Open every client, and close them in the end."""
+    worker = f"{socket.gethostname()}-{uuid4().hex[:8]}"  # new at each start: what an earlier life learned is read back
+    policy = _policy(settings)
+    store = await CassandraStore.connect(
+        settings.cassandra.host,
+        settings.cassandra.port,
+        settings.cassandra.keyspace,
+        shards=settings.cassandra.shards,
+        dedup_window=policy.dedup_window,
+    )
+    sink = KafkaSink(settings.kafka.bootstrap_servers)
+    triton = TritonEmbedder(settings.triton.grpc_address)
+    try:
+        await sink.start()
+        pipeline = Pipeline(
+            store=store,
+            embedder=PatientEmbedder(triton),
+            media=MediaReader(settings.worker.media_root),
+            sink=sink,
+            recommender=Recommender(RecommenderSettings()),
+            policy=policy,
+            worker=worker,
+        )
+        follower = Follower(
+            settings.kafka.bootstrap_servers,
+            {
+                "items.embedded": _reader(Embedded, pipeline.follow_item),
+                "interactions": _reader(Learned, pipeline.follow_interaction),
+            },
+        )
+        yield pipeline, follower
+    finally:
+        await triton.close()
+        await sink.close()
+        await store.close()
+
+
+def faust_app(settings: Settings) -> faust.App:
+    """A Faust app that reads and commits, and does nothing else: topics, state and metrics are our own."""
+    return faust.App(
+        settings.kafka.group,
+        broker=f"kafka://{settings.kafka.bootstrap_servers}",
+        broker_session_timeout=settings.kafka.session_timeout_seconds,
+        broker_heartbeat_interval=settings.kafka.session_timeout_seconds / 4,
+        broker_commit_interval=settings.kafka.commit_interval_seconds,
+        consumer_auto_offset_reset="earliest",
+        stream_buffer_maxsize=settings.worker.batch_size * 4,
+        stream_ack_cancelled_tasks=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        store="memory://",
+        datadir=str(settings.home / "faust"),
+    )
+
+
+def _policy(settings: Settings) -> Policy:
+    worker = settings.worker
+    return Policy(
+        click_weight=worker.click_weight,
+        view_weight=worker.view_weight,
+        taste_half_life=worker.taste_half_life_seconds,
+        fusion_weights={name: 1.0 for name, modality in MODALITIES.items() if modality.part_of_item},
+        list_length=worker.list_length,
+        dedup_window=worker.dedup_window,
+        cached_users=worker.cached_users,
+    )
+
+
+async def _first(*awaited: Any) -> None:
+    """Wait for the first to end; if it failed, raise what it raised."""
+    tasks = [asyncio.ensure_future(each) for each in awaited]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+async def _watch_lag(app: faust.App) -> None:
+    """Publish how far each partition is behind, once a second."""
+    while True:
+        await asyncio.sleep(1)
+        consumer = app.consumer
+        for partition in consumer.assignment():
+            committed = consumer._committed_offset.get(partition) or 0
+            lag = max(0, (consumer.highwater(partition) or 0) - committed)
+            metrics.LAG.labels(partition.topic, str(partition.partition)).set(lag)
+
+
+def _reader(kind: type[T], handle: Callable[[T], None]) -> Callable[[bytes], None]:
+    decoder = msgspec.json.Decoder(kind)
+    return lambda value: handle(decoder.decode(value))

@@ -1,0 +1,101 @@
+"""For those who read lists: follow the `recommendations` topic, or look one user up.
+
+    with ListReader("127.0.0.1:9092") as reader:
+        for each in reader:
+            print(each.user_id, [item.item_id for item in each.items])
+"""
+
+from collections.abc import Iterator
+from types import TracebackType
+
+import msgspec
+from kafka import KafkaConsumer, TopicPartition
+from kafka.partitioner.default import murmur2
+
+from streams.errors import AnabranchError
+from streams.events import Recommendations
+
+TOPIC = "recommendations"
+_decoder = msgspec.json.Decoder(Recommendations)
+
+
+class ListReader:
+    """Reads refreshed lists as they come; never one older than what it has given of that user before.
+
+    servers     Kafka's bootstrap servers, host:port
+    from_start  begin with the lists that are there already
+
+    Raises AnabranchError when the topic does not exist.
+    """
+
+    def __init__(self, servers: str, *, from_start: bool = False) -> None:
+        self._newest: dict[str, int] = {}
+        self._consumer = _connect(servers)
+        partitions = _partitions(self._consumer, servers)
+        self._consumer.assign(partitions)
+        (self._consumer.seek_to_beginning if from_start else self._consumer.seek_to_end)(*partitions)
+        for partition in partitions:
+            self._consumer.position(partition)  # settles where we are before anything new arrives
+
+    def poll(self, seconds: float) -> list[Recommendations]:
+        """The lists that arrive within some seconds; empty when none does."""
+        found = []
+        for messages in self._consumer.poll(timeout_ms=int(seconds * 1000), max_records=5_000).values():
+            for message in messages:
+                if message.value is None:
+                    continue
+                each = _decoder.decode(message.value)
+                if each.list_version >= self._newest.get(each.user_id, 0):
+                    self._newest[each.user_id] = each.list_version
+                    found.append(each)
+        return found
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._consumer.close()
+
+    def __iter__(self) -> Iterator[Recommendations]:
+        while True:
+            yield from self.poll(1.0)
+
+    def __enter__(self) -> "ListReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def latest(servers: str, user_id: str) -> Recommendations | None:
+    """The list a user has now, or None. Raises AnabranchError when the topic does not exist."""
+    consumer = _connect(servers)
+    try:
+        partitions = _partitions(consumer, servers)
+        key = user_id.encode()
+        partition = partitions[(murmur2(key) & 0x7FFFFFFF) % len(partitions)]
+        consumer.assign([partition])
+        consumer.seek_to_beginning(partition)
+        end = consumer.end_offsets([partition])[partition]
+        found = None
+        while consumer.position(partition) < end:
+            for message in consumer.poll(timeout_ms=500).get(partition, ()):
+                if message.key == key and message.value is not None:
+                    each = _decoder.decode(message.value)
+                    if found is None or each.list_version >= found.list_version:
+                        found = each
+        return found
+    finally:
+        consumer.close()
+
+
+def _connect(servers: str) -> KafkaConsumer:
+    return KafkaConsumer(bootstrap_servers=servers, group_id=None, enable_auto_commit=False)
+
+
+def _partitions(consumer: KafkaConsumer, servers: str) -> list[TopicPartition]:
+    numbers = consumer.partitions_for_topic(TOPIC)
+    if not numbers:
+        consumer.close()
+        raise AnabranchError(f"Kafka at {servers} has no topic {TOPIC!r}; create it with: anabranch topics create")
+    return [TopicPartition(TOPIC, number) for number in sorted(numbers)]

@@ -1,0 +1,56 @@
+"""A user's taste: a sum of the vectors they touched, each fading with time.
+
+Kept as the sum and the time it was taken at, not as an average, so that touches commute: late, reordered and batched
+events give the same taste as a tidy stream. The direction is read off at the end (exponential forgetting as in
+Koychev, "Gradual forgetting for adaptation to concept drift", 2000).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from msgspec import Struct
+
+from streams.core.vectors import Vector, unit
+
+
+class Taste(Struct, frozen=True):
+    """What a user likes, by modality.
+
+    totals  'fused' and each modality met -> (dim,) float32, the faded sum
+    as_of   the time the sums hold for: the latest event, seconds since the epoch
+    """
+
+    totals: Mapping[str, Vector] = {}
+    as_of: float = 0.0
+
+    def direction(self, modality: str = "fused") -> Vector | None:
+        """The taste as a (dim,) unit vector, or None before anything was touched."""
+        total = self.totals.get(modality)
+        return unit(total) if total is not None and total.any() else None
+
+
+def touch(taste: Taste, item: Mapping[str, Vector], weight: float, at: float, half_life: float) -> Taste:
+    """Add one touched item to a fading taste.
+
+    item       modality -> (dim,) float32, unit length; 'fused' among them
+    weight     how much the touch says: 1 for a click, less for a view
+    at         event time, seconds since the epoch; never the wall clock
+    half_life  seconds until a touch counts half; above 0
+
+    >>> item = {"fused": np.array([1, 0], np.float32)}
+    >>> once = touch(Taste(), item, 1.0, at=100.0, half_life=10.0)
+    >>> touch(once, item, 1.0, at=110.0, half_life=10.0).totals["fused"].tolist()
+    [1.5, 0.0]
+    """
+    as_of = max(taste.as_of, at)
+    kept = _faded(as_of - taste.as_of, half_life)
+    added = np.float32(weight * _faded(as_of - at, half_life))
+    totals = {name: total * np.float32(kept) for name, total in taste.totals.items()}
+    for name, vector in item.items():
+        gain = vector * added
+        totals[name] = totals[name] + gain if name in totals else gain
+    return Taste(totals, as_of)
+
+
+def _faded(age: float, half_life: float) -> float:
+    return float(0.5 ** (age / half_life))

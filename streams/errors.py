@@ -1,0 +1,34 @@
+"""What can go wrong, by name: each error says who, where, which and the limit."""
+
+
+class AnabranchError(Exception):
+    """The base of every error this project raises on purpose."""
+
+
+class Rejected(AnabranchError):
+    """An event that the stream will not take; it becomes a dead letter.
+
+    reason  one of `streams.events.REASONS`: a metric label and a header of the dead letter
+    detail  one sentence for the producer who sent it
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class EmbedderUnavailable(AnabranchError):
+    """Triton gave no answer in the time allowed; the upload waits and is tried again."""
+
+
+class PartRefused(AnabranchError):
+    """One part of an item could not be embedded; the item goes on with its other parts."""
+
+
+class StoreUnavailable(AnabranchError):
+    """Cassandra gave no answer in the time allowed; nothing was acknowledged."""
+
+
+class SinkUnavailable(AnabranchError):
+    """Kafka did not acknowledge what the worker published."""

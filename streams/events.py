@@ -1,0 +1,284 @@
+"""What crosses Kafka: the events people send, the lists they get, and how a bad event is told apart.
+
+Every message is one JSON object. Unknown extra fields are accepted, so that a new producer can talk to an old
+worker; a missing or wrong one is refused with a reason (`REASONS`) and becomes a dead letter.
+"""
+
+import json
+import math
+import re
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from encoders.contract import MODALITIES
+from streams.errors import Rejected
+
+VERSION = 1
+MAX_EVENT_BYTES = 1024 * 1024
+MAX_FUTURE_SECONDS = 300.0
+FILES = [name for name, modality in MODALITIES.items() if modality.uploaded_as_file]
+
+Id = Annotated[
+    str,
+    Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$", description="1 to 128 printable characters"),
+]
+Seconds = Annotated[float, Meta(description="seconds since the epoch")]
+
+REASONS = {
+    "empty": "the message has no bytes",
+    "oversized": f"the message is larger than {MAX_EVENT_BYTES} bytes",
+    "not_utf8": "the bytes are not UTF-8",
+    "not_json": "the text is not JSON, or is nested too deeply",
+    "not_finite": "a number is NaN, infinite or too large for a double",
+    "not_an_object": "the JSON is not an object",
+    "unknown_version": f"`version` is not {VERSION}",
+    "missing_field": "a required field is absent",
+    "wrong_type": "a field has another type than the schema says",
+    "out_of_range": "a value lies outside what the schema allows",
+    "bad_time": "`ts` is not a time after 1970",
+    "future": f"`ts` lies more than {MAX_FUTURE_SECONDS:.0f} s ahead of the worker's clock",
+    "wrong_key": "the Kafka key is not the event's user_id (item_id for uploads)",
+    "nothing_to_embed": "an upload has neither text nor media",
+    "unknown_part": "an upload's media names a modality that does not exist",
+}
+
+
+class Event(Struct, kw_only=True, frozen=True, gc=False):
+    """What every event has.
+
+    event_id  unique for the producer; a second delivery of the same id changes nothing
+    ts        when it happened, seconds since the epoch
+    version   of the schema
+    """
+
+    key_field: ClassVar[str] = "user_id"
+
+    event_id: Id
+    ts: Seconds
+    version: int = VERSION
+
+    @property
+    def key(self) -> str:
+        """The Kafka key: everything about one user (or item) goes through one partition."""
+        return str(getattr(self, self.key_field))
+
+
+class Interaction(Event, kw_only=True, frozen=True, gc=False):
+    """A user met an item.
+
+    position  0-based place in the list where it was shown, if it was
+    variant   the experiment arm of that list
+    dwell_s   seconds spent on the item
+    """
+
+    user_id: Id
+    item_id: Id
+    position: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    variant: Annotated[str, Meta(max_length=64)] | None = None
+    dwell_s: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+
+
+class Click(Interaction, kw_only=True, frozen=True, gc=False):
+    """The user chose the item."""
+
+
+class View(Interaction, kw_only=True, frozen=True, gc=False):
+    """The user saw the item and did not choose it, or liked it less."""
+
+
+class Upload(Event, kw_only=True, frozen=True):
+    """An item enters the catalogue, or changes.
+
+    text        what there is to read about it
+    media       modality -> URI of the file (`file:`, `http(s):`, `s3:`), or its bytes as a `data:` URI
+    attributes  short tags, such as genres
+    withdrawn   true takes the item out of every list
+    """
+
+    key_field: ClassVar[str] = "item_id"
+
+    item_id: Id
+    title: Annotated[str, Meta(max_length=1_000)] = ""
+    text: Annotated[str, Meta(max_length=100_000)] = ""
+    media: dict[str, Annotated[str, Meta(min_length=1)]] = {}
+    attributes: Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=100)] = []
+    withdrawn: bool = False
+
+
+class Profile(Event, kw_only=True, frozen=True):
+    """What a user says of themselves.
+
+    traits  free-form, such as {"age": 24, "occupation": "writer"}
+    """
+
+    user_id: Id
+    traits: dict[str, str | int | float | bool | list[str] | None]
+
+
+class Recommended(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One item of a list. `because` is the past item that spoke for it, where one did."""
+
+    item_id: str
+    score: float
+    reason: str
+    because: str | None = None
+
+
+class Recommendations(Struct, kw_only=True):
+    """A user's refreshed list, best item first.
+
+    list_version   grows by one with every change of the user; drop any list with a smaller one
+    event_ids      the events that caused this refresh
+    event_ts       the latest `ts` among them
+    published_at   when the first of them was written to Kafka, seconds since the epoch
+    emitted_at     when this list was; the difference is the event-to-list latency
+    """
+
+    user_id: str
+    list_version: int
+    items: list[Recommended]
+    event_ids: list[str]
+    event_ts: float
+    published_at: float
+    emitted_at: float
+    version: int = VERSION
+
+
+class Embedded(Struct, kw_only=True, frozen=True):
+    """An item as every worker holds it, written once its vectors are stored.
+
+    vectors  'fused' and each modality present -> (dim,) little-endian float32
+    refused  part -> why it could not be embedded
+    """
+
+    item_id: str
+    at: float
+    title: str = ""
+    attributes: list[str] = []
+    vectors: dict[str, bytes] = {}
+    refused: dict[str, str] = {}
+    withdrawn: bool = False
+    version: int = VERSION
+
+
+class Learned(Struct, kw_only=True, frozen=True, gc=False):
+    """An interaction that has been stored: the log that every worker's shared memory follows.
+
+    worker  who learned it already, and need not again
+    """
+
+    event_id: str
+    user_id: str
+    item_id: str
+    at: float
+    weight: float
+    worker: str
+    version: int = VERSION
+
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    "events.click": Click,
+    "events.view": View,
+    "events.upload": Upload,
+    "events.profile": Profile,
+}
+MESSAGE_TYPES: dict[str, type[Struct]] = {
+    **EVENT_TYPES,
+    "recommendations": Recommendations,
+    "items.embedded": Embedded,
+    "interactions": Learned,
+}
+
+_DECODERS = {topic: msgspec.json.Decoder(kind) for topic, kind in EVENT_TYPES.items()}
+_ENCODER = msgspec.json.Encoder()
+encode = _ENCODER.encode
+
+
+def decode(topic: str, value: bytes | None, *, key: bytes | None, now: float) -> Event:
+    """Read one event, or say why not.
+
+    topic  one of `EVENT_TYPES`
+    key    the Kafka key of the message
+    now    the worker's clock, seconds since the epoch
+
+    Raises `Rejected` with one of `REASONS`.
+
+    >>> decode("events.click", b'{"event_id":"e1","user_id":"u","item_id":"i","ts":9e8}', key=b"u", now=1e9)
+    Click(event_id='e1', ts=900000000.0, version=1, user_id='u', item_id='i', position=None, variant=None, dwell_s=None)
+    """
+    if not value:
+        raise Rejected("empty", "the message has no bytes")
+    if len(value) > MAX_EVENT_BYTES:
+        raise Rejected("oversized", f"{len(value)} bytes, where {MAX_EVENT_BYTES} are allowed")
+    try:
+        event = _DECODERS[topic].decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _explain(value, error) from error
+    if event.version != VERSION:
+        raise Rejected("unknown_version", f"version {event.version}, where this worker reads {VERSION}")
+    if not 0 < event.ts < math.inf:
+        raise Rejected("bad_time", f"ts is {event.ts}")
+    if event.ts > now + MAX_FUTURE_SECONDS:
+        raise Rejected("future", f"ts is {event.ts - now:.0f} s ahead of the worker, where {MAX_FUTURE_SECONDS:.0f} are allowed")
+    if key != event.key.encode():
+        raise Rejected("wrong_key", f"the Kafka key is {key!r}, where {event.key_field} is {event.key!r}")
+    if isinstance(event, Upload):
+        _check_upload(event)
+    return event
+
+
+def _check_upload(upload: Upload) -> None:
+    if not (upload.title or upload.text or upload.media or upload.withdrawn):
+        raise Rejected("nothing_to_embed", f"item {upload.item_id!r} has neither title, text nor media")
+    for part in upload.media:
+        if part not in FILES:
+            raise Rejected("unknown_part", f"media {part!r} is none of: {', '.join(FILES)}")
+
+
+def _explain(value: bytes, error: Exception) -> Rejected:
+    """Name the reason behind msgspec's message; only bad events pay for this second look."""
+    detail = str(error)
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as undecodable:
+        return Rejected("not_utf8", str(undecodable))
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError) as unreadable:
+        return Rejected("not_json", str(unreadable) or "nested too deeply")
+    if not isinstance(parsed, dict):
+        return Rejected("not_an_object", f"the JSON is of type {type(parsed).__name__}")
+    if not _all_finite(parsed):
+        return Rejected("not_finite", "a number is NaN, infinite or too large for a double")
+    version = parsed.get("version", VERSION)
+    if isinstance(version, int) and version != VERSION:
+        return Rejected("unknown_version", f"version {version}, where this worker reads {VERSION}")
+    if "missing required field" in detail:
+        return Rejected("missing_field", detail)
+    if re.search(r"Expected `[^`]+`, got `", detail):
+        return Rejected("wrong_type", detail)
+    if isinstance(error, msgspec.ValidationError):
+        return Rejected("out_of_range", detail)
+    return Rejected("not_json", detail)
+
+
+def _all_finite(value: Any) -> bool:
+    match value:
+        case float():
+            return math.isfinite(value)
+        case dict():
+            return all(map(_all_finite, value.values()))
+        case list():
+            return all(map(_all_finite, value))
+        case _:
+            return True
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Topic -> its JSON Schema (draft 2020-12), generated from the types above."""
+    return {
+        topic: {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(kind)}
+        for topic, kind in MESSAGE_TYPES.items()
+    }

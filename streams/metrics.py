@@ -1,0 +1,34 @@
+"""What ops watch. Units are in the names; a user's id is never a label."""
+
+from contextlib import contextmanager
+from collections.abc import Iterator
+from time import perf_counter
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+EVENTS = Counter("anabranch_events", "Events accepted", ["topic"])
+REJECTED = Counter("anabranch_events_rejected", "Events refused and dead-lettered", ["topic", "reason"])
+DUPLICATES = Counter("anabranch_events_duplicate", "Deliveries of an event that had been counted before", ["topic"])
+LISTS = Counter("anabranch_lists_emitted", "Refreshed lists published")
+PARTS_REFUSED = Counter("anabranch_parts_refused", "Parts of items that could not be embedded", ["modality", "reason"])
+STAGE = Histogram("anabranch_stage_seconds", "Time of one micro-batch in one stage", ["stage"], buckets=_FAST)
+EVENT_TO_LIST = Histogram(
+    "anabranch_event_to_list_seconds", "From an event's arrival in Kafka to the list it led to", buckets=_FAST
+)
+BATCH = Histogram("anabranch_batch_events", "Events in a micro-batch", ["topic"], buckets=_COUNTS)
+LAG = Gauge("anabranch_consumer_lag_events", "Events in Kafka not yet handled", ["topic", "partition"])
+REPLICA_LAG = Gauge("anabranch_replica_lag_events", "Messages of the shared memory's log not yet followed", ["topic"])
+ITEMS = Gauge("anabranch_index_items", "Items in the nearest-neighbour index")
+CACHED_USERS = Gauge("anabranch_cached_users", "Users held in this worker")
+ERRORS = Counter("anabranch_dependency_errors", "Failed calls, each tried again", ["dependency", "error"])
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Time one stage of a micro-batch: queue, embed, store, rank or emit."""
+    start = perf_counter()
+    yield
+    STAGE.labels(name).observe(perf_counter() - start)

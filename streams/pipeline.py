@@ -1,0 +1,312 @@
+"""The path of one micro-batch, read top to bottom.
+
+Every method takes the messages of one batch and returns only when their effect is durable: in Cassandra, and
+acknowledged by Kafka. Then, and not before, may the caller commit their offsets. A batch that fails raises, and nothing
+of it may be committed; handling it again has no further effect on a user.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from encoders.contract import MODALITIES
+from streams import metrics
+from streams.core import fusion
+from streams.core.history import History
+from streams.core.recommender import Interaction, Recommender
+from streams.core.user import RecentEvents, Touch, UserState, apply, settle
+from streams.core.vectors import Vector, from_bytes, to_bytes
+from streams.errors import PartRefused, Rejected
+from streams.events import (
+    Click,
+    Embedded,
+    Event,
+    Learned,
+    Profile,
+    Recommendations,
+    Recommended,
+    Upload,
+    View,
+    decode,
+    encode,
+)
+from streams.ports import Embedder, Incoming, Media, Outgoing, Sink, Store
+
+Accepted = tuple[Incoming, Event]
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """The numbers the pipeline goes by.
+
+    taste_half_life   seconds until a touch counts half in a user's taste
+    fusion_weights    modality -> weight in an item's fused vector
+    list_length       items in a list
+    dedup_window      event ids remembered for each user
+    cached_users      users held in memory between batches
+    """
+
+    click_weight: float = 1.0
+    view_weight: float = 0.2
+    taste_half_life: float = 7 * 86_400.0
+    fusion_weights: Mapping[str, float]
+    list_length: int = 20
+    dedup_window: int = 1024
+    cached_users: int = 50_000
+
+
+class Pipeline:
+    """Handles micro-batches of the four event topics.
+
+    worker  the name of this process in the `interactions` log
+    clock   the wall clock, seconds since the epoch: for checking and stamping, never for learning
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        embedder: Embedder,
+        media: Media,
+        sink: Sink,
+        recommender: Recommender,
+        policy: Policy,
+        worker: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self.embedder = embedder
+        self.media = media
+        self.sink = sink
+        self.recommender = recommender
+        self.policy = policy
+        self.worker = worker
+        self.clock = clock
+        self.item_vectors: dict[str, dict[str, Vector]] = {}
+        self._users: OrderedDict[str, UserState] = OrderedDict()
+        # Click, view and profile batches of one user may be in flight together; their changes take turns.
+        self._turn = asyncio.Lock()
+
+    async def interactions(self, batch: Sequence[Incoming]) -> None:
+        """Clicks and views: learn from each, and refresh the list of every user among them."""
+        accepted, rejected = self._decode(batch)
+        async with self._turn:
+            users = await self._read_users(accepted)
+            learned = [self._learn(users[event.user_id], event) for _, event in accepted if isinstance(event, Click | View)]
+            await self._write_and_refresh(users, accepted, [*learned, *rejected])
+
+    async def profiles(self, batch: Sequence[Incoming]) -> None:
+        """Profiles: embed what users say of themselves, and give each a list, be it their first."""
+        accepted, rejected = self._decode(batch)
+        said = [event for _, event in accepted if isinstance(event, Profile)]
+        traits = [encode(event.traits) for event in said]
+        with metrics.stage("embed"):
+            embedded = await self.embedder.embed("profile", traits)
+        async with self._turn:
+            users = await self._read_users(accepted)
+            for event, raw, vector, error in zip(said, traits, embedded.vectors, embedded.errors, strict=True):
+                user = users[event.user_id]
+                if vector is None:
+                    _count_refusal("profile", error)
+                elif user.recent_events.add(event.event_id):
+                    user.profile, user.traits = vector, raw
+                    metrics.EVENTS.labels("events.profile").inc()
+                else:
+                    metrics.DUPLICATES.labels("events.profile").inc()
+            await self._write_and_refresh(users, accepted, rejected)
+
+    async def uploads(self, batch: Sequence[Incoming]) -> None:
+        """Uploads: embed every part, fuse, store, and tell all workers. The last upload of an item in a batch counts."""
+        accepted, rejected = self._decode(batch)
+        uploads = list({event.item_id: event for _, event in accepted if isinstance(event, Upload)}.values())
+        with metrics.stage("embed"):
+            items = await self._embed(uploads)
+        with metrics.stage("store"):
+            await self.store.write_items(items)
+        for item in items:
+            self.follow_item(item)
+        metrics.EVENTS.labels("events.upload").inc(len(accepted))
+        with metrics.stage("emit"):
+            announced = [Outgoing("items.embedded", item.item_id.encode(), encode(item)) for item in items]
+            await self.sink.publish([*announced, *rejected])
+
+    def follow_item(self, item: Embedded) -> None:
+        """Take an item into this worker's memory: its own upload, or one that another worker announced."""
+        if item.withdrawn:
+            self.recommender.withdraw_item(item.item_id)
+            return
+        vectors = {name: from_bytes(data) for name, data in item.vectors.items()}
+        self.item_vectors[item.item_id] = vectors
+        self.recommender.put_item(item.item_id, vectors.get("fused"), item.at, tuple(item.attributes))
+        metrics.ITEMS.set(len(self.item_vectors))
+
+    def follow_interaction(self, learned: Learned) -> None:
+        """Learn from an interaction that another worker stored."""
+        if learned.worker != self.worker:
+            self.recommender.learn_remote(
+                Interaction(learned.event_id, learned.user_id, learned.item_id, learned.at, learned.weight)
+            )
+
+    def drop_users(self) -> None:
+        """Forget the cached users: their partitions may have moved to another worker."""
+        self._users.clear()
+        metrics.CACHED_USERS.set(0)
+
+    def _decode(self, batch: Sequence[Incoming]) -> tuple[list[Accepted], list[Outgoing]]:
+        """Tell good events from bad; the bad ones become dead letters that hold the original bytes."""
+        accepted: list[Accepted] = []
+        rejected: list[Outgoing] = []
+        now = self.clock()
+        metrics.BATCH.labels(batch[0].topic).observe(len(batch))
+        metrics.STAGE.labels("queue").observe(max(0.0, now - batch[0].published_at))
+        for message in batch:
+            try:
+                accepted.append((message, decode(message.topic, message.value, key=message.key, now=now)))
+            except Rejected as refusal:
+                metrics.REJECTED.labels(message.topic, refusal.reason).inc()
+                rejected.append(_dead_letter(message, refusal))
+        return accepted, rejected
+
+    async def _read_users(self, accepted: Sequence[Accepted]) -> dict[str, UserState]:
+        """The users of these events, from memory, from the store, or new."""
+        wanted = dict.fromkeys(event.key for _, event in accepted)
+        missing = [user_id for user_id in wanted if user_id not in self._users]
+        with metrics.stage("store"):
+            stored = await self.store.read_users(missing) if missing else {}
+        users = {}
+        for user_id in wanted:
+            user = self._users.pop(user_id, None) or stored.get(user_id) or self._new_user(user_id)
+            users[user_id] = self._users[user_id] = user
+        while len(self._users) > max(self.policy.cached_users, len(users)):
+            self._users.popitem(last=False)
+        metrics.CACHED_USERS.set(len(self._users))
+        return users
+
+    def _new_user(self, user_id: str) -> UserState:
+        return UserState(user_id, History(), RecentEvents(limit=self.policy.dedup_window))
+
+    def _learn(self, user: UserState, event: Click | View) -> Outgoing:
+        """Let one interaction change the shared memory, then the user; the log of interactions hears of it.
+
+        A repeated delivery changes neither, but is logged again: the first attempt may have died before it was.
+        """
+        weight = self.policy.click_weight if isinstance(event, Click) else self.policy.view_weight
+        interaction = Interaction(event.event_id, event.user_id, event.item_id, event.ts, weight)
+        topic = "events.click" if isinstance(event, Click) else "events.view"
+        self.recommender.learn(user.view(), interaction)
+        touched = Touch(event.item_id, event.ts, weight)
+        fresh = apply(user, event.event_id, touched, self.item_vectors.get, self.policy.taste_half_life)
+        (metrics.EVENTS if fresh else metrics.DUPLICATES).labels(topic).inc()
+        learned = Learned(
+            event_id=event.event_id,
+            user_id=event.user_id,
+            item_id=event.item_id,
+            at=event.ts,
+            weight=weight,
+            worker=self.worker,
+        )
+        return Outgoing("interactions", event.key.encode(), encode(learned))
+
+    async def _write_and_refresh(
+        self, users: Mapping[str, UserState], accepted: Sequence[Accepted], others: Sequence[Outgoing]
+    ) -> None:
+        """Store the users and rank their lists side by side; publish once both are done."""
+        for user in users.values():
+            settle(user, self.item_vectors.get, self.policy.taste_half_life)
+            user.version += 1
+        write = asyncio.create_task(self.store.write_users(users.values()))
+        await asyncio.sleep(0)  # the requests leave now, and travel while we rank
+        with metrics.stage("rank"):
+            lists = [self._list(user, causes) for user, causes in _by_user(users, accepted)]
+        with metrics.stage("store"):
+            await write
+        with metrics.stage("emit"):
+            emitted_at = self.clock()
+            stamped = [_stamped(each, emitted_at) for each in lists]
+            await self.sink.publish([*stamped, *others])
+        metrics.LISTS.inc(len(lists))
+        for each in lists:
+            metrics.EVENT_TO_LIST.observe(max(0.0, emitted_at - each.published_at))
+
+    def _list(self, user: UserState, causes: Sequence[Accepted]) -> Recommendations:
+        latest = max(event.ts for _, event in causes)
+        best = self.recommender.recommend(user.view(), latest, self.policy.list_length)
+        return Recommendations(
+            user_id=user.user_id,
+            list_version=user.version,
+            items=[Recommended(each.item_id, round(each.score, 6), each.reason, each.because) for each in best],
+            event_ids=[event.event_id for _, event in causes],
+            event_ts=latest,
+            published_at=min(message.published_at for message, _ in causes),
+            emitted_at=0.0,
+        )
+
+    async def _embed(self, uploads: Sequence[Upload]) -> list[Embedded]:
+        """Vectors of every part of every item, one call to Triton for each modality."""
+        vectors: dict[str, dict[str, Vector]] = {upload.item_id: {} for upload in uploads}
+        refused: dict[str, dict[str, str]] = {upload.item_id: {} for upload in uploads}
+        contents: dict[str, list[tuple[str, bytes]]] = {}
+        for upload in uploads:
+            if upload.withdrawn:
+                continue
+            if words := "\n".join(filter(None, (upload.title, upload.text, " ".join(upload.attributes)))):
+                contents.setdefault("text", []).append((upload.item_id, words.encode()))
+            for modality, uri in upload.media.items():
+                try:
+                    part = await self.media.fetch(uri, MODALITIES[modality].max_bytes)
+                    contents.setdefault(modality, []).append((upload.item_id, part))
+                except PartRefused as refusal:
+                    refused[upload.item_id][modality] = str(refusal)
+                    _count_refusal(modality, str(refusal))
+        for modality, parts in contents.items():
+            embedded = await self.embedder.embed(modality, [part for _, part in parts])
+            for (item_id, _), vector, error in zip(parts, embedded.vectors, embedded.errors, strict=True):
+                if vector is None:
+                    refused[item_id][modality] = error
+                    _count_refusal(modality, error)
+                else:
+                    vectors[item_id][modality] = vector
+        return [self._fused(upload, vectors[upload.item_id], refused[upload.item_id]) for upload in uploads]
+
+    def _fused(self, upload: Upload, vectors: dict[str, Vector], refused: dict[str, str]) -> Embedded:
+        fused = fusion.fuse(vectors, self.policy.fusion_weights)
+        return Embedded(
+            item_id=upload.item_id,
+            at=upload.ts,
+            title=upload.title,
+            attributes=upload.attributes,
+            vectors={name: to_bytes(vector) for name, vector in (vectors | ({"fused": fused} if fused is not None else {})).items()},
+            refused=refused,
+            withdrawn=upload.withdrawn,
+        )
+
+
+def _by_user(
+    users: Mapping[str, UserState], accepted: Iterable[Accepted]
+) -> Iterable[tuple[UserState, list[Accepted]]]:
+    causes: dict[str, list[Accepted]] = {}
+    for pair in accepted:
+        causes.setdefault(pair[1].key, []).append(pair)
+    return ((users[user_id], pairs) for user_id, pairs in causes.items())
+
+
+def _stamped(each: Recommendations, emitted_at: float) -> Outgoing:
+    each.emitted_at = emitted_at
+    return Outgoing("recommendations", each.user_id.encode(), encode(each))
+
+
+def _dead_letter(message: Incoming, refusal: Rejected) -> Outgoing:
+    headers = (
+        ("reason", refusal.reason.encode()),
+        ("detail", refusal.detail.encode()[:1000]),
+        ("topic", message.topic.encode()),
+        ("partition", str(message.partition).encode()),
+        ("offset", str(message.offset).encode()),
+    )
+    return Outgoing("events.rejected", message.key, message.value or b"", headers)
+
+
+def _count_refusal(modality: str, error: str) -> None:
+    metrics.PARTS_REFUSED.labels(modality, error.partition(":")[0]).inc()

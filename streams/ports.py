@@ -1,0 +1,78 @@
+"""What the pipeline asks of the outside world. Adapters and the tests' fakes both pass one contract suite."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from streams.core.user import UserState
+from streams.core.vectors import Vector
+from streams.events import Embedded
+
+
+class Incoming(Struct, frozen=True, gc=False):
+    """A message as it came from Kafka.
+
+    published_at  when it was written to Kafka, seconds since the epoch
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    published_at: float
+
+
+class Outgoing(Struct, frozen=True, gc=False):
+    """A message to be written to Kafka."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Embeddings(Struct, frozen=True):
+    """What an encoder made of a batch.
+
+    vectors  one (dim,) float32 unit vector for each content, or None where it was refused
+    errors   why it was refused; empty where it was not
+    """
+
+    vectors: Sequence[Vector | None]
+    errors: Sequence[str]
+
+
+class Store(Protocol):
+    """Where users and items are kept. A write is durable once it returns."""
+
+    async def read_users(self, user_ids: Collection[str]) -> Mapping[str, UserState]:
+        """The users that exist among these. Raises StoreUnavailable."""
+
+    async def write_users(self, users: Collection[UserState]) -> None:
+        """Raises StoreUnavailable."""
+
+    async def write_items(self, items: Collection[Embedded]) -> None:
+        """Raises StoreUnavailable."""
+
+
+class Embedder(Protocol):
+    """Turns raw content into vectors, many at a time."""
+
+    async def embed(self, modality: str, contents: Sequence[bytes]) -> Embeddings:
+        """Raises EmbedderUnavailable when there was no answer; a content that cannot be read is no exception."""
+
+
+class Media(Protocol):
+    """Fetches the bytes behind a URI."""
+
+    async def fetch(self, uri: str, limit: int) -> bytes:
+        """At most `limit` bytes. Raises PartRefused."""
+
+
+class Sink(Protocol):
+    """Writes to Kafka."""
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        """Returns once all are acknowledged. Raises SinkUnavailable."""

@@ -1,0 +1,75 @@
+"""For those who send events: a producer that tells you at once when an event is malformed.
+
+    with EventProducer("127.0.0.1:9092") as producer:
+        producer.send(Click(event_id="e1", user_id="ada", item_id="42", ts=time.time()))
+"""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from streams.errors import SinkUnavailable
+from streams.events import EVENT_TYPES, Event, decode, encode
+
+TOPICS = {kind: topic for topic, kind in EVENT_TYPES.items()}
+
+
+class EventProducer:
+    """Validates and sends events; in the background, and surely once `flush` or the `with` block has returned.
+
+    servers  Kafka's bootstrap servers, host:port
+    """
+
+    def __init__(self, servers: str, **options: Any) -> None:
+        self._failure: BaseException | None = None
+        self._producer = KafkaProducer(
+            bootstrap_servers=servers,
+            **{"acks": "all", "linger_ms": 1, "batch_size": 256 * 1024, "max_request_size": 4 * 1024 * 1024} | options,
+        )
+
+    def send(self, event: Event, on_sent: Callable[[], None] | None = None) -> None:
+        """Send one event, keyed so that all of a user's go through one partition. Raises Rejected.
+
+        on_sent  called, from another thread, once Kafka has it
+        """
+        topic, key, value = TOPICS[type(event)], event.key.encode(), encode(event)
+        decode(topic, value, key=key, now=time.time())
+        self.send_raw(topic, key, value, on_sent)
+
+    def send_raw(self, topic: str, key: bytes | None, value: bytes | None, on_sent: Callable[[], None] | None = None) -> None:
+        """Send bytes as they are, unchecked."""
+        future = self._producer.send(topic, value=value, key=key)
+        future.add_errback(self._failed)
+        if on_sent:
+            future.add_callback(lambda _: on_sent())
+
+    def flush(self) -> None:
+        """Wait until Kafka has everything sent so far. Raises SinkUnavailable if it did not take some of it."""
+        try:
+            self._producer.flush()
+        except KafkaError as error:
+            raise SinkUnavailable(f"Kafka did not take the events: {error}") from error
+        if self._failure:
+            raise SinkUnavailable(f"Kafka did not take an event: {self._failure}") from self._failure
+
+    def close(self) -> None:
+        """Flush and disconnect."""
+        try:
+            self.flush()
+        finally:
+            self._producer.close()
+
+    def _failed(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+
+    def __enter__(self) -> "EventProducer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,134 @@
+"""Play recorded activity into the event topics, and watch the lists that come back."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+
+import msgspec
+import numpy as np
+from kafka.errors import KafkaError
+from msgspec import Struct, field
+
+from streams.consumer import ListReader
+from streams.errors import AnabranchError
+from streams.events import Click, Profile, Recommendations, Upload, View
+from streams.producer import EventProducer
+
+
+class Report(Struct):
+    """What came back for what was sent.
+
+    sent        events sent
+    unanswered  ids of the events that no list has named yet
+    users       user -> their newest list
+    latencies   seconds from an event's arrival in Kafka to its list, one for each list
+    """
+
+    sent: int = 0
+    unanswered: set[str] = field(default_factory=set)
+    users: dict[str, Recommendations] = field(default_factory=dict)
+    lists: int = 0
+    latencies: list[float] = field(default_factory=list)
+    started: float = 0.0
+    finished: float = 0.0
+
+    @property
+    def events_per_second(self) -> float:
+        return (self.sent - len(self.unanswered)) / max(self.finished - self.started, 1e-9)
+
+    def latency(self, quantile: float) -> float:
+        """Event-to-list latency in seconds, 0 before the first list."""
+        return float(np.quantile(self.latencies, quantile)) if self.latencies else 0.0
+
+
+class ListWatcher:
+    """Reads `recommendations` on a thread of its own, and notes which events have been answered.
+
+    on_list  called, from that thread, with every list
+    """
+
+    def __init__(self, servers: str, on_list: Callable[[Recommendations], None] | None = None) -> None:
+        self.report = Report()
+        self._reader = ListReader(servers)
+        self._on_list = on_list
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._watch, name="list-watcher", daemon=True)
+
+    def __enter__(self) -> "ListWatcher":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def expect(self, event: Click | View | Profile) -> None:
+        """Call before sending an event that shall be answered with a list."""
+        with self._changed:
+            self.report.started = self.report.started or time.time()
+            self.report.sent += 1
+            self.report.unanswered.add(event.event_id)
+
+    def wait(self, patience: float) -> None:
+        """Return once all is answered, or when nothing was for `patience` seconds. Raises AnabranchError."""
+        with self._changed:
+            while self.report.unanswered and self._failure is None:
+                before = self.report.lists
+                if not self._changed.wait_for(lambda seen=before: self._moved_on(seen), patience):
+                    break
+        if self._failure is not None:
+            raise AnabranchError(f"the lists could not be read: {self._failure}") from self._failure
+
+    def _moved_on(self, seen: int) -> bool:
+        return self.report.lists > seen or self._failure is not None
+
+    def _watch(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                for each in self._reader.poll(0.1):
+                    self._note(each)
+        except (KafkaError, msgspec.MsgspecError) as error:
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+        finally:
+            self._reader.close()
+
+    def _note(self, each: Recommendations) -> None:
+        with self._changed:
+            self.report.lists += 1
+            self.report.latencies.append(each.emitted_at - each.published_at)
+            self.report.users[each.user_id] = each
+            self.report.unanswered.difference_update(each.event_ids)
+            self.report.finished = time.time()
+            self._changed.notify_all()
+        if self._on_list:
+            self._on_list(each)
+
+
+def play(
+    producer: EventProducer,
+    events: Iterable[Upload | Profile | Click | View],
+    *,
+    events_per_second: float = 0.0,
+    before: Callable[[Upload | Profile | Click | View], None] = lambda event: None,
+) -> None:
+    """Send events in order, at a steady rate.
+
+    events_per_second  0 sends as fast as it goes
+    before             called with each event before it is sent
+    """
+    start = time.monotonic()
+    for sent, event in enumerate(events):
+        if events_per_second:
+            ahead = start + sent / events_per_second - time.monotonic()
+            if ahead > 0:
+                time.sleep(ahead)
+        before(event)
+        producer.send(event)
+    producer.flush()

@@ -1,0 +1,76 @@
+"""The outside world in memory; each passes the same contract suite as its real adapter."""
+
+import copy
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from encoders.contract import DIM
+from streams.core.user import UserState
+from streams.core.vectors import unit
+from streams.errors import EmbedderUnavailable, StoreUnavailable
+from streams.events import Embedded
+from streams.ports import Embeddings, Outgoing
+
+
+class FakeStore:
+    """Keeps copies, as a database would: changing a user after the write changes nothing here."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, UserState] = {}
+        self.items: dict[str, Embedded] = {}
+        self.down = False
+        self.reads = 0
+
+    async def read_users(self, user_ids: Collection[str]) -> Mapping[str, UserState]:
+        self._check()
+        self.reads += 1
+        return {user_id: copy.deepcopy(self.users[user_id]) for user_id in user_ids if user_id in self.users}
+
+    async def write_users(self, users: Collection[UserState]) -> None:
+        self._check()
+        self.users |= {user.user_id: copy.deepcopy(user) for user in users}
+
+    async def write_items(self, items: Collection[Embedded]) -> None:
+        self._check()
+        self.items |= {item.item_id: item for item in items}
+
+    def _check(self) -> None:
+        if self.down:
+            raise StoreUnavailable("the fake store is down")
+
+
+class FakeEmbedder:
+    """Each word has a random direction; a content's vector is their sum. Refuses what starts with 'corrupt'."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.calls: list[tuple[str, int]] = []
+
+    async def embed(self, modality: str, contents: Sequence[bytes]) -> Embeddings:
+        if self.down:
+            raise EmbedderUnavailable("the fake embedder is down")
+        self.calls.append((modality, len(contents)))
+        refused = [content.startswith(b"corrupt") for content in contents]
+        vectors = [None if bad else self._vector(content) for content, bad in zip(contents, refused, strict=True)]
+        return Embeddings(vectors, ["Undecodable: it says so itself" if bad else "" for bad in refused])
+
+    @staticmethod
+    def _vector(content: bytes) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        words = content.lower().split() or [b""]
+        directions = [np.random.default_rng(zlib.crc32(word)).standard_normal(DIM) for word in words]
+        return unit(np.sum(directions, axis=0).astype(np.float32))
+
+
+class FakeSink:
+    """Remembers what was published."""
+
+    def __init__(self) -> None:
+        self.messages: list[Outgoing] = []
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        self.messages += messages
+
+    def on(self, topic: str) -> list[Outgoing]:
+        return [message for message in self.messages if message.topic == topic]

@@ -1,0 +1,226 @@
+"""The path of a micro-batch, with the outside world in memory."""
+
+import json
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from encoders.contract import MODALITIES
+from streams.adapters.media import MediaReader
+from streams.core.recommender import Recommender, RecommenderSettings
+from streams.errors import EmbedderUnavailable, StoreUnavailable
+from streams.events import Embedded, Learned, Recommendations
+from streams.pipeline import Pipeline, Policy
+from streams.ports import Incoming
+from tests.fakes import FakeEmbedder, FakeSink, FakeStore
+
+NOW = 1_700_000_000.0
+FILMS = {
+    "alien": "space horror monster",
+    "aliens": "space horror soldiers",
+    "star": "space adventure",
+    "love": "romance paris",
+    "amelie": "romance paris cafe",
+    "kiss": "romance rome",
+}
+
+
+class World:
+    """A pipeline among fakes, and short ways to send it things."""
+
+    def __init__(self, store: FakeStore | None = None) -> None:
+        self.store, self.embedder, self.sink = store or FakeStore(), FakeEmbedder(), FakeSink()
+        self.pipeline = Pipeline(
+            store=self.store,
+            embedder=self.embedder,
+            media=MediaReader(None),
+            sink=self.sink,
+            recommender=Recommender(RecommenderSettings()),
+            policy=Policy(fusion_weights=dict.fromkeys(MODALITIES, 1.0)),
+            worker="w1",
+            clock=lambda: NOW,
+        )
+        self.sent = 0
+
+    def message(self, topic: str, key: str, fields: dict[str, Any]) -> Incoming:
+        self.sent += 1
+        value = json.dumps({"event_id": f"e{self.sent}", "ts": NOW - 100 + self.sent} | fields).encode()
+        return Incoming(topic, 0, self.sent, key.encode(), value, NOW - 0.01)
+
+    def click(self, user: str, item: str, **fields: Any) -> Incoming:
+        return self.message("events.click", user, {"user_id": user, "item_id": item} | fields)
+
+    def upload(self, item: str, **fields: Any) -> Incoming:
+        return self.message("events.upload", item, {"item_id": item} | fields)
+
+    def profile(self, user: str, **traits: Any) -> Incoming:
+        return self.message("events.profile", user, {"user_id": user, "traits": traits})
+
+    async def open_cinema(self) -> None:
+        await self.pipeline.uploads([self.upload(name, text=words) for name, words in FILMS.items()])
+
+    def lists(self) -> list[Recommendations]:
+        return [msgspec.json.decode(each.value, type=Recommendations) for each in self.sink.on("recommendations")]
+
+
+@pytest.fixture
+async def world() -> World:
+    world = World()
+    await world.open_cinema()
+    return world
+
+
+async def test_an_upload_is_embedded_stored_and_announced_to_all_workers(world: World) -> None:
+    announced = [msgspec.json.decode(each.value, type=Embedded) for each in world.sink.on("items.embedded")]
+    assert {each.item_id for each in announced} == set(FILMS) == set(world.store.items)
+    assert all(set(each.vectors) == {"text", "fused"} for each in announced)
+
+
+async def test_many_uploads_make_one_call_to_triton(world: World) -> None:
+    assert world.embedder.calls == [("text", len(FILMS))]
+
+
+async def test_a_click_brings_a_list_without_the_item_clicked(world: World) -> None:
+    await world.pipeline.interactions([world.click("ada", "alien")])
+    [list_] = world.lists()
+    assert list_.user_id == "ada"
+    assert "alien" not in [item.item_id for item in list_.items]
+    assert {item.item_id for item in list_.items} == set(FILMS) - {"alien"}
+
+
+async def test_a_list_names_the_events_that_caused_it_and_when_it_was_emitted(world: World) -> None:
+    click = world.click("ada", "alien")
+    await world.pipeline.interactions([click])
+    [list_] = world.lists()
+    assert list_.event_ids == [f"e{click.offset}"]
+    assert list_.published_at == click.published_at
+    assert list_.emitted_at == NOW
+
+
+async def test_one_batch_makes_one_list_for_each_user_touched(world: World) -> None:
+    clicks = [("ada", "alien"), ("bob", "love"), ("ada", "aliens"), ("ada", "star")]
+    await world.pipeline.interactions([world.click(user, item) for user, item in clicks])
+    assert sorted(list_.user_id for list_ in world.lists()) == ["ada", "bob"]
+
+
+async def test_the_items_most_like_a_users_taste_come_first(world: World) -> None:
+    await world.pipeline.interactions([world.click("ada", "alien")])
+    assert world.lists()[-1].items[0].item_id == "aliens"
+
+
+async def test_a_repeated_event_changes_nothing_but_is_answered_with_a_list(world: World) -> None:
+    click = world.click("ada", "alien")
+    await world.pipeline.interactions([click])
+    once = world.store.users["ada"].taste
+    await world.pipeline.interactions([click, click])
+    twice = world.store.users["ada"].taste
+    np.testing.assert_array_equal(once.totals["fused"], twice.totals["fused"])
+    assert world.store.users["ada"].history.item_ids == ["alien"]
+    assert len(world.lists()) == 2
+
+
+async def test_a_worker_that_starts_anew_goes_on_from_what_is_stored(world: World) -> None:
+    clicks = [world.click("ada", item) for item in ("alien", "star", "love")]
+    await world.pipeline.interactions(clicks)
+    successor = World(world.store)
+    await successor.open_cinema()
+    await successor.pipeline.interactions([clicks[2], world.click("ada", "kiss")])
+    reborn = successor.store.users["ada"]
+    assert reborn.history.item_ids == ["alien", "star", "love", "kiss"]
+
+    unbroken = World()
+    await unbroken.open_cinema()
+    await unbroken.pipeline.interactions([*clicks, world.click("ada", "kiss", ts=reborn.taste.as_of)])
+    expected = unbroken.store.users["ada"].taste.totals["fused"]
+    np.testing.assert_allclose(reborn.taste.totals["fused"], expected, rtol=1e-5, atol=1e-7)
+
+
+async def test_bad_events_become_dead_letters_with_their_bytes_and_good_ones_go_on(world: World) -> None:
+    bad = Incoming("events.click", 3, 77, b"ada", b'{"event_id": 5}', NOW)
+    await world.pipeline.interactions([world.click("ada", "alien"), bad, world.click("ada", "star")])
+    [letter] = world.sink.on("events.rejected")
+    assert letter.value == bad.value and letter.key == b"ada"
+    headers = dict(letter.headers)
+    assert headers["reason"] == b"wrong_type"
+    assert (headers["topic"], headers["partition"], headers["offset"]) == (b"events.click", b"3", b"77")
+    assert world.store.users["ada"].history.item_ids == ["alien", "star"]
+
+
+async def test_nothing_is_published_when_the_store_fails(world: World) -> None:
+    world.sink.messages.clear()
+    world.store.down = True
+    with pytest.raises(StoreUnavailable):
+        await world.pipeline.interactions([world.click("ada", "alien")])
+    assert world.sink.messages == []
+
+
+async def test_clicks_flow_on_while_triton_is_down(world: World) -> None:
+    world.embedder.down = True
+    with pytest.raises(EmbedderUnavailable):
+        await world.pipeline.uploads([world.upload("new", text="space")])
+    await world.pipeline.interactions([world.click("ada", "alien")])
+    assert len(world.lists()) == 1
+
+
+async def test_a_click_on_an_item_not_yet_uploaded_joins_the_taste_once_it_is(world: World) -> None:
+    await world.pipeline.interactions([world.click("ada", "early", ts=NOW - 50)])
+    assert world.store.users["ada"].taste.direction() is None
+    await world.pipeline.uploads([world.upload("early", text="romance paris")])
+    await world.pipeline.interactions([world.click("ada", "alien", ts=NOW - 40)])
+    both = world.store.users["ada"].taste
+
+    in_order = World()
+    await in_order.open_cinema()
+    await in_order.pipeline.uploads([in_order.upload("early", text="romance paris")])
+    await in_order.pipeline.interactions(
+        [in_order.click("ada", "early", ts=NOW - 50), in_order.click("ada", "alien", ts=NOW - 40)]
+    )
+    expected = in_order.store.users["ada"].taste.totals["fused"]
+    np.testing.assert_allclose(both.totals["fused"], expected, rtol=1e-5, atol=1e-7)
+
+
+async def test_a_new_user_gets_a_list_from_their_profile_alone(world: World) -> None:
+    await world.pipeline.profiles([world.profile("eve", age=30, occupation="writer")])
+    [list_] = world.lists()
+    assert list_.user_id == "eve" and len(list_.items) == len(FILMS)
+    assert world.store.users["eve"].profile is not None
+
+
+async def test_a_part_that_cannot_be_read_is_refused_and_the_item_goes_on_without_it(world: World) -> None:
+    upload = world.upload("dune", text="space desert", media={"image": "data:,corrupt"})
+    await world.pipeline.uploads([upload])
+    item = msgspec.json.decode(world.sink.on("items.embedded")[-1].value, type=Embedded)
+    assert set(item.vectors) == {"text", "fused"}
+    assert item.refused == {"image": "Undecodable: it says so itself"}
+
+
+async def test_a_withdrawn_item_leaves_every_list(world: World) -> None:
+    await world.pipeline.uploads([world.upload("aliens", withdrawn=True)])
+    await world.pipeline.interactions([world.click("ada", "alien")])
+    assert "aliens" not in [item.item_id for item in world.lists()[-1].items]
+
+
+async def test_every_interaction_is_logged_for_the_other_workers(world: World) -> None:
+    await world.pipeline.interactions([world.click("ada", "alien"), world.click("bob", "star")])
+    logged = [msgspec.json.decode(each.value, type=Learned) for each in world.sink.on("interactions")]
+    assert [(each.user_id, each.item_id, each.worker) for each in logged] == [
+        ("ada", "alien", "w1"),
+        ("bob", "star", "w1"),
+    ]
+
+
+async def test_an_item_uploaded_after_a_users_clicks_can_be_in_their_next_list(world: World) -> None:
+    await world.pipeline.interactions([world.click("ada", "alien")])
+    await world.pipeline.uploads([world.upload("alien3", text="space horror prison")])
+    await world.pipeline.interactions([world.click("ada", "star")])
+    assert "alien3" in [item.item_id for item in world.lists()[-1].items]
+
+
+async def test_the_cache_of_users_is_bounded_and_what_falls_out_is_read_back(world: World) -> None:
+    world.pipeline.policy = msgspec.structs.replace(world.pipeline.policy, cached_users=2)
+    for name in ("ada", "bob", "eve", "ada"):
+        await world.pipeline.interactions([world.click(name, "alien" if name != "ada" else "star")])
+    assert len(world.pipeline._users) == 2
+    assert world.store.users["ada"].version == 2
