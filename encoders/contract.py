@@ -37,6 +37,7 @@ class Modality:
     max_bytes        bytes of one content, at most
     media_types      what the content may be
     timeout_seconds  how long a client waits for a full batch before it gives up
+    made_of          modalities whose native vectors begin its own, in this order
     part_of_item     false where it describes a user
     uploaded_as_file whether a client hands over a file rather than a field of the event
     """
@@ -47,6 +48,7 @@ class Modality:
     max_bytes: int
     media_types: tuple[str, ...]
     timeout_seconds: float
+    made_of: tuple[str, ...] = ()
     part_of_item: bool = True
     uploaded_as_file: bool = True
 
@@ -76,8 +78,16 @@ MODALITIES: Mapping[str, Modality] = MappingProxyType(
                 "image", 1280, 16, 16 * MEBIBYTE, ("image/jpeg", "image/png", "image/webp", "image/gif"), 20.0
             ),
             Modality("audio", 512, 8, 32 * MEBIBYTE, _SOUND, 30.0),
-            Modality("speech", 96, 8, 32 * MEBIBYTE, _SOUND, 30.0),
-            Modality("video", 1792, 2, 64 * MEBIBYTE, ("video/mp4", "video/webm", "video/quicktime"), 60.0),
+            Modality("speech", 896, 8, 32 * MEBIBYTE, _SOUND, 30.0, made_of=("text",)),
+            Modality(
+                "video",
+                1792,
+                2,
+                64 * MEBIBYTE,
+                ("video/mp4", "video/webm", "video/quicktime", "video/x-matroska"),
+                60.0,
+                made_of=("image", "audio"),
+            ),
             Modality(
                 "profile",
                 128,

@@ -36,11 +36,20 @@ class Encoder(ABC, Generic[Prepared]):
     """
 
     modality: Modality
-    sample: bytes
-    """A small valid content, to warm up with."""
 
-    def __init__(self, projection: Projection | None = None) -> None:
+    def __init__(self, projection: Projection | None = None, device: str = "cpu") -> None:
+        """Load the weights.
+
+        projection  by default the trained one where there is one (`Projection.load`)
+        device      where a network runs: 'cpu' or torch's 'cuda:0'; of no meaning without a network
+        """
         self._projection = projection or Projection.load(self.modality)
+        self._device = device
+
+    @classmethod
+    @abstractmethod
+    def sample(cls) -> bytes:
+        """A small valid content, to warm up with."""
 
     @abstractmethod
     def read(self, content: bytes) -> Prepared:

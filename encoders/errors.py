@@ -10,9 +10,9 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "Undecodable": "the bytes are not what the modality expects, or are damaged",
         "Unsupported": "a format that is not accepted",
         "TooManyPixels": "the picture would take too much memory once decoded",
-        "TooLong": "more seconds than the modality allows",
         "TooShort": "too little of it to say anything",
         "Silent": "the sound has no signal",
+        "Wordless": "no words could be made out",
     }
 )
 

@@ -84,7 +84,10 @@ class ProfileEncoder(Encoder[Floats]):
     """A JSON object of traits: `age` in years and any other field, text, number, boolean or list of texts."""
 
     modality = MODALITIES["profile"]
-    sample = b'{"age": 30, "gender": "F", "occupation": "writer"}'
+
+    @classmethod
+    def sample(cls) -> bytes:
+        return b'{"age": 30, "gender": "F", "occupation": "writer"}'
 
     def read(self, content: bytes) -> Floats:
         try:

@@ -5,13 +5,14 @@ worth the 500 MB that torch takes in each serving process.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.contract import DIM, Modality
+from encoders.contract import DIM, MODALITIES, Modality
 
 Floats = NDArray[np.float32]
 
@@ -56,6 +57,22 @@ class Projection:
         return cls(np.zeros(modality.native_dim, np.float32), np.ascontiguousarray(matrix, dtype=np.float32))
 
     @classmethod
+    def stacked(cls, modality: Modality, parts: Sequence["Projection"]) -> "Projection":
+        """The projections of the modalities that this one is made of, one after the other: what is said lands
+        where it would if it were written, and a video where its pictures and its sounds are.
+
+        Native entries beyond those of the parts count nothing until a projection is trained.
+        """
+        mean = np.zeros(modality.native_dim, np.float32)
+        weight = np.zeros((modality.native_dim, DIM), np.float32)
+        start = 0
+        for part in parts:
+            rows = slice(start, start + len(part.mean))
+            mean[rows], weight[rows] = part.mean, part.weight
+            start = rows.stop
+        return cls(mean, weight)
+
+    @classmethod
     def load(cls, modality: Modality, folder: Path | None = None) -> "Projection":
         """The trained projection in `folder`, or by default in the folder that `ANABRANCH_PROJECTIONS` names.
 
@@ -66,6 +83,10 @@ class Projection:
         folder = folder or (Path(named) if named else None)
         path = folder / f"{modality.name}.npz" if folder else None
         if path is None or not path.is_file():
+            if modality.made_of:
+                return cls.stacked(
+                    modality, [cls.load(MODALITIES[name], folder) for name in modality.made_of]
+                )
             return cls.untrained(modality)
         with np.load(path, allow_pickle=False) as arrays:
             projection = cls(arrays["mean"].astype(np.float32), arrays["weight"].astype(np.float32))

@@ -1,7 +1,7 @@
 """How an encoder becomes a Triton model: the shims in `triton_models` are one line over this class."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,16 +17,18 @@ class EncoderModel:
     request by request. `triton_python_backend_utils` exists only inside the backend, so it is imported there.
     """
 
-    make_encoder: ClassVar[Callable[[], Encoder[Any]]]
+    make_encoder: ClassVar[type[Encoder[Any]]]
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the weights and run once, so that the first request is as fast as the others.
 
-        args  Triton's: `model_name`, `model_instance_kind` ('CPU' or 'GPU') and others
+        args  Triton's: `model_instance_kind` ('CPU' or 'GPU'), `model_instance_device_id` and others
         """
         self._backend = importlib.import_module("triton_python_backend_utils")
-        self._encoder = type(self).make_encoder()
-        self._encoder.encode([self._encoder.sample])
+        on_gpu = args["model_instance_kind"] == "GPU"
+        device = f"cuda:{args['model_instance_device_id']}" if on_gpu else "cpu"
+        self._encoder = self.make_encoder(device=device)
+        self._encoder.encode([self._encoder.sample()])
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response for each request."""

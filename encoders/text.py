@@ -48,13 +48,16 @@ class TextEncoder(Encoder[str]):
     """UTF-8 text in any of the network's languages."""
 
     modality = MODALITIES["text"]
-    sample = b"A man walks into a bar."
 
-    def __init__(self, projection: Projection | None = None) -> None:
-        super().__init__(projection)
+    def __init__(self, projection: Projection | None = None, device: str = "cpu") -> None:
+        super().__init__(projection, device)
         locate("sentence encoder")
         locate("sentence pieces")
         self._network = USE(threads=1)
+
+    @classmethod
+    def sample(cls) -> bytes:
+        return b"A man walks into a bar."
 
     def read(self, content: bytes) -> str:
         try:

