@@ -1,0 +1,106 @@
+"""The latest items of the latest users, as the log of interactions tells them.
+
+Shared memory learns from these sessions and not from the stored histories, so that what it knows depends
+on the log alone: two workers that read the same log hold the same memory, whoever owns the user.
+"""
+
+from collections import OrderedDict
+
+import numpy as np
+
+from streams.core.history import Trail
+from streams.core.memory.expert import State
+
+
+class Sessions:
+    """The last `length` items of each of the `users` users seen last.
+
+    >>> sessions = Sessions(users=2, length=3)
+    >>> row = sessions.open("ann")
+    >>> sessions.add(row, slot=7, at=1.0, weight=1.0)
+    >>> sessions.trail(row).slots.tolist(), sessions.open("ann") == row
+    ([7], True)
+    """
+
+    def __init__(self, users: int, length: int) -> None:
+        self.slots = np.zeros((users, length), np.int32)
+        self.times = np.zeros((users, length))
+        self.weights = np.zeros((users, length), np.float32)
+        self.lengths = np.zeros(users, np.int32)
+        self._rows: OrderedDict[str, int] = OrderedDict()  # user -> row, the one seen longest ago first
+        self._free: list[int] = []
+
+    def open(self, user_id: str) -> int:
+        """The user's row; a new user takes over the row of the one seen longest ago, once all are in use."""
+        row = self._rows.get(user_id)
+        if row is not None:
+            self._rows.move_to_end(user_id)
+            return row
+        if self._free:
+            row = self._free.pop()
+        elif len(self._rows) < len(self.lengths):
+            row = len(self._rows)
+        else:
+            row = self._rows.popitem(last=False)[1]
+        self._rows[user_id] = row
+        self.lengths[row] = 0
+        return row
+
+    def trail(self, row: int) -> Trail:
+        length = int(self.lengths[row])
+        return Trail(self.slots[row, :length], self.times[row, :length], self.weights[row, :length])
+
+    def add(self, row: int, slot: int, at: float, weight: float) -> None:
+        """Add an item where its time says; the oldest makes room."""
+        slots, times, weights = self.slots[row], self.times[row], self.weights[row]
+        length = int(self.lengths[row])
+        place = length
+        while place > 0 and times[place - 1] > at:
+            place -= 1
+        if length == len(slots):
+            if place == 0:
+                return
+            place -= 1
+            for column in (slots, times, weights):
+                column[:place] = column[1 : place + 1]
+        else:
+            for column in (slots, times, weights):
+                column[place + 1 : length + 1] = column[place:length]
+            self.lengths[row] = length + 1
+        slots[place], times[place], weights[place] = slot, at, weight
+
+    def forget(self, user_id: str) -> int:
+        """Erase the user's session; returns the row it had, -1 where there was none."""
+        row = self._rows.pop(user_id, -1)
+        if row >= 0:
+            self.slots[row] = self.times[row] = self.weights[row] = 0
+            self.lengths[row] = 0
+            self._free.append(row)
+        return row
+
+    def users(self) -> list[str]:
+        """The users of `state`, the one seen longest ago first."""
+        return list(self._rows)
+
+    def state(self) -> State:
+        """Rows in the order of `users`."""
+        rows = np.fromiter(self._rows.values(), np.int32, len(self._rows))
+        return {
+            "rows": rows,
+            "free": np.array(self._free, np.int32),
+            "lengths": self.lengths[rows],
+            "slots": self.slots[rows],
+            "times": self.times[rows],
+            "weights": self.weights[rows],
+        }
+
+    def load(self, users: list[str], state: State) -> None:
+        rows = state["rows"]
+        self._rows = OrderedDict(zip(users, (int(row) for row in rows), strict=True))
+        self._free = [int(row) for row in state["free"]]
+        self.lengths[rows] = state["lengths"]
+        self.slots[rows], self.times[rows], self.weights[rows] = (
+            state["slots"],
+            state["times"],
+            state["weights"],
+        )
