@@ -1,0 +1,67 @@
+# What a person types. Python 3.11, Java 17 and Maven are to be there; everything else is fetched.
+#
+#   make demo     set up, start the servers, load a catalogue, replay real activity, show the lists
+#   make test     set up and run every test, on real servers with ports and data of their own
+#   make check    lint, format, types and the tests that need no server
+#   make bench    measure; `make lock`: choose newer packages; `make clean`: remove what was built, data included
+#
+# ANABRANCH_TORCH_INDEX=URL   a package index with a CPU build of torch, instead of the CUDA build and its 3 GB of libraries
+
+PYTHON ?= python3.11
+VENV ?= .venv
+RUN := $(VENV)/bin
+UV := $(RUN)/uv
+STAMP := $(VENV)/.set-up
+LOCKS := requirements.lock weights.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock clean
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+setup: $(STAMP)
+
+$(UV):
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^uv==' requirements.lock)
+	@touch $(UV)
+
+# A CPU build of torch needs none of the CUDA packages that the lock lists for the usual one.
+$(STAMP): $(UV) $(LOCKS) pyproject.toml
+	@echo "installing $$(grep -c '==' requirements.lock) packages into $(VENV) (the first time, torch is most of it)"
+ifdef ANABRANCH_TORCH_INDEX
+	grep -vE '^(nvidia-|cuda-|triton==)' requirements.lock > $(VENV)/cpu.lock
+	$(UV) pip sync --quiet --python $(RUN)/python $(VENV)/cpu.lock weights.lock \
+	    --extra-index-url $(ANABRANCH_TORCH_INDEX) --index-strategy unsafe-best-match
+else
+	$(UV) pip sync --quiet --python $(RUN)/python $(LOCKS)
+endif
+	$(UV) pip install --quiet --python $(RUN)/python --no-deps --editable .
+	@touch $(STAMP)
+
+demo: setup
+	@$(RUN)/anabranch demo
+
+test: setup
+	$(RUN)/python -m pytest
+
+check: setup
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/python -m pytest -m "not servers"
+
+bench: setup
+	$(RUN)/anabranch bench
+
+# The versions everyone gets. The packages of the group `weights` stand apart: what they depend on is not wanted.
+lock: $(UV)
+	$(UV) pip compile --quiet --upgrade --python-platform linux --python-version 3.11 --no-emit-index-url --no-header \
+	    --group dev pyproject.toml --output-file requirements.lock
+	$(UV) pip compile --quiet --upgrade --python-platform linux --python-version 3.11 --no-emit-index-url --no-header \
+	    --no-deps --group weights --output-file weights.lock
+
+clean:
+	@if [ -x $(RUN)/anabranch ]; then $(RUN)/anabranch down; fi
+	rm -rf $(VENV) .anabranch build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
