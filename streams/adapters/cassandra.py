@@ -179,7 +179,7 @@ class CassandraStore:
         stored = msgspec.msgpack.decode(row.history, type=_StoredHistory)
         return UserState(
             user_id=row.user_id,
-            history=History(stored.item_ids, stored.times, stored.weights),
+            history=History.of(zip(stored.item_ids, stored.times, stored.weights, strict=True)),
             recent_events=RecentEvents.from_bytes(row.recent_events, limit=self._dedup_window),
             taste=Taste({name: from_bytes(total) for name, total in (row.tastes or {}).items()}, row.as_of),
             waiting=stored.waiting,

@@ -1,0 +1,115 @@
+"""Cassandra as one process."""
+
+from pathlib import Path
+
+from cassandra import DriverException
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.policies import RoundRobinPolicy
+
+from streams.settings import Cassandra
+
+HEAP = "-Xmx1g"
+# What Java 17 closes and Cassandra needs open: the JDK modules of its own jvm17-server.options.
+EXPORTS = [
+    "java.base/jdk.internal.misc", "java.base/jdk.internal.ref", "java.base/sun.nio.ch",
+    "java.management.rmi/com.sun.jmx.remote.internal.rmi", "java.rmi/sun.rmi.registry", "java.rmi/sun.rmi.server",
+    "java.sql/java.sql", "java.base/java.lang.ref", "java.base/jdk.internal.reflect",
+    "jdk.unsupported/sun.misc", "jdk.compiler/com.sun.tools.javac.file",
+]  # fmt: skip
+OPENS = [
+    "java.base/java.lang.module", "java.base/jdk.internal.loader", "java.base/jdk.internal.ref",
+    "java.base/jdk.internal.reflect", "java.base/jdk.internal.math", "java.base/jdk.internal.module",
+    "java.base/jdk.internal.util.jar", "jdk.management/com.sun.management.internal", "java.base/sun.nio.ch",
+    "java.base/java.io", "java.base/java.lang", "java.base/java.lang.reflect", "java.base/java.math",
+    "java.base/java.net", "java.base/java.nio", "java.base/java.nio.charset", "java.base/java.nio.file.spi",
+    "java.base/java.time", "java.base/java.util", "java.base/java.util.concurrent",
+    "java.base/java.util.concurrent.atomic", "java.base/java.util.concurrent.locks", "java.rmi/sun.rmi.transport.tcp",
+]  # fmt: skip
+
+
+def configure(settings: Cassandra, folder: Path) -> Path:
+    """Write `cassandra.yaml`; the path of the file."""
+    file = folder / "cassandra.yaml"
+    data = folder / "data"
+    lines = {
+        "cluster_name": "anabranch",
+        "num_tokens": 1,
+        "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
+        "commitlog_sync": "periodic",
+        "commitlog_sync_period": "1000ms",
+        "commitlog_segment_size": "16MiB",
+        "data_file_directories": f"[{data / 'data'}]",
+        "commitlog_directory": data / "commitlog",
+        "saved_caches_directory": data / "saved_caches",
+        "hints_directory": data / "hints",
+        "cdc_raw_directory": data / "cdc_raw",
+        "listen_address": settings.host,
+        "rpc_address": settings.host,
+        "native_transport_port": settings.port,
+        "storage_port": settings.storage_port,
+        "endpoint_snitch": "SimpleSnitch",
+        "concurrent_reads": 16,
+        "concurrent_writes": 16,
+        "memtable_heap_space": "256MiB",
+        "memtable_offheap_space": "128MiB",
+        "file_cache_size": "64MiB",
+        "networking_cache_size": "32MiB",
+        "batch_size_warn_threshold": "512KiB",
+        "batch_size_fail_threshold": "4MiB",
+        "auto_snapshot": "false",
+    }
+    text = "".join(f"{key}: {value}\n" for key, value in lines.items())
+    seed = f"{settings.host}:{settings.storage_port}"
+    text += (
+        "seed_provider:\n  - class_name: org.apache.cassandra.locator.SimpleSeedProvider\n"
+        f'    parameters:\n      - seeds: "{seed}"\n'
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    (folder / "logback.xml").write_text(
+        '<configuration><appender name="out" class="ch.qos.logback.core.ConsoleAppender"><encoder>'
+        "<pattern>%date %level %logger{0}: %msg%n</pattern></encoder></appender>"
+        '<root level="WARN"><appender-ref ref="out"/></root></configuration>\n'
+    )
+    return file
+
+
+def command(settings: Cassandra, jars: Path, folder: Path) -> list[str]:
+    """How to start it."""
+    yaml = configure(settings, folder)
+    return [
+        "java",
+        HEAP,
+        "-Xms256m",
+        "-XX:+UseG1GC",
+        "-XX:MaxDirectMemorySize=256m",
+        *(f"--add-exports={each}=ALL-UNNAMED" for each in EXPORTS),
+        *(f"--add-opens={each}=ALL-UNNAMED" for each in OPENS),
+        "-Djdk.attach.allowAttachSelf=true",
+        f"-Dcassandra.config=file://{yaml}",
+        f"-Dlogback.configurationFile={folder / 'logback.xml'}",
+        f"-Dcassandra.storagedir={folder / 'data'}",
+        f"-Dcassandra.logdir={folder / 'data' / 'logs'}",
+        "-Dcassandra.jmx.local.port=0",
+        "-Dcassandra.ring_delay_ms=0",
+        "-Dcassandra.skip_wait_for_gossip_to_settle=0",
+        "-Dcassandra-foreground=yes",
+        "-cp",
+        f"{jars}/*",
+        "org.apache.cassandra.service.CassandraDaemon",
+    ]
+
+
+def ailment(settings: Cassandra) -> str | None:
+    """What keeps it from serving, or None when it is well."""
+    profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=3)
+    cluster = Cluster(
+        [settings.host], port=settings.port, connect_timeout=3, execution_profiles={EXEC_PROFILE_DEFAULT: profile}
+    )
+    try:
+        cluster.connect().execute("SELECT release_version FROM system.local")
+        return None
+    except (NoHostAvailable, DriverException) as error:
+        return f"no answer at {settings.host}:{settings.port}: {error}"
+    finally:
+        cluster.shutdown()

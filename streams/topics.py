@@ -1,0 +1,77 @@
+"""The topics: how many partitions each has, and what is kept."""
+
+from collections.abc import Mapping
+
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
+from kafka.errors import TopicAlreadyExistsError
+from msgspec import Struct
+
+from streams.errors import AnabranchError
+from streams.settings import Kafka
+
+DAY_MS = 86_400_000
+
+
+class Topic(Struct, frozen=True):
+    """One topic.
+
+    purpose   for people
+    keyed_by  what the Kafka key is; one key's messages keep their order
+    compact   keep the last message of each key for ever, rather than all for `days`
+    days      of retention where not compacted
+    """
+
+    name: str
+    purpose: str
+    keyed_by: str
+    compact: bool = False
+    days: int = 7
+
+    def configuration(self) -> dict[str, str]:
+        """Kafka's settings of the topic. Up to 4 MiB: what is over an event's own limit is to be dead-lettered."""
+        common = {"max.message.bytes": str(4 * 1024 * 1024)}
+        if self.compact:
+            return common | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2"}
+        return common | {"cleanup.policy": "delete", "retention.ms": str(self.days * DAY_MS)}
+
+
+TOPICS = (
+    Topic("events.click", "a user chose an item", "user_id", days=30),
+    Topic("events.view", "a user saw an item", "user_id", days=30),
+    Topic("events.upload", "an item enters the catalogue, or changes", "item_id", days=365),
+    Topic("events.profile", "what a user says of themselves", "user_id", days=365),
+    Topic("recommendations", "a user's refreshed list", "user_id", compact=True),
+    Topic("items.embedded", "an item's vectors, for every worker", "item_id", compact=True),
+    Topic("interactions", "what was learned, for every worker's memory", "user_id", days=90),
+    Topic("events.rejected", "dead letters: original bytes, the reason in headers", "as it was"),
+)
+
+
+def create(settings: Kafka) -> list[str]:
+    """Create the topics that are missing; their names. Raises AnabranchError if one has another partition count."""
+    admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    try:
+        present = _partition_counts(admin)
+        for topic in TOPICS:
+            count = present.get(topic.name, settings.partitions)
+            if count != settings.partitions:
+                raise AnabranchError(
+                    f"topic {topic.name!r} has {count} partitions, where ANABRANCH_KAFKA__PARTITIONS is"
+                    f" {settings.partitions}; events of one user would be split between workers"
+                )
+        missing = [topic for topic in TOPICS if topic.name not in present]
+        new = [NewTopic(each.name, settings.partitions, 1, topic_configs=each.configuration()) for each in missing]
+        if new:
+            try:
+                admin.create_topics(new)
+            except TopicAlreadyExistsError:  # another process was faster
+                return []
+        return [topic.name for topic in missing]
+    finally:
+        admin.close()
+
+
+def _partition_counts(admin: KafkaAdminClient) -> Mapping[str, int]:
+    wanted = {topic.name for topic in TOPICS} & set(admin.list_topics())
+    return {each["name"]: len(each["partitions"]) for each in admin.describe_topics(sorted(wanted))} if wanted else {}
