@@ -33,6 +33,18 @@ def down() -> None:
     console.print(f"stopped: {', '.join(stopped) or 'nothing, none was running'}")
 
 
+@app.command()
+def worker() -> None:
+    """Run one worker: it learns from events and refreshes lists. SIGTERM or Ctrl-C finishes the batch in hand."""
+    import asyncio
+
+    from streams.app import run_worker
+    from streams.logs import set_up_logs
+
+    set_up_logs()
+    asyncio.run(run_worker(load()))
+
+
 def main() -> None:
     """The entry point: known errors are one red line, not a traceback."""
     try:
