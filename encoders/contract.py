@@ -7,6 +7,14 @@ row and answers with a vector or with the reason why there is none, so that a cl
     vector   FP32  [n, 256]   unit length; zeros where `error` is not empty
     error    BYTES [n, 1]     empty, or a name and a sentence, such as `ImageUndecodable: ...`
     native   FP32  [n, native_dim]   what the network said before projection; only where asked for
+
+`item_encoder` takes whatever parts an item has and answers for all of them in one call:
+
+    text, image, audio, speech, video   BYTES [n, 1], each optional; empty where an item lacks the part
+    vector   FP32  [n, 256]      the parts fused, unit length; zeros where `error` is not empty
+    error    BYTES [n, 1]        empty unless no part of the item could be embedded
+    vectors  FP32  [n, 5, 256]   of the parts, in the order above; zeros where absent or refused
+    errors   BYTES [n, 5]        why a part was refused; empty where absent or embedded
 """
 
 from collections.abc import Mapping
@@ -21,7 +29,9 @@ ERROR = "error"
 NATIVE = "native"
 
 ITEM_MODEL = "item_encoder"
-FUSED = "fused"
+ITEM_MAX_BATCH = 16
+VECTORS = "vectors"
+ERRORS = "errors"
 
 KIBIBYTE = 1024
 MEBIBYTE = 1024 * KIBIBYTE
@@ -101,3 +111,6 @@ MODALITIES: Mapping[str, Modality] = MappingProxyType(
         )
     }
 )
+
+PARTS: tuple[str, ...] = tuple(name for name, modality in MODALITIES.items() if modality.part_of_item)
+"""The modalities of an item, in the order of `item_encoder`'s outputs."""

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from encoders import networks
 from encoders.contract import MODALITIES
@@ -52,6 +52,8 @@ def decode(content: bytes) -> Image.Image:
         return upright.convert("RGB")
     except Image.DecompressionBombError as error:
         raise Refused("image", "TooManyPixels", str(error)) from error
+    except UnidentifiedImageError as error:
+        raise Refused("image", "Undecodable", "the file is not a JPEG, PNG, WebP or GIF") from error
     except DAMAGE as error:
         raise Refused("image", "Undecodable", f"{type(error).__name__}: {str(error)[:200]}") from error
 

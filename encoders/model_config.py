@@ -41,6 +41,30 @@ version_policy {{ latest {{ num_versions: 1 }} }}
 """
 
 
+def item_config() -> str:
+    """The text of `item_encoder`'s `config.pbtxt`. It only asks the others, so it stays on the CPU."""
+    inputs = ",\n".join(
+        f'  {{ name: "{part}" data_type: TYPE_STRING dims: [ 1 ] optional: true }}' for part in contract.PARTS
+    )
+    return f"""\
+# Written by `python -m encoders.model_config` from encoders/contract.py; a test keeps the two equal.
+name: "{contract.ITEM_MODEL}"
+backend: "python"
+max_batch_size: {contract.ITEM_MAX_BATCH}
+input [
+{inputs}
+]
+output [
+  {{ name: "{contract.VECTOR}" data_type: TYPE_FP32 dims: [ {DIM} ] }},
+  {{ name: "{contract.ERROR}" data_type: TYPE_STRING dims: [ 1 ] }},
+  {{ name: "{contract.VECTORS}" data_type: TYPE_FP32 dims: [ {len(contract.PARTS)}, {DIM} ] }},
+  {{ name: "{contract.ERRORS}" data_type: TYPE_STRING dims: [ {len(contract.PARTS)} ] }}
+]
+instance_group [ {{ count: 1 kind: KIND_CPU }} ]
+version_policy {{ latest {{ num_versions: 1 }} }}
+"""
+
+
 def write(folder: Path, kind: str) -> list[Path]:
     """Write the configuration of every model that the folder has; returns their paths."""
     written = []
@@ -49,6 +73,10 @@ def write(folder: Path, kind: str) -> list[Path]:
         if path.parent.is_dir():
             path.write_text(encoder_config(modality, kind))
             written.append(path)
+    path = folder / contract.ITEM_MODEL / "config.pbtxt"
+    if path.parent.is_dir():
+        path.write_text(item_config())
+        written.append(path)
     return written
 
 

@@ -224,3 +224,8 @@ def image_encoder() -> Encoder[Any]:
 @pytest.fixture
 def video_encoder() -> Encoder[Any]:
     return _made("video")[1]
+
+
+@pytest.fixture
+def spoken_frog() -> bytes:
+    return say("A frog is sitting on a green leaf.")

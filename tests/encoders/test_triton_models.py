@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from encoders import model_config
-from encoders.contract import DIM, MODALITIES, Modality
+from encoders.contract import DIM, ITEM_MODEL, MODALITIES, PARTS, Modality
 
 MODELS = Path(__file__).parents[2] / "triton_models"
 every_modality = pytest.mark.parametrize("modality", MODALITIES.values(), ids=lambda modality: modality.name)
@@ -39,6 +39,13 @@ def test_triton_reads_the_configuration_as_the_contract_means_it(modality: Modal
         "native": [modality.native_dim],
     }
     assert config.HasField("dynamic_batching")
+
+
+def test_the_item_model_is_the_one_of_the_contract() -> None:
+    written = (MODELS / ITEM_MODEL / "config.pbtxt").read_text()
+    assert written == model_config.item_config()
+    config = text_format.Parse(written, model_config_pb2.ModelConfig())
+    assert [(tensor.name, tensor.optional) for tensor in config.input] == [(part, True) for part in PARTS]
 
 
 def test_one_setting_moves_the_networks_to_the_gpu(tmp_path: Path) -> None:
