@@ -83,6 +83,7 @@ def command(settings: Cassandra, jars: Path, folder: Path) -> list[str]:
         "-Xms256m",
         "-XX:+UseG1GC",
         "-XX:MaxDirectMemorySize=256m",
+        "-XX:+ExitOnOutOfMemoryError",
         *(f"--add-exports={each}=ALL-UNNAMED" for each in EXPORTS),
         *(f"--add-opens={each}=ALL-UNNAMED" for each in OPENS),
         "-Djdk.attach.allowAttachSelf=true",
@@ -104,7 +105,10 @@ def ailment(settings: Cassandra) -> str | None:
     """What keeps it from serving, or None when it is well."""
     profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=3)
     cluster = Cluster(
-        [settings.host], port=settings.port, connect_timeout=3, execution_profiles={EXEC_PROFILE_DEFAULT: profile}
+        [settings.host],
+        port=settings.port,
+        connect_timeout=3,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
     )
     try:
         cluster.connect().execute("SELECT release_version FROM system.local")

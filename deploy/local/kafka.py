@@ -13,7 +13,8 @@ HEAP = "-Xmx512m"
 
 def java(jars: Path, logging: Path, main: str, *arguments: str) -> list[str]:
     """The command line of one of Kafka's programs."""
-    return ["java", HEAP, "-XX:+UseG1GC", f"-Dlog4j2.configurationFile={logging}", "-cp", f"{jars}/*", main, *arguments]
+    memory = [HEAP, "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError"]
+    return ["java", *memory, f"-Dlog4j2.configurationFile={logging}", "-cp", f"{jars}/*", main, *arguments]
 
 
 def configure(settings: Kafka, folder: Path) -> Path:
@@ -59,9 +60,13 @@ def command(settings: Kafka, jars: Path, folder: Path) -> list[str]:
     logging = folder / "log4j2.properties"
     if not (folder / "data" / "meta.properties").exists():
         tool = java(jars, logging, "kafka.tools.StorageTool")
-        made = subprocess.run([*tool, "random-uuid"], capture_output=True, text=True, check=True).stdout.split()[-1]
+        made = subprocess.run(
+            [*tool, "random-uuid"], capture_output=True, text=True, check=True
+        ).stdout.split()[-1]
         subprocess.run(
-            [*tool, "format", "-t", made, "-c", str(properties), "--ignore-formatted"], capture_output=True, check=True
+            [*tool, "format", "-t", made, "-c", str(properties), "--ignore-formatted"],
+            capture_output=True,
+            check=True,
         )
     return java(jars, logging, "kafka.Kafka", str(properties))
 

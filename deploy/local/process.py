@@ -1,18 +1,23 @@
-"""Processes that outlive the command which started them: kept by pid, and known again by their start time."""
+"""Processes that outlive the command which started them: kept by pid, and known again by their command line."""
 
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import psutil
 
+KILLED_PATIENCE = 10.0
+
 
 class _Mark(msgspec.Struct):
+    """What the pid file holds. The command line names this home's folders, so no other program has the same."""
+
     pid: int
-    started: float
+    command: list[str]
 
 
 class Process:
@@ -28,61 +33,54 @@ class Process:
         self.log = logs / f"{name}.log"
         self._mark = run / f"{name}.pid"
 
-    def start(self, command: list[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
+    def start(self, command: list[str], *, env: Mapping[str, str] | None = None) -> None:
         """Start it in a group of its own, so that Ctrl-C in the terminal does not reach it."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._mark.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        if self.log.exists():
+            self.log.replace(self.log.with_suffix(".previous.log"))
+        with self.log.open("wb") as log:
             child = subprocess.Popen(
                 command,
                 env={**os.environ, **(env or {})},
-                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        self._mark.write_bytes(msgspec.json.encode(_Mark(child.pid, psutil.Process(child.pid).create_time())))
+        self._mark.write_bytes(msgspec.json.encode(_Mark(child.pid, command)))
 
     def find(self) -> psutil.Process | None:
         """The running process, or None. A pid that another program has by now is not taken for ours."""
         try:
             mark = msgspec.json.decode(self._mark.read_bytes(), type=_Mark)
             process = psutil.Process(mark.pid)
-            ours = abs(process.create_time() - mark.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-            return process if ours else None
-        except (FileNotFoundError, msgspec.DecodeError, psutil.NoSuchProcess):
+            ended = process.status() == psutil.STATUS_ZOMBIE
+            return process if not ended and process.cmdline() == mark.command else None
+        except (FileNotFoundError, msgspec.DecodeError, psutil.NoSuchProcess, psutil.AccessDenied):
             return None
 
     def stop(self, patience: float = 20.0) -> bool:
         """Ask it to end, insist after `patience` seconds, and wait until it has; False if it was not running.
 
-        Helpers that it started end with it.
+        Helpers that it started, which are in its group, end with it.
         """
         process = self.find()
-        self._mark.unlink(missing_ok=True)
         if process is None:
+            self._mark.unlink(missing_ok=True)
             return False
-        family = [process, *process.children(recursive=True)]
-        process.send_signal(signal.SIGTERM)
-        _, left = psutil.wait_procs([process], timeout=patience)
-        for survivor in [each for each in family if each in left or each.is_running()]:
-            _kill(survivor)
-        psutil.wait_procs(family, timeout=5)
+        process.terminate()
+        psutil.wait_procs([process], timeout=patience)
+        _kill_group(process.pid)
+        self._mark.unlink(missing_ok=True)
         return True
 
     def memory(self) -> int:
-        """Resident bytes of the process and its children; 0 when it is not running."""
+        """Resident bytes of the process and its helpers; 0 when it is not running."""
         process = self.find()
         if process is None:
             return 0
-        total = 0
-        for each in (process, *process.children(recursive=True)):
-            try:
-                total += each.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
-        return total
+        return sum(_resident(each) for each in (process, *process.children(recursive=True)))
 
     def last_words(self, lines: int = 15) -> str:
         """The end of its log."""
@@ -91,8 +89,28 @@ class Process:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def _kill(process: psutil.Process) -> None:
+def _kill_group(group: int) -> None:
+    """Kill what is left in a process group, and wait until it is gone."""
+    deadline = time.monotonic() + KILLED_PATIENCE
+    while members := [each for each in psutil.process_iter() if _is_running_in(each, group)]:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        psutil.wait_procs(members, timeout=deadline - time.monotonic())
+        if time.monotonic() > deadline:
+            return
+
+
+def _is_running_in(process: psutil.Process, group: int) -> bool:
     try:
-        process.kill()
+        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
     except psutil.NoSuchProcess:
-        return
+        return 0

@@ -3,6 +3,8 @@
 import os
 import sys
 import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -12,10 +14,11 @@ from tritonclient.utils import InferenceServerException
 from streams.settings import Triton
 
 MODELS = Path(__file__).parents[2] / "triton_models"
+ANSWER_SECONDS = 3.0
 
 
 def command(settings: Triton, home: Path) -> list[str]:
-    """How to start it. A model that fails to load is reported by `ailment` and keeps no other from serving."""
+    """How to start it. A model that fails to load keeps no other from serving; `unready` names it."""
     return [
         str(home / "bin" / "tritonserver"),
         f"--model-repository={MODELS}",
@@ -28,7 +31,6 @@ def command(settings: Triton, home: Path) -> list[str]:
         f"--metrics-port={settings.metrics_port}",
         "--exit-on-error=false",
         "--strict-readiness=true",
-        "--log-verbose=0",
     ]
 
 
@@ -49,14 +51,33 @@ def models() -> list[str]:
 
 
 def ailment(settings: Triton) -> str | None:
-    """What keeps it from serving, or None when it is well: the server, or the models that are not ready."""
-    client = InferenceServerClient(settings.grpc_address)
+    """What keeps it from serving, or None. It answers only once it has tried to load every model."""
     try:
-        if not client.is_server_live(client_timeout=3):
-            return f"the server at {settings.grpc_address} is not live"
-        missing = [model for model in models() if not client.is_model_ready(model, client_timeout=3)]
-        return f"not ready: {', '.join(missing)}" if missing else None
+        with _client(settings) as client:
+            live = client.is_server_live(client_timeout=ANSWER_SECONDS)
+            return None if live else f"the server at {settings.grpc_address} is not live"
     except (InferenceServerException, grpc.RpcError) as error:
         return f"no answer at {settings.grpc_address}: {error}"
+
+
+def unready(settings: Triton) -> dict[str, str]:
+    """Model -> why it does not serve, for those that do not. Raises InferenceServerException when Triton is away."""
+    with _client(settings) as client:
+        index = client.get_model_repository_index(client_timeout=ANSWER_SECONDS)
+    newest = {entry.name: entry for entry in index.models}
+    found = {}
+    for name in models():
+        if name not in newest:
+            found[name] = "it was added after Triton started"
+        elif newest[name].state != "READY":
+            found[name] = newest[name].reason or newest[name].state or "it failed to load"
+    return found
+
+
+@contextmanager
+def _client(settings: Triton) -> Iterator[InferenceServerClient]:
+    client = InferenceServerClient(settings.grpc_address)
+    try:
+        yield client
     finally:
         client.close()
