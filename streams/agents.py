@@ -63,7 +63,7 @@ class Agents:
 
     def _consumer(self, handle: Handle) -> Callable[[StreamT[bytes]], Awaitable[None]]:
         async def consume(stream: StreamT[bytes]) -> None:
-            async for events in micro_batches(stream.noack().events(), self._batch_size):
+            async for events in micro_batches(_unacknowledged(stream), self._batch_size):
                 if self._draining:
                     return
                 batch = asyncio.create_task(self._handle_or_die(handle, events))
@@ -76,7 +76,7 @@ class Agents:
     async def _handle_or_die(self, handle: Handle, events: Sequence[EventT[bytes]]) -> None:
         try:
             await handle([_incoming(event) for event in events])
-        except Exception as error:  # noqa: BLE001 - whatever it is, Faust must not see it: it would commit the batch
+        except Exception as error:
             first = events[0].message
             log.critical(
                 "batch failed, the worker ends without committing it",
@@ -90,6 +90,12 @@ class Agents:
             return
         for event in events:
             event.ack()
+
+
+def _unacknowledged(stream: Any) -> AsyncIterator[EventT[bytes]]:
+    """The stream's events, left for us to acknowledge (`noack` is missing from Faust's types)."""
+    events: AsyncIterator[EventT[bytes]] = stream.noack().events()
+    return events
 
 
 def _incoming(event: EventT[bytes]) -> Incoming:

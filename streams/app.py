@@ -141,7 +141,7 @@ async def _watch_lag(app: faust.App) -> None:
     """Publish how far each partition is behind, once a second."""
     while True:
         await asyncio.sleep(1)
-        consumer = app.consumer
+        consumer: Any = app.consumer  # the committed offsets are missing from Faust's types
         for partition in consumer.assignment():
             committed = consumer._committed_offset.get(partition) or 0
             lag = max(0, (consumer.highwater(partition) or 0) - committed)

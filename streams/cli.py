@@ -1,9 +1,11 @@
 """`anabranch`: every command says what it does, and what to do next when it cannot."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from streams.errors import AnabranchError
 from streams.settings import load
@@ -21,7 +23,9 @@ def up(
     from deploy.local import servers
 
     settings = servers.up(load(), console, fresh=fresh, free_ports=free_ports)
-    console.print(f"logs: {settings.home / 'logs'}   next: [bold]anabranch worker[/], stop with: [bold]anabranch down[/]")
+    console.print(
+        f"logs: {settings.home / 'logs'}   next: [bold]anabranch worker[/], stop with: [bold]anabranch down[/]"
+    )
 
 
 @app.command()
@@ -43,6 +47,50 @@ def worker() -> None:
 
     set_up_logs()
     asyncio.run(run_worker(load()))
+
+
+@app.command()
+def demo(
+    events: Annotated[int, typer.Option(min=1, help="Recorded events to replay, of 100,943.")] = 30_000,
+    speed: Annotated[float, typer.Option(min=0, help="Events a second; 0 plays as fast as it goes.")] = 500,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave servers and worker running.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Write the last screen there, as SVG.")] = None,
+) -> None:
+    """Show the whole system at work on MovieLens-100k, on fresh data; leaves nothing running."""
+    from streams import demo as show
+
+    show.run(load(), console, events=events, events_per_second=speed, keep=keep, picture=picture)
+
+
+@app.command()
+def replay(
+    events: Annotated[int, typer.Option(min=1, help="Recorded events to replay, of 100,943.")] = 200_000,
+    speed: Annotated[float, typer.Option(min=0, help="Events a second; 0 plays as fast as it goes.")] = 0,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds without any list after which to give up.")] = 30,
+) -> None:
+    """Play MovieLens-100k into a running system, and report what came back. Exit code 1 if an event got no list."""
+    from streams import replay as player
+
+    report = player.replay(load(), console, events=events, events_per_second=speed, patience=patience)
+    console.print(player.summary(report))
+    raise typer.Exit(1 if report.unanswered else 0)
+
+
+@app.command()
+def recs(user_id: str) -> None:
+    """Show the list a user has now."""
+    from streams.consumer import latest
+
+    found = latest(load().kafka.bootstrap_servers, user_id)
+    if found is None:
+        console.print(f"user {user_id!r} has no list yet: send an event of theirs, or `anabranch replay`")
+        raise typer.Exit(1)
+    table = Table(title=f"user {user_id}, version {found.list_version}")
+    for heading in ("", "item", "score", "reason", "because of"):
+        table.add_column(heading)
+    for place, item in enumerate(found.items, 1):
+        table.add_row(str(place), item.item_id, f"{item.score:.3f}", item.reason, item.because or "")
+    console.print(table)
 
 
 def main() -> None:

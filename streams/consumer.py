@@ -1,8 +1,8 @@
 """For those who read lists: follow the `recommendations` topic, or look one user up.
 
-    with ListReader("127.0.0.1:9092") as reader:
-        for each in reader:
-            print(each.user_id, [item.item_id for item in each.items])
+with ListReader("127.0.0.1:9092") as reader:
+    for each in reader:
+        print(each.user_id, [item.item_id for item in each.items])
 """
 
 from collections.abc import Iterator

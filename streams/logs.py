@@ -8,7 +8,9 @@ import structlog
 
 def set_up_logs(level: int = logging.INFO) -> None:
     """Our own lines from `level`; those of the libraries from WARNING. Colours on a terminal, JSON elsewhere."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     on_terminal = sys.stderr.isatty()
     structlog.configure(
         processors=[

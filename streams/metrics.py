@@ -1,7 +1,7 @@
 """What ops watch. Units are in the names; a user's id is never a label."""
 
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 
 from prometheus_client import Counter, Gauge, Histogram

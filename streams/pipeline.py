@@ -94,7 +94,9 @@ class Pipeline:
         accepted, rejected = self._decode(batch)
         async with self._turn:
             users = await self._read_users(accepted)
-            learned = [self._learn(users[event.user_id], event) for _, event in accepted if isinstance(event, Click | View)]
+            learned = [
+                self._learn(users[event.user_id], event) for _, event in accepted if isinstance(event, Click | View)
+            ]
             await self._write_and_refresh(users, accepted, [*learned, *rejected])
 
     async def profiles(self, batch: Sequence[Incoming]) -> None:
@@ -277,7 +279,10 @@ class Pipeline:
             at=upload.ts,
             title=upload.title,
             attributes=upload.attributes,
-            vectors={name: to_bytes(vector) for name, vector in (vectors | ({"fused": fused} if fused is not None else {})).items()},
+            vectors={
+                name: to_bytes(vector)
+                for name, vector in (vectors | ({"fused": fused} if fused is not None else {})).items()
+            },
             refused=refused,
             withdrawn=upload.withdrawn,
         )

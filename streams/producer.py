@@ -1,7 +1,7 @@
 """For those who send events: a producer that tells you at once when an event is malformed.
 
-    with EventProducer("127.0.0.1:9092") as producer:
-        producer.send(Click(event_id="e1", user_id="ada", item_id="42", ts=time.time()))
+with EventProducer("127.0.0.1:9092") as producer:
+    producer.send(Click(event_id="e1", user_id="ada", item_id="42", ts=time.time()))
 """
 
 import time
@@ -40,7 +40,9 @@ class EventProducer:
         decode(topic, value, key=key, now=time.time())
         self.send_raw(topic, key, value, on_sent)
 
-    def send_raw(self, topic: str, key: bytes | None, value: bytes | None, on_sent: Callable[[], None] | None = None) -> None:
+    def send_raw(
+        self, topic: str, key: bytes | None, value: bytes | None, on_sent: Callable[[], None] | None = None
+    ) -> None:
         """Send bytes as they are, unchecked."""
         future = self._producer.send(topic, value=value, key=key)
         future.add_errback(self._failed)

@@ -3,17 +3,28 @@
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
 from types import TracebackType
 
 import msgspec
 import numpy as np
 from kafka.errors import KafkaError
 from msgspec import Struct, field
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from urllib3 import PoolManager
+from urllib3.exceptions import HTTPError
 
+from deploy.local.process import Process
 from streams.consumer import ListReader
+from streams.datasets import movielens
 from streams.errors import AnabranchError
 from streams.events import Click, Profile, Recommendations, Upload, View
 from streams.producer import EventProducer
+from streams.settings import Settings
 
 
 class Report(Struct):
@@ -74,13 +85,17 @@ class ListWatcher:
             self.report.sent += 1
             self.report.unanswered.add(event.event_id)
 
-    def wait(self, patience: float) -> None:
-        """Return once all is answered, or when nothing was for `patience` seconds. Raises AnabranchError."""
+    def wait(self, patience: float, on_change: Callable[[Report], None] = lambda report: None) -> None:
+        """Return once all is answered, or when nothing was for `patience` seconds. Raises AnabranchError.
+
+        on_change  called with the report whenever lists have come
+        """
         with self._changed:
             while self.report.unanswered and self._failure is None:
                 before = self.report.lists
-                if not self._changed.wait_for(lambda seen=before: self._moved_on(seen), patience):
+                if not self._changed.wait_for(partial(self._moved_on, before), patience):
                     break
+                on_change(self.report)
         if self._failure is not None:
             raise AnabranchError(f"the lists could not be read: {self._failure}") from self._failure
 
@@ -132,3 +147,75 @@ def play(
         before(event)
         producer.send(event)
     producer.flush()
+
+
+def replay(settings: Settings, console: Console, *, events: int, events_per_second: float, patience: float) -> Report:
+    """Play MovieLens-100k, catalogue first, into a running system, and wait for the lists."""
+    dataset = movielens(settings.downloads_folder)
+    activity = list(islice(dataset.with_sign_ups(), events))
+    with EventProducer(settings.kafka.bootstrap_servers) as producer:
+        load_catalogue(settings, console, producer, dataset.uploads, None)
+        with ListWatcher(settings.kafka.bootstrap_servers) as watcher, _progress(console) as progress:
+            task = progress.add_task("events answered with a list", total=len(activity))
+            sent = progress.add_task("events sent", total=len(activity))
+
+            def before(event: Upload | Profile | Click | View) -> None:
+                if not isinstance(event, Upload):
+                    watcher.expect(event)
+                    progress.advance(sent)
+                    progress.update(task, completed=watcher.report.sent - len(watcher.report.unanswered))
+
+            play(producer, activity, events_per_second=events_per_second, before=before)
+            watcher.wait(patience, lambda report: progress.update(task, completed=report.sent - len(report.unanswered)))
+    return watcher.report
+
+
+def load_catalogue(
+    settings: Settings,
+    console: Console,
+    producer: EventProducer,
+    uploads: list[Upload],
+    worker: Process | None,
+) -> None:
+    """Upload items and wait until the worker has them all. Raises AnabranchError when `worker` ends meanwhile."""
+    with _progress(console) as progress:
+        task = progress.add_task("items embedded by Triton", total=len(uploads))
+        play(producer, uploads)
+        while (known := indexed_items(settings)) < len(uploads):
+            if worker is not None and worker.find() is None:
+                raise AnabranchError(f"the worker ended; its log says:\n{worker.last_words()}")
+            progress.update(task, completed=known)
+            time.sleep(0.1)
+        progress.update(task, completed=len(uploads))
+
+
+def indexed_items(settings: Settings) -> int:
+    """Items in the worker's index, as its metrics say; 0 while it does not answer."""
+    try:
+        url = f"http://{settings.metrics.host}:{settings.metrics.port}/metrics"
+        body = PoolManager(retries=False, timeout=2).request("GET", url).data.decode()
+    except HTTPError:
+        return 0
+    families = text_string_to_metric_families(body)
+    return int(
+        sum(sample.value for each in families for sample in each.samples if sample.name == "anabranch_index_items")
+    )
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console)
+
+
+def summary(report: Report) -> Table:
+    """What was sent and what came back."""
+    table = Table(title="replayed", show_header=False)
+    lost = len(report.unanswered)
+    table.add_row("events sent", f"{report.sent:,}")
+    table.add_row("without a list", f"[red]{lost:,}" if lost else "0")
+    table.add_row("users with a list", f"{len(report.users):,}")
+    table.add_row("lists refreshed", f"{report.lists:,}")
+    table.add_row("events/s", f"{report.events_per_second:,.0f}")
+    table.add_row(
+        "event to list, p50 / p99", f"{report.latency(0.5) * 1000:.0f} / {report.latency(0.99) * 1000:.0f} ms"
+    )
+    return table

@@ -16,7 +16,13 @@ from cassandra import DriverException, OperationTimedOut, ReadTimeout, Unavailab
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.policies import RoundRobinPolicy
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from streams import metrics
 from streams.core.history import History
@@ -92,7 +98,11 @@ class CassandraStore:
             try:
                 session = cluster.connect(keyspace)
                 return cls(
-                    session, shards=shards, dedup_window=dedup_window, timeout=timeout, give_up_after=give_up_after
+                    session,
+                    shards=shards,
+                    dedup_window=dedup_window,
+                    timeout=timeout,
+                    give_up_after=give_up_after,
                 )
             except (NoHostAvailable, DriverException) as error:
                 cluster.shutdown()

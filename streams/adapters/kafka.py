@@ -58,7 +58,11 @@ class Follower:
         self.caught_up = asyncio.Event()
         self._handlers = handlers
         self._consumer = AIOKafkaConsumer(
-            *handlers, bootstrap_servers=servers, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+            *handlers,
+            bootstrap_servers=servers,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
         )
 
     async def run(self) -> None:

@@ -24,7 +24,9 @@ class MediaReader:
             return _inline(uri, limit)
         if scheme == "file":
             return await asyncio.to_thread(self._file, uri, limit)
-        raise PartRefused(f"SchemeRefused: {scheme or 'no scheme'!r} in {uri[:80]!r}, where data: and file: are allowed")
+        raise PartRefused(
+            f"SchemeRefused: {scheme or 'no scheme'!r} in {uri[:80]!r}, where data: and file: are allowed"
+        )
 
     def _file(self, uri: str, limit: int) -> bytes:
         if self._root is None:

@@ -1,0 +1,210 @@
+"""`anabranch demo`: real servers, a real catalogue, real people's clicks, and their lists changing as they click."""
+
+import sys
+import threading
+import time
+from collections import deque
+from itertools import islice
+from pathlib import Path
+
+from msgspec import Struct, field
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from deploy.local import servers
+from deploy.local.process import Process
+from streams.datasets import Dataset, movielens
+from streams.events import Click, Profile, Recommendations, Upload, View
+from streams.producer import EventProducer
+from streams.replay import ListWatcher, Report, load_catalogue, play, summary
+from streams.settings import Settings
+
+CARDS = 3
+SHOWN_ITEMS = 8
+CARD_SECONDS = 4.0  # how long a user stays on the screen at least
+REASONS = {
+    "sequence": "often comes next",
+    "similar": "watched with what you watched",
+    "neighbours": "people like you",
+    "popular": "popular",
+    "trending": "popular now",
+    "content": "resembles your taste",
+    "audience": "fits your profile",
+    "exploration": "new, to be found out",
+}
+
+
+def run(
+    settings: Settings,
+    console: Console,
+    *,
+    events: int = 30_000,
+    events_per_second: float = 500.0,
+    keep: bool = False,
+    picture: Path | None = None,
+) -> Report:
+    """Show the whole system at work; stops all it started, even on Ctrl-C.
+
+    events             of the 100,000 recorded ones, oldest first
+    events_per_second  0 plays as fast as it goes
+    keep               leave servers and worker running
+    picture            write the last screen there, as SVG
+    """
+    console.rule("[bold]anabranch demo")
+    settings = servers.up(settings, console, fresh=True, free_ports=True)
+    worker = Process("worker", settings.home / "run", settings.home / "logs")
+    try:
+        worker.start([sys.executable, "-m", "streams.cli", "worker"], env={"ANABRANCH_HOME": str(settings.home)})
+        dataset = movielens(settings.downloads_folder)
+        with EventProducer(settings.kafka.bootstrap_servers) as producer:
+            load_catalogue(settings, console, producer, dataset.uploads, worker)
+            report = _show(settings, console, producer, dataset, events, events_per_second, picture)
+        console.print(summary(report))
+        console.print(
+            f"metrics: http://{settings.metrics.host}:{settings.metrics.port}/metrics   logs: {settings.home / 'logs'}"
+        )
+        return report
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        raise SystemExit(130) from None
+    finally:
+        if keep:
+            console.print("everything goes on running; stop it with: [bold]anabranch down[/]")
+        else:
+            with console.status("stopping worker and servers"):
+                worker.stop()
+                servers.down(settings)
+            console.print("stopped worker and servers; nothing is left running")
+
+
+class _Card(Struct):
+    user_id: str
+    since: float
+    list_: Recommendations
+    before: list[str] = field(default_factory=list)
+    clicked: str = ""
+
+
+class _Screen:
+    """What the demo shows; told of sent events and of lists by two threads."""
+
+    def __init__(self, dataset: Dataset, total: int) -> None:
+        self._films = {film.item_id: film.title for film in dataset.uploads}
+        self._people = dataset.profiles
+        self._total = total
+        self._cards: list[_Card] = []
+        self._clicked: dict[str, str] = {}
+        self._recent: deque[tuple[float, int]] = deque(maxlen=40)
+        self._lock = threading.Lock()
+
+    def on_event(self, event: Upload | Profile | Click | View) -> None:
+        if isinstance(event, Click):
+            self._clicked[event.user_id] = event.item_id
+
+    def on_list(self, each: Recommendations) -> None:
+        now = time.monotonic()
+        with self._lock:
+            clicked = self._films.get(self._clicked.get(each.user_id, ""), "")
+            for card in self._cards:
+                if card.user_id == each.user_id:
+                    card.before = [item.item_id for item in card.list_.items]
+                    card.list_, card.clicked = each, clicked
+                    return
+            fresh = _Card(each.user_id, now, each, clicked=clicked)
+            if len(self._cards) < CARDS:
+                self._cards.append(fresh)
+                return
+            oldest = min(range(CARDS), key=lambda place: self._cards[place].since)
+            if now - self._cards[oldest].since > CARD_SECONDS:
+                self._cards[oldest] = fresh
+
+    def draw(self, report: Report) -> RenderableType:
+        self._recent.append((time.monotonic(), report.sent - len(report.unanswered)))
+        (first, before), (last, answered) = self._recent[0], self._recent[-1]
+        rate = (answered - before) / max(last - first, 1e-9)
+        recent = report.latencies[-500:]
+        p50, p99 = (sorted(recent)[int(len(recent) * q)] * 1000 if recent else 0.0 for q in (0.5, 0.99))
+        flow = Table.grid(expand=True, padding=(0, 2))
+        for heading in ("events answered", "events/s", "lists", "users", "event to list, p50", "p99"):
+            flow.add_column(Text(heading, style="dim"), justify="center", ratio=1)
+        flow.add_row(
+            *(Text(heading, style="dim") for heading in ("answered", "events/s", "lists", "users", "p50", "p99"))
+        )
+        flow.add_row(
+            f"[bold]{answered:,}[/] of {self._total:,}",
+            f"[bold]{rate:,.0f}",
+            f"[bold]{report.lists:,}",
+            f"[bold]{len(report.users):,}",
+            f"[bold]{p50:.0f} ms",
+            f"[bold]{p99:.0f} ms",
+        )
+        with self._lock:
+            cards = [self._draw_card(card) for card in self._cards]
+        stages = Text(
+            "click, view → Kafka → Faust agents → taste in Cassandra → ranking → recommendations",
+            justify="center",
+        )
+        return Group(Panel(Group(stages, flow), title="live"), Columns(cards, equal=True, expand=True))
+
+    def _draw_card(self, card: _Card) -> Panel:
+        person = self._people[card.user_id].traits
+        rows = Table.grid(padding=(0, 1))
+        rows.add_column(justify="right", style="dim")
+        rows.add_column(no_wrap=True, overflow="ellipsis", max_width=30)
+        rows.add_column(style="dim italic", no_wrap=True, overflow="ellipsis", max_width=24)
+        for place, item in enumerate(card.list_.items[:SHOWN_ITEMS]):
+            was = card.before.index(item.item_id) if item.item_id in card.before else None
+            mark = (
+                "[green]new[/]"
+                if was is None and card.before
+                else "[green]▲[/]"
+                if was is not None and was > place
+                else ""
+            )
+            rows.add_row(f"{mark} {place + 1}", self._films[item.item_id], REASONS.get(item.reason, item.reason))
+        title = f"user {card.user_id} · {person['age']} · {person['gender']} · {person['occupation']}"
+        clicked = Text.assemble(("clicked ", "dim"), (card.clicked or "nothing yet", "bold yellow"), no_wrap=True)
+        return Panel(Group(clicked, rows), title=title)
+
+
+def _show(
+    settings: Settings,
+    console: Console,
+    producer: EventProducer,
+    dataset: Dataset,
+    events: int,
+    events_per_second: float,
+    picture: Path | None,
+) -> Report:
+    """Play the activity and draw what comes back until all is answered."""
+    activity = list(islice(dataset.with_sign_ups(), events))
+    screen = _Screen(dataset, len(activity))
+    with ListWatcher(settings.kafka.bootstrap_servers, screen.on_list) as watcher:
+
+        def before(event: Upload | Profile | Click | View) -> None:
+            screen.on_event(event)
+            if not isinstance(event, Upload):
+                watcher.expect(event)
+
+        playing = threading.Thread(
+            target=play,
+            args=(producer, activity),
+            kwargs={"events_per_second": events_per_second, "before": before},
+        )
+        with Live(console=console, refresh_per_second=8, transient=False) as live:
+            playing.daemon = True
+            playing.start()
+            while playing.is_alive():
+                live.update(screen.draw(watcher.report))
+                playing.join(0.12)
+            watcher.wait(patience=30)
+            live.update(screen.draw(watcher.report))
+        if picture:
+            canvas = Console(record=True, width=150, file=Path("/dev/null").open("w"))  # noqa: SIM115
+            canvas.print(screen.draw(watcher.report))
+            canvas.save_svg(str(picture), title="anabranch demo")
+        return watcher.report
