@@ -12,8 +12,8 @@ HEAP = "-Xmx1g"
 # What Java 17 closes and Cassandra needs open: the JDK modules of its own jvm17-server.options.
 EXPORTS = [
     "java.base/jdk.internal.misc", "java.base/jdk.internal.ref", "java.base/sun.nio.ch",
-    "java.management.rmi/com.sun.jmx.remote.internal.rmi", "java.rmi/sun.rmi.registry", "java.rmi/sun.rmi.server",
-    "java.sql/java.sql", "java.base/java.lang.ref", "java.base/jdk.internal.reflect",
+    "java.management.rmi/com.sun.jmx.remote.internal.rmi", "java.rmi/sun.rmi.registry",
+    "java.rmi/sun.rmi.server", "java.sql/java.sql", "java.base/java.lang.ref", "java.base/jdk.internal.reflect",
     "jdk.unsupported/sun.misc", "jdk.compiler/com.sun.tools.javac.file",
 ]  # fmt: skip
 OPENS = [
@@ -23,7 +23,8 @@ OPENS = [
     "java.base/java.io", "java.base/java.lang", "java.base/java.lang.reflect", "java.base/java.math",
     "java.base/java.net", "java.base/java.nio", "java.base/java.nio.charset", "java.base/java.nio.file.spi",
     "java.base/java.time", "java.base/java.util", "java.base/java.util.concurrent",
-    "java.base/java.util.concurrent.atomic", "java.base/java.util.concurrent.locks", "java.rmi/sun.rmi.transport.tcp",
+    "java.base/java.util.concurrent.atomic", "java.base/java.util.concurrent.locks",
+    "java.rmi/sun.rmi.transport.tcp",
 ]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ class DownloadFailed(AnabranchError):
 
 
 def folder_of(name: str, downloads: Path) -> Path:
-    """Where a server's files are, or will be. Another version has another folder: the old one may be running."""
+    """Where a server's files are, or will be. Each version has its own folder: an old one may be running."""
     origin = TRITON_WHEEL if name == "triton" else (HERE / f"{name}.pom.xml").read_text()
     return downloads / f"{name}-{sha256(origin.encode()).hexdigest()[:8]}"
 
@@ -29,7 +29,8 @@ def folder_of(name: str, downloads: Path) -> Path:
 def fetch(name: str, downloads: Path) -> Path:
     """The folder of a server's files, fetched unless they are there; of many who ask at once, one fetches.
 
-    Kafka's and Cassandra's hold jars; Triton's `bin/tritonserver`, `lib` and `backends`. Raises DownloadFailed.
+    Kafka's and Cassandra's hold jars; Triton's `bin/tritonserver`, `lib` and `backends`.
+    Raises DownloadFailed.
     """
     folder = folder_of(name, downloads)
     with locked(downloads / f"{name}.lock"):
@@ -54,8 +55,9 @@ def locked(file: Path) -> Iterator[None]:
 
 def _fetch_jars(name: str, folder: Path) -> None:
     pom = HERE / f"{name}.pom.xml"
-    copy = ["dependency:copy-dependencies", f"-DoutputDirectory={folder.resolve()}"]
-    _run(["mvn", "--quiet", "--batch-mode", "--file", pom, *copy], what=f"{name}'s jars")
+    goal = "dependency:copy-dependencies"
+    output = f"-DoutputDirectory={folder.resolve()}"
+    _run(["mvn", "--quiet", "--batch-mode", "--file", str(pom), goal, output], what=f"{name}'s jars")
 
 
 def _fetch_triton(folder: Path) -> None:
@@ -67,7 +69,7 @@ def _fetch_triton(folder: Path) -> None:
         "--quiet",
         "--no-deps",
         "--dest",
-        folder,
+        str(folder),
         TRITON_WHEEL,
     ]
     _run(download, what="Triton's wheel")
@@ -94,8 +96,8 @@ def _empty(folder: Path) -> Path:
     return folder
 
 
-def _run(command: list[str | Path], *, what: str) -> None:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+def _run(command: list[str], *, what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stdout + done.stderr).strip()[-2_000:]
         raise DownloadFailed(f"{what} could not be fetched with {command[0]}:\n{said}")

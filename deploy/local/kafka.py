@@ -60,9 +60,7 @@ def command(settings: Kafka, jars: Path, folder: Path) -> list[str]:
     logging = folder / "log4j2.properties"
     if not (folder / "data" / "meta.properties").exists():
         tool = java(jars, logging, "kafka.tools.StorageTool")
-        made = subprocess.run(
-            [*tool, "random-uuid"], capture_output=True, text=True, check=True
-        ).stdout.split()[-1]
+        made = subprocess.run([*tool, "random-uuid"], capture_output=True, text=True, check=True).stdout.split()[-1]
         subprocess.run(
             [*tool, "format", "-t", made, "-c", str(properties), "--ignore-formatted"],
             capture_output=True,

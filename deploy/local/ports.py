@@ -9,7 +9,7 @@ from streams import settings as settings_module
 from streams.errors import AnabranchError
 from streams.settings import PREFIX, Settings
 
-# Below the ports that Linux gives to outgoing connections, which could take one between its choice and its use.
+# Below the ports of outgoing connections, which could take one between its choice and its use.
 CHOICE = range(20_000, 32_000)
 
 
@@ -34,8 +34,12 @@ def named(settings: Settings) -> dict[str, dict[str, int]]:
 
 def hosts(settings: Settings) -> dict[str, str]:
     """Server -> the address it listens at."""
-    groups = {"kafka": settings.kafka, "cassandra": settings.cassandra, "triton": settings.triton}
-    return {name: group.host for name, group in groups.items()} | {"worker": settings.metrics.host}
+    return {
+        "kafka": settings.kafka.host,
+        "cassandra": settings.cassandra.host,
+        "triton": settings.triton.host,
+        "worker": settings.metrics.host,
+    }
 
 
 def settle(settings: Settings, starting: Iterable[str], *, free_ports: bool) -> Settings:
@@ -59,9 +63,7 @@ def settle(settings: Settings, starting: Iterable[str], *, free_ports: bool) -> 
                     f" set {key} to another, or let one be chosen: anabranch up --free-ports"
                 )
             if key in os.environ:
-                raise PortTaken(
-                    f"{key}={port} is taken by another program; unset it to let another be chosen"
-                )
+                raise PortTaken(f"{key}={port} is taken by another program; unset it to let another be chosen")
             moved[key] = choose(host)
     return note(settings, moved) if moved else settings
 
@@ -91,6 +93,13 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
         except OSError:
             return False
         return True
+
+
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether anything listens there: a question that costs next to nothing."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0
 
 
 def choose(host: str = "127.0.0.1") -> int:

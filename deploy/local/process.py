@@ -1,4 +1,4 @@
-"""Processes that outlive the command which started them: kept by pid, and known again by their command line."""
+"""Processes that outlive the command which started them: kept by pid, known again by their command line."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ KILLED_PATIENCE = 10.0
 
 
 class _Mark(msgspec.Struct):
-    """What the pid file holds. The command line names this home's folders, so no other program has the same."""
+    """What the pid file holds. The command line names this home, so no other program has the same."""
 
     pid: int
     command: list[str]

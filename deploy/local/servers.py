@@ -28,13 +28,14 @@ class CannotStart(AnabranchError):
 class Server(Struct, frozen=True):
     """One server: how to start it, and how to ask whether it is well.
 
-    where    what it listens on, host:port
+    ports    what it listens on; clients come to the first
     ailment  what keeps it from serving, or None
     """
 
     name: str
     process: Process
-    where: list[str]
+    host: str
+    ports: list[int]
     start: Callable[[], None]
     ailment: Callable[[], str | None]
 
@@ -43,9 +44,7 @@ def servers(settings: Settings) -> list[Server]:
     """The three servers, started or not."""
     home = settings.home.resolve()
     cache = settings.downloads_folder.resolve()
-    processes = {
-        name: Process(name, home / "run", home / "logs") for name in ("kafka", "cassandra", "triton")
-    }
+    processes = {name: Process(name, home / "run", home / "logs") for name in ("kafka", "cassandra", "triton")}
 
     def start_kafka() -> None:
         jars = downloads.fetch("kafka", cache)
@@ -65,12 +64,10 @@ def servers(settings: Settings) -> list[Server]:
         "cassandra": lambda: cassandra.ailment(settings.cassandra),
         "triton": lambda: triton.ailment(settings.triton),
     }
-    listening = {
-        name: [f"{ports.hosts(settings)[name]}:{port}" for port in numbers.values()]
-        for name, numbers in ports.named(settings).items()
-    }
+    hosts, numbers = ports.hosts(settings), ports.named(settings)
     return [
-        Server(name, processes[name], listening[name], starts[name], ailments[name]) for name in processes
+        Server(name, process, hosts[name], list(numbers[name].values()), starts[name], ailments[name])
+        for name, process in processes.items()
     ]
 
 
@@ -83,8 +80,8 @@ def up(
     fresh       stop the servers and clear their data first
     free_ports  where a port is taken, take another, and note it in `<home>/ports.env`
 
-    Returns the settings with the ports in use. A Triton model that fails to load does not keep the rest down: ask
-    `status` for it. Raises AnabranchError: MachineLacks, PortTaken, DownloadFailed or CannotStart.
+    Returns the settings with the ports in use. A Triton model that fails to load does not keep the rest down:
+    ask `status` for it. Raises AnabranchError: MachineLacks, PortTaken, DownloadFailed or CannotStart.
     """
     console = console or Console(quiet=True)
     with downloads.locked(settings.home / "run" / "up.lock"):
@@ -143,7 +140,7 @@ def _bring_up(server: Server, progress: Progress, given_up: threading.Event) -> 
         server.start()
         progress.update(task, description=f"{server.name}: starting")
     deadline = time.monotonic() + START_PATIENCE
-    while (ailment := server.ailment()) is not None:
+    while (ailment := _ailment(server)) is not None:
         if server.process.find() is None:
             raise CannotStart(
                 f"{server.name} ended at its start; {server.process.log} ends:\n{server.process.last_words()}"
@@ -154,4 +151,12 @@ def _bring_up(server: Server, progress: Progress, given_up: threading.Event) -> 
             )
         if given_up.wait(0.2):
             return
-    progress.update(task, completed=1, description=f"{server.name}: up at {', '.join(server.where)}")
+    where = f"{server.host}, ports {', '.join(map(str, server.ports))}"
+    progress.update(task, completed=1, description=f"{server.name}: up at {where}")
+
+
+def _ailment(server: Server) -> str | None:
+    """The cheap question first: a client that finds nothing listening tries for long."""
+    if not ports.listens(server.ports[0], server.host):
+        return f"nothing listens at {server.host}:{server.ports[0]}"
+    return server.ailment()
