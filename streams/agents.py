@@ -1,8 +1,8 @@
 """One thin Faust agent for each topic: gather a micro-batch, hand it to the pipeline, then acknowledge.
 
-Faust acknowledges the batch of an agent that raises, which would lose it. So nothing here ever leaves an agent's body by
-accident: a batch that fails ends the process before anything of it is committed, and Kafka delivers it again to whoever
-comes next.
+Faust acknowledges the batch of an agent that raises, which would lose it. So nothing here ever leaves an agent's body
+by accident: a batch that fails ends the process before anything of it is committed, and Kafka delivers it again to
+whoever comes next.
 """
 
 import asyncio

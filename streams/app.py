@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from prometheus_client import start_http_server
 
-from encoders.contract import MODALITIES
+from encoders.contract import DIM, MODALITIES
 from streams import metrics
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.kafka import Follower, KafkaSink
@@ -21,6 +21,7 @@ from streams.adapters.media import MediaReader
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
 from streams.agents import Agents
 from streams.core.recommender import Recommender, RecommenderSettings
+from streams.core.warm_up import warm_up
 from streams.events import Embedded, Learned
 from streams.pipeline import Pipeline, Policy
 from streams.settings import Settings
@@ -35,6 +36,7 @@ async def run_worker(settings: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
     start_http_server(settings.metrics.port, settings.metrics.host)
+    warm_up(RecommenderSettings(), DIM)
     async with open_pipeline(settings) as (pipeline, follower):
         following = asyncio.create_task(follower.run())
         await _first(follower.caught_up.wait(), following)

@@ -120,7 +120,7 @@ class Pipeline:
             await self._write_and_refresh(users, accepted, rejected)
 
     async def uploads(self, batch: Sequence[Incoming]) -> None:
-        """Uploads: embed every part, fuse, store, and tell all workers. The last upload of an item in a batch counts."""
+        """Uploads: embed every part, fuse, store, tell all workers. The last upload of an item in a batch counts."""
         accepted, rejected = self._decode(batch)
         uploads = list({event.item_id: event for _, event in accepted if isinstance(event, Upload)}.values())
         with metrics.stage("embed"):

@@ -90,8 +90,17 @@ class ListWatcher:
 
         on_change  called with the report whenever lists have come
         """
+        self.wait_for(lambda report: not report.unanswered, patience, on_change)
+
+    def wait_for(
+        self,
+        reached: Callable[[Report], bool],
+        patience: float,
+        on_change: Callable[[Report], None] = lambda report: None,
+    ) -> None:
+        """Like `wait`, until the report is as wanted."""
         with self._changed:
-            while self.report.unanswered and self._failure is None:
+            while not reached(self.report) and self._failure is None:
                 before = self.report.lists
                 if not self._changed.wait_for(partial(self._moved_on, before), patience):
                     break

@@ -1,7 +1,7 @@
 """Users and items in Cassandra, many to a request.
 
-Rows live in shard partitions, `PRIMARY KEY ((shard), user_id)`: the users of one micro-batch that share a shard are read
-by one `IN` and written by one unlogged batch, both of which touch a single partition and so a single replica set.
+Rows live in shard partitions, `PRIMARY KEY ((shard), user_id)`: the users of one micro-batch that share a shard are
+read by one `IN` and written by one unlogged batch, both of which touch a single partition and so one replica set.
 """
 
 import asyncio
@@ -51,17 +51,17 @@ class CassandraStore:
 
     shards          partitions that users, and items, are spread over; fixed once rows exist
     dedup_window    event ids remembered for each user
-    timeout         seconds a request may take
+    request_timeout  seconds a request may take
     give_up_after   seconds of retries before StoreUnavailable
     """
 
     def __init__(
-        self, session: Session, *, shards: int, dedup_window: int, timeout: float, give_up_after: float
+        self, session: Session, *, shards: int, dedup_window: int, request_timeout: float, give_up_after: float
     ) -> None:
         self._session = session
         self._shards = shards
         self._dedup_window = dedup_window
-        self._timeout = timeout
+        self._request_timeout = request_timeout
         self._give_up_after = give_up_after
         self._read_users = session.prepare(
             "SELECT user_id, tastes, as_of, history, profile, profile_raw, recent_events, version"
@@ -85,15 +85,15 @@ class CassandraStore:
         *,
         shards: int,
         dedup_window: int,
-        timeout: float = 5.0,
+        request_timeout: float = 5.0,
         give_up_after: float = 120.0,
     ) -> "CassandraStore":
         """Connect and prepare. Raises StoreUnavailable."""
 
         def open_session() -> "CassandraStore":
-            profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=timeout)
+            profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=request_timeout)
             cluster = Cluster(
-                [host], port=port, execution_profiles={EXEC_PROFILE_DEFAULT: profile}, connect_timeout=timeout
+                [host], port=port, execution_profiles={EXEC_PROFILE_DEFAULT: profile}, connect_timeout=request_timeout
             )
             try:
                 session = cluster.connect(keyspace)
@@ -101,7 +101,7 @@ class CassandraStore:
                     session,
                     shards=shards,
                     dedup_window=dedup_window,
-                    timeout=timeout,
+                    request_timeout=request_timeout,
                     give_up_after=give_up_after,
                 )
             except (NoHostAvailable, DriverException) as error:
@@ -178,7 +178,7 @@ class CassandraStore:
             if not answer.done():
                 setter(value)
 
-        request = self._session.execute_async(statement, values, timeout=self._timeout)
+        request = self._session.execute_async(statement, values, timeout=self._request_timeout)
         request.add_callbacks(
             lambda rows: loop.call_soon_threadsafe(settle, answer.set_result, rows or ()),
             lambda error: loop.call_soon_threadsafe(settle, answer.set_exception, error),

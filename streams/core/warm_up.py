@@ -1,0 +1,27 @@
+"""Compiles the recommender's kernels before the first event needs them."""
+
+import numpy as np
+
+from streams.core.history import History
+from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UserView
+from streams.core.vectors import unit
+
+
+def warm_up(settings: RecommenderSettings, dim: int) -> None:
+    """Run a small world through a recommender that is thrown away: some seconds the first time, then cached on disk.
+
+    dim  of the item vectors that the real one will be given
+    """
+    recommender = Recommender(settings)
+    generator = np.random.default_rng(0)
+    vectors = [unit(generator.standard_normal(dim).astype(np.float32)) for _ in range(8)]
+    for item, vector in enumerate(vectors):
+        recommender.put_item(str(item), vector, float(item), ("tag",))
+    for user in ("ada", "bob", "eve"):
+        view = UserView(user, History(), None, vectors[0])
+        for event in range(4):
+            at = 100.0 + event
+            recommender.learn(view, Interaction(f"{user}-{event}", user, str(event), at, 1.0))
+            view.history.add(str(event), at, 1.0)
+            view.taste = vectors[event]
+            recommender.recommend(view, at, 4)

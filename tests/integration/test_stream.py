@@ -1,0 +1,199 @@
+"""The whole stream on real Kafka, Cassandra and Triton."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from streams.adapters.cassandra import CassandraStore
+from streams.core.history import History
+from streams.core.user import RecentEvents, Touch, UserState, apply
+from streams.core.vectors import Vector, from_bytes
+from streams.datasets import Dataset, movielens
+from streams.events import Click, Embedded, Profile, Upload, View
+from streams.producer import EventProducer
+from streams.replay import ListWatcher, play
+from streams.settings import Settings
+from tests.integration.running import RunningWorker, TopicReader, committed, running_worker
+from tests.test_events import BAD
+
+pytestmark = pytest.mark.servers
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture(scope="module")
+def dataset(servers: Settings) -> Dataset:
+    return movielens(servers.downloads_folder)
+
+
+@pytest.fixture(scope="module")
+def worker(servers: Settings) -> Iterator[RunningWorker]:
+    with running_worker(servers) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def catalogue(servers: Settings, worker: RunningWorker, dataset: Dataset) -> dict[str, dict[str, Vector]]:
+    """The films, uploaded; their vectors as all workers were told of them."""
+    announced = TopicReader(servers, "items.embedded")
+    with EventProducer(servers.kafka.bootstrap_servers) as producer:
+        play(producer, dataset.uploads)
+    items = [msgspec.json.decode(each.value, type=Embedded) for each in announced.read(len(dataset.uploads))]
+    announced.close()
+    assert len({item.item_id for item in items}) == len(dataset.uploads)
+    return {item.item_id: {name: from_bytes(data) for name, data in item.vectors.items()} for item in items}
+
+
+async def read_users(settings: Settings, user_ids: list[str]) -> dict[str, UserState]:
+    store = await CassandraStore.connect(
+        settings.cassandra.host,
+        settings.cassandra.port,
+        settings.cassandra.keyspace,
+        shards=settings.cassandra.shards,
+        dedup_window=settings.worker.dedup_window,
+    )
+    try:
+        return dict(await store.read_users(user_ids))
+    finally:
+        await store.close()
+
+
+def replayed(
+    settings: Settings, activity: list[Profile | Click | View], catalogue: dict[str, dict[str, Vector]]
+) -> dict[str, UserState]:
+    """The users as a pure in-process replay of the same events makes them."""
+    users: dict[str, UserState] = {}
+    for event in activity:
+        user = users.setdefault(
+            event.user_id, UserState(event.user_id, History(), RecentEvents(limit=settings.worker.dedup_window))
+        )
+        if isinstance(event, Click | View):
+            weight = settings.worker.click_weight if isinstance(event, Click) else settings.worker.view_weight
+            touched = Touch(event.item_id, event.ts, weight)
+            apply(user, event.event_id, touched, catalogue.get, settings.worker.taste_half_life_seconds)
+    return users
+
+
+async def test_a_worker_killed_mid_replay_loses_nothing_and_counts_nothing_twice(
+    servers: Settings, worker: RunningWorker, dataset: Dataset, catalogue: dict[str, dict[str, Vector]]
+) -> None:
+    activity = list(islice(dataset.with_sign_ups(), 6_000))
+    before = committed(servers, "events.click")
+    with (
+        EventProducer(servers.kafka.bootstrap_servers) as producer,
+        ListWatcher(servers.kafka.bootstrap_servers) as watcher,
+    ):
+        play(producer, activity, before=watcher.expect)
+        watcher.wait_for(lambda report: len(report.unanswered) < len(activity) * 2 // 3, patience=60)
+        worker.kill()
+        unanswered = len(watcher.report.unanswered)
+        worker.start()
+        watcher.wait(patience=60)
+        assert unanswered > 0, "the worker was through before it was killed: the test has shown nothing"
+        assert watcher.report.unanswered == set()
+    expected = replayed(servers, activity, catalogue)
+    stored = await read_users(servers, list(expected))
+    assert set(stored) == set(expected)
+    for user_id, user in expected.items():
+        np.testing.assert_allclose(
+            stored[user_id].taste.totals["fused"], user.taste.totals["fused"], rtol=1e-4, atol=1e-5, err_msg=user_id
+        )
+        assert Counter(stored[user_id].history.item_ids) == Counter(user.history.item_ids)
+    assert worker.terminate() == 0, "asked to stop, it ends in good order"
+    clicks = sum(isinstance(event, Click) for event in activity)
+    assert committed(servers, "events.click") - before == clicks, "what was handled is committed before the end"
+    worker.start()
+
+
+def test_ten_thousand_malformed_events_are_dead_lettered_and_disturb_no_good_one(
+    servers: Settings, worker: RunningWorker, dataset: Dataset, catalogue: dict[str, dict[str, Vector]]
+) -> None:
+    letters = TopicReader(servers, "events.rejected")
+    small = [(reason, value) for reason, value in BAD if len(value or b"") < 1_000]
+    large = [(reason, value) for reason, value in BAD if len(value or b"") >= 1_000]
+    bad = [*large * 3, *(small[at % len(small)] for at in range(10_000 - 3 * len(large)))]
+    good = [
+        Click(event_id=f"amid-{n}", user_id=f"steady-{n % 40}", item_id=str(n // 40 + 1), ts=NOW + n)
+        for n in range(1_000)
+    ]
+    with (
+        EventProducer(servers.kafka.bootstrap_servers) as producer,
+        ListWatcher(servers.kafka.bootstrap_servers) as watcher,
+    ):
+        for n, (_, value) in enumerate(bad):
+            producer.send_raw("events.click", b"ada", value)
+            if n % 10 == 0:
+                watcher.expect(good[n // 10])
+                producer.send(good[n // 10])
+        producer.flush()
+        watcher.wait(patience=60)
+        assert watcher.report.unanswered == set()
+        assert set(watcher.report.users) == {f"steady-{n}" for n in range(40)}
+    rejected = letters.read(len(bad))
+    letters.close()
+    found = Counter((dict(each.headers)["reason"].decode(), each.value or None) for each in rejected)
+    assert found == Counter((reason, value or None) for reason, value in bad)
+    assert len({reason for reason, _ in bad}) >= 12
+
+
+async def test_a_new_users_first_event_brings_a_list(
+    servers: Settings, catalogue: dict[str, dict[str, Vector]]
+) -> None:
+    with (
+        EventProducer(servers.kafka.bootstrap_servers) as producer,
+        ListWatcher(servers.kafka.bootstrap_servers) as watcher,
+    ):
+        profile = Profile(event_id="p-newcomer", ts=NOW, user_id="newcomer", traits={"age": 33, "occupation": "writer"})
+        watcher.expect(profile)
+        producer.send(profile)
+        watcher.wait(patience=30)
+        assert len(watcher.report.users["newcomer"].items) == servers.worker.list_length
+
+
+def test_an_item_just_uploaded_is_recommended_to_who_likes_its_kind(
+    servers: Settings, catalogue: dict[str, dict[str, Vector]]
+) -> None:
+    announced = TopicReader(servers, "items.embedded")
+    sequel = Upload(
+        event_id="u-sequel", ts=NOW, item_id="sequel", title="Star Trek: The Voyage Goes On", attributes=["Sci-Fi"]
+    )
+    fans = {"Star Trek: First Contact (1996)", "Star Trek: The Wrath of Khan (1982)", "Star Trek: Generations (1994)"}
+    with (
+        EventProducer(servers.kafka.bootstrap_servers) as producer,
+        ListWatcher(servers.kafka.bootstrap_servers) as watcher,
+    ):
+        producer.send(sequel)
+        producer.flush()
+        assert announced.read(1)[0].key == b"sequel"
+        films = {film.title: film.item_id for film in movielens(servers.downloads_folder).uploads}
+        for n, title in enumerate(sorted(fans)):
+            click = Click(event_id=f"fan-{n}", user_id="trekker", item_id=films[title], ts=NOW + n)
+            watcher.expect(click)
+            producer.send(click)
+        watcher.wait(patience=30)
+        assert "sequel" in [item.item_id for item in watcher.report.users["trekker"].items]
+
+
+def test_what_the_worker_measures_can_be_scraped(servers: Settings, worker: RunningWorker) -> None:
+    from urllib.request import urlopen
+
+    body = urlopen(f"http://{servers.metrics.host}:{servers.metrics.port}/metrics", timeout=5).read().decode()
+    for name in (
+        "anabranch_events_total",
+        "anabranch_events_rejected_total",
+        "anabranch_lists_emitted_total",
+        "anabranch_event_to_list_seconds_bucket",
+        'anabranch_stage_seconds_bucket{le="0.001",stage="rank"}',
+        "anabranch_consumer_lag_events",
+        "anabranch_batch_events_bucket",
+        "anabranch_index_items",
+    ):
+        assert name in body
+
+
+def test_no_log_of_the_worker_names_a_failed_batch(servers: Settings) -> None:
+    assert "batch failed" not in Path(servers.home / "logs" / "worker.log").read_text()
