@@ -38,6 +38,25 @@ def down() -> None:
 
 
 @app.command()
+def status() -> None:
+    """Show what is up, and for what is unwell the next command. Exit code 1 when something is."""
+    from deploy.local import status as health
+
+    lines = health.report(load())
+    console.print(health.table(lines))
+    raise typer.Exit(0 if health.is_well(lines) else 1)
+
+
+@app.command()
+def prepare() -> None:
+    """Create the topics and tables that are missing, where the servers are not started by `up`."""
+    from deploy.local import servers
+
+    servers.prepare(load())
+    console.print("topics and tables are there")
+
+
+@app.command()
 def worker() -> None:
     """Run one worker: it learns from events and refreshes lists. SIGTERM or Ctrl-C finishes the batch in hand."""
     import asyncio
@@ -74,6 +93,20 @@ def replay(
     report = player.replay(load(), console, events=events, events_per_second=speed, patience=patience)
     console.print(player.summary(report))
     raise typer.Exit(1 if report.unanswered else 0)
+
+
+@app.command()
+def evaluate(
+    clicks: Annotated[int, typer.Option(min=100, help="Clicks to replay, of 55,375.")] = 55_375,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Clicks a second; 0 waits for each list before the next click.")
+    ] = 0,
+    lists: Annotated[Path | None, typer.Option(help="Write the judged lists there, one JSON array a line.")] = None,
+) -> None:
+    """Judge the running system by the lists it publishes, on MovieLens-100k. Start from fresh data."""
+    from streams import evaluate as judge
+
+    console.print(judge.evaluate(load(), console, clicks=clicks, clicks_per_second=rate, lists_file=lists))
 
 
 @app.command()

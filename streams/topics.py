@@ -1,10 +1,11 @@
 """The topics: how many partitions each has, and what is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 from msgspec import Struct
 
 from streams.errors import AnabranchError
@@ -50,8 +51,7 @@ TOPICS = (
 
 def create(settings: Kafka) -> list[str]:
     """Create the topics that are missing; their names. Raises AnabranchError if one has another partition count."""
-    admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-    try:
+    with _admin(settings) as admin:
         present = _partition_counts(admin)
         for topic in TOPICS:
             count = present.get(topic.name, settings.partitions)
@@ -68,6 +68,22 @@ def create(settings: Kafka) -> list[str]:
             except TopicAlreadyExistsError:  # another process was faster
                 return []
         return [topic.name for topic in missing]
+
+
+def partition_counts(settings: Kafka) -> Mapping[str, int]:
+    """Topic -> its partitions, for those of our topics that exist. Raises AnabranchError without Kafka."""
+    with _admin(settings) as admin:
+        return _partition_counts(admin)
+
+
+@contextmanager
+def _admin(settings: Kafka) -> Iterator[KafkaAdminClient]:
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    except KafkaError as error:
+        raise AnabranchError(f"Kafka at {settings.bootstrap_servers}: {error}; is it up? anabranch status") from error
+    try:
+        yield admin
     finally:
         admin.close()
 

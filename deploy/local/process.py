@@ -1,4 +1,4 @@
-"""Processes that outlive the command which started them: kept by pid, known again by their command line."""
+"""Processes that outlive the command which started them: kept by pid, known again by start and command."""
 
 import os
 import signal
@@ -14,10 +14,11 @@ KILLED_PATIENCE = 10.0
 
 
 class _Mark(msgspec.Struct):
-    """What the pid file holds. The command line names this home, so no other program has the same."""
+    """What the pid file holds. Another program that got the pid since has another start, and another command."""
 
     pid: int
     command: list[str]
+    started: float = 0.0
 
 
 class Process:
@@ -48,15 +49,19 @@ class Process:
                 stderr=log,
                 start_new_session=True,
             )
-        self._mark.write_bytes(msgspec.json.encode(_Mark(child.pid, command)))
+        mark = _Mark(child.pid, command, psutil.Process(child.pid).create_time())
+        self._mark.write_bytes(msgspec.json.encode(mark))
 
     def find(self) -> psutil.Process | None:
         """The running process, or None. A pid that another program has by now is not taken for ours."""
         try:
             mark = msgspec.json.decode(self._mark.read_bytes(), type=_Mark)
             process = psutil.Process(mark.pid)
-            ended = process.status() == psutil.STATUS_ZOMBIE
-            return process if not ended and process.cmdline() == mark.command else None
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            # Either will do: the clock may have been set since, and a busy process may show no command.
+            same_start = abs(process.create_time() - mark.started) < 1
+            return process if same_start or process.cmdline() == mark.command else None
         except (FileNotFoundError, msgspec.DecodeError, psutil.NoSuchProcess, psutil.AccessDenied):
             return None
 

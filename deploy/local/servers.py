@@ -107,17 +107,31 @@ def prepare(settings: Settings) -> None:
 
 
 def down(settings: Settings) -> list[str]:
-    """Stop the servers that run; their names."""
+    """Stop what runs in the background of this home, the worker first so that it can drain; the names."""
+    stopped = [worker.name] if (worker := worker_process(settings)).stop() else []
     ours = servers(settings)
     with ThreadPoolExecutor() as pool:
-        stopped = list(pool.map(lambda server: server.process.stop(), ours))
-    return [server.name for server, was_running in zip(ours, stopped, strict=True) if was_running]
+        ended = list(pool.map(lambda server: server.process.stop(), ours))
+    return stopped + [server.name for server, was_running in zip(ours, ended, strict=True) if was_running]
+
+
+def worker_process(settings: Settings) -> Process:
+    """The worker that runs in the background of this home, if one does."""
+    home = settings.home.resolve()
+    return Process("worker", home / "run", home / "logs")
+
+
+def ailment(server: Server) -> str | None:
+    """What keeps a server from serving. The cheap question first: a client that finds nothing tries for long."""
+    if not ports.listens(server.ports[0], server.host):
+        return f"nothing listens at {server.host}:{server.ports[0]}"
+    return server.ailment()
 
 
 def _stop_triton_if_models_are_missing(settings: Settings) -> None:
     """So that a model that was added or mended is loaded when Triton starts again."""
     server = next(each for each in servers(settings) if each.name == "triton")
-    if server.process.find() and server.ailment() is None and triton.unready(settings.triton):
+    if server.process.find() and ailment(server) is None and triton.unready(settings.triton):
         server.process.stop()
 
 
@@ -140,23 +154,16 @@ def _bring_up(server: Server, progress: Progress, given_up: threading.Event) -> 
         server.start()
         progress.update(task, description=f"{server.name}: starting")
     deadline = time.monotonic() + START_PATIENCE
-    while (ailment := _ailment(server)) is not None:
+    while (problem := ailment(server)) is not None:
         if server.process.find() is None:
             raise CannotStart(
                 f"{server.name} ended at its start; {server.process.log} ends:\n{server.process.last_words()}"
             )
         if time.monotonic() > deadline:
             raise CannotStart(
-                f"{server.name} is not well after {START_PATIENCE:.0f} s: {ailment}; see {server.process.log}"
+                f"{server.name} is not well after {START_PATIENCE:.0f} s: {problem}; see {server.process.log}"
             )
         if given_up.wait(0.2):
             return
     where = f"{server.host}, ports {', '.join(map(str, server.ports))}"
     progress.update(task, completed=1, description=f"{server.name}: up at {where}")
-
-
-def _ailment(server: Server) -> str | None:
-    """The cheap question first: a client that finds nothing listening tries for long."""
-    if not ports.listens(server.ports[0], server.host):
-        return f"nothing listens at {server.host}:{server.ports[0]}"
-    return server.ailment()

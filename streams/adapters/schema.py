@@ -1,6 +1,8 @@
 """Brings Cassandra's keyspace to the schema this worker needs."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cassandra import DriverException
@@ -11,6 +13,7 @@ from streams.errors import StoreUnavailable
 from streams.settings import Cassandra
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "cassandra" / "schema.cql"
+VERSIONS = "schema_versions"  # the table that says which steps have been applied
 
 
 def steps(text: str) -> dict[int, list[str]]:
@@ -29,12 +32,33 @@ def _statements(body: str) -> list[str]:
     return [statement.strip() for statement in without_comments.split(";") if statement.strip()]
 
 
+def newest() -> int:
+    """The version this program needs."""
+    return max(steps(SCHEMA.read_text()))
+
+
+def version(settings: Cassandra) -> int:
+    """The version the keyspace has; 0 without one. Raises StoreUnavailable."""
+    with _session(settings) as session:
+        known = session.cluster.metadata.keyspaces.get(settings.keyspace)
+        if known is None or VERSIONS not in known.tables:
+            return 0
+        session.set_keyspace(settings.keyspace)
+        return _version(session)
+
+
 def migrate(settings: Cassandra) -> int:
     """Apply the steps that the keyspace lacks; the version it then has. Raises StoreUnavailable."""
+    with _session(settings) as session:
+        return _apply(session, settings)
+
+
+@contextmanager
+def _session(settings: Cassandra) -> Iterator[Session]:
     profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=30)
     cluster = Cluster([settings.host], port=settings.port, execution_profiles={EXEC_PROFILE_DEFAULT: profile})
     try:
-        return _apply(cluster.connect(), settings)
+        yield cluster.connect()
     except (NoHostAvailable, DriverException) as error:
         raise StoreUnavailable(f"Cassandra at {settings.host}:{settings.port}: {error}") from error
     finally:
@@ -47,13 +71,17 @@ def _apply(session: Session, settings: Cassandra) -> int:
         f" {{'class': 'SimpleStrategy', 'replication_factor': {settings.replication_factor}}}"
     )
     session.set_keyspace(settings.keyspace)
-    session.execute("CREATE TABLE IF NOT EXISTS schema_versions (name text, version int, PRIMARY KEY (name, version))")
-    rows = session.execute("SELECT version FROM schema_versions WHERE name = 'anabranch'")
-    present = max((row.version for row in rows), default=0)
+    session.execute(f"CREATE TABLE IF NOT EXISTS {VERSIONS} (name text, version int, PRIMARY KEY (name, version))")
+    present = _version(session)
     for version, statements in steps(SCHEMA.read_text()).items():
         if version > present:
             for statement in statements:
                 session.execute(statement)
-            session.execute("INSERT INTO schema_versions (name, version) VALUES ('anabranch', %s)", (version,))
+            session.execute(f"INSERT INTO {VERSIONS} (name, version) VALUES ('anabranch', %s)", (version,))
             present = version
     return present
+
+
+def _version(session: Session) -> int:
+    rows = session.execute(f"SELECT version FROM {VERSIONS} WHERE name = 'anabranch'")
+    return max((row.version for row in rows), default=0)

@@ -1,0 +1,164 @@
+"""What is up, what is unwell, and the command to run next."""
+
+import time
+import urllib.error
+import urllib.request
+
+from msgspec import Struct
+from prometheus_client.parser import text_string_to_metric_families
+from rich.table import Table
+
+from deploy.local import servers, triton
+from deploy.local.servers import Server
+from streams import topics
+from streams.adapters import schema
+from streams.settings import Kafka, Settings
+
+RESTART = "anabranch down && anabranch up"
+
+
+class Line(Struct, frozen=True):
+    """One line of the report.
+
+    what     server, model, topic or worker
+    detail   what to know of it; what is wrong, if `next` is set
+    next     the command that mends it, or None: it is well
+    pid, memory_bytes, uptime_seconds  of the process, where there is one
+    """
+
+    what: str
+    detail: str
+    next: str | None = None
+    pid: int | None = None
+    memory_bytes: int | None = None
+    uptime_seconds: float | None = None
+
+
+def report(settings: Settings) -> list[Line]:
+    """Ask everything there is, in the order in which it is to be mended."""
+    all_servers = {server.name: server for server in servers.servers(settings)}
+    lines = []
+    for server in all_servers.values():
+        ailment = servers.ailment(server)
+        lines.append(_server(server, ailment))
+        if ailment is None and server.name == "kafka":
+            lines += _topics(settings.kafka)
+        if ailment is None and server.name == "cassandra":
+            lines.append(_schema(settings))
+        if ailment is None and server.name == "triton":
+            lines += _models(settings)
+    return [*lines, _worker(settings)]
+
+
+def is_well(lines: list[Line]) -> bool:
+    """Whether nothing is to be mended."""
+    return all(line.next is None for line in lines)
+
+
+def table(lines: list[Line]) -> Table:
+    """The report for a terminal."""
+    made = Table()
+    for heading in ("", "what", "pid", "memory", "up for", "detail", "next"):
+        made.add_column(heading, overflow="fold")
+    for line in lines:
+        made.add_row(
+            "[green]✓" if line.next is None else "[red]✗",
+            line.what,
+            "" if line.pid is None else str(line.pid),
+            "" if line.memory_bytes is None else f"{line.memory_bytes / 2**20:,.0f} MiB",
+            "" if line.uptime_seconds is None else _duration(line.uptime_seconds),
+            line.detail,
+            line.next or "",
+        )
+    total = sum(line.memory_bytes or 0 for line in lines)
+    made.caption = f"{total / 2**30:.1f} GiB of memory in all"
+    return made
+
+
+def _server(server: Server, ailment: str | None) -> Line:
+    process = server.process.find()
+    where = f"{server.host}, ports {', '.join(map(str, server.ports))}"
+    if process is None and ailment is None:
+        return Line(server.name, f"{where}, not started from here")
+    if process is None:
+        return Line(server.name, "not running", next="anabranch up")
+    uptime = time.time() - process.create_time()
+    mend = "anabranch up" if uptime < servers.START_PATIENCE else RESTART  # it may be starting: `up` waits for it
+    return Line(
+        server.name,
+        where if ailment is None else f"{ailment}; log: {server.process.log}",
+        next=None if ailment is None else mend,
+        pid=process.pid,
+        memory_bytes=server.process.memory(),
+        uptime_seconds=uptime,
+    )
+
+
+def _topics(kafka: Kafka) -> list[Line]:
+    counts = topics.partition_counts(kafka)
+    absent = [topic.name for topic in topics.TOPICS if topic.name not in counts]
+    if absent:
+        return [Line("topics", f"missing: {', '.join(absent)}", next="anabranch topics create")]
+    odd = {name: count for name, count in counts.items() if count != kafka.partitions}
+    if odd:
+        found = ", ".join(f"{name} has {count}" for name, count in odd.items())
+        return [Line("topics", f"{found} partitions, not {kafka.partitions}", next="anabranch up --fresh")]
+    return [Line("topics", f"{len(counts)}, of {kafka.partitions} partitions each")]
+
+
+def _schema(settings: Settings) -> Line:
+    present, newest = schema.version(settings.cassandra), schema.newest()
+    if present < newest:
+        return Line("schema", f"version {present}, where {newest} is needed", next="anabranch up")
+    if present > newest:
+        return Line("schema", f"version {present}, newer than this program's {newest}", next="anabranch up --fresh")
+    return Line("schema", f"keyspace {settings.cassandra.keyspace}, version {present}")
+
+
+def _models(settings: Settings) -> list[Line]:
+    unready = triton.unready(settings.triton)
+    ready = [name for name in triton.models() if name not in unready]
+    bad = [Line(f"model {name}", reason, next=RESTART) for name, reason in unready.items()]
+    return [*bad, Line("models", f"ready: {', '.join(ready) or 'none'}")]
+
+
+def _worker(settings: Settings) -> Line:
+    where = f"{settings.metrics.host}:{settings.metrics.port}"
+    process = servers.worker_process(settings).find()
+    shown = _metrics(f"http://{where}/metrics")
+    if "anabranch_events" not in shown:
+        return Line("worker", f"no metrics at {where}", next="anabranch worker")
+    memory = shown.get("process_resident_memory_bytes")
+    started = shown.get("process_start_time_seconds")
+    lag = shown.get("anabranch_consumer_lag_events", 0)
+    return Line(
+        "worker",
+        f"metrics at {where}; {lag:,.0f} events waiting",
+        pid=process.pid if process else None,
+        memory_bytes=int(memory) if memory else None,
+        uptime_seconds=time.time() - started if started else None,
+    )
+
+
+def _metrics(url: str) -> dict[str, float]:
+    """Metric -> the sum over its labels; empty when nothing answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=3) as answer:
+            text = answer.read().decode()
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return {}
+    return {each.name: sum(sample.value for sample in each.samples) for each in text_string_to_metric_families(text)}
+
+
+def _duration(seconds: float) -> str:
+    """A short time for people.
+
+    >>> _duration(59), _duration(3_700), _duration(200_000)
+    ('59 s', '1 h 1 min', '2 d 7 h')
+    """
+    minutes, hours, days = int(seconds // 60), int(seconds // 3_600), int(seconds // 86_400)
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
