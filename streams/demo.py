@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct, field
-from rich.columns import Columns
+from rich.align import Align
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -129,33 +129,26 @@ class _Screen:
         recent = report.latencies[-500:]
         p50, p99 = (sorted(recent)[int(len(recent) * q)] * 1000 if recent else 0.0 for q in (0.5, 0.99))
         flow = Table.grid(expand=True, padding=(0, 2))
-        for heading in ("events answered", "events/s", "lists", "users", "event to list, p50", "p99"):
-            flow.add_column(Text(heading, style="dim"), justify="center", ratio=1)
-        flow.add_row(
-            *(Text(heading, style="dim") for heading in ("answered", "events/s", "lists", "users", "p50", "p99"))
-        )
-        flow.add_row(
-            f"[bold]{answered:,}[/] of {self._total:,}",
-            f"[bold]{rate:,.0f}",
-            f"[bold]{report.lists:,}",
-            f"[bold]{len(report.users):,}",
-            f"[bold]{p50:.0f} ms",
-            f"[bold]{p99:.0f} ms",
-        )
+        headings = ("events answered", "events/s", "lists", "users", "event to list p50", "p99")
+        for _ in headings:
+            flow.add_column(justify="center", ratio=1)
+        flow.add_row(*(Text(heading, style="dim") for heading in headings))
+        figures = (f"{answered:,} / {self._total:,}", f"{rate:,.0f}", f"{report.lists:,}", f"{len(report.users):,}")
+        flow.add_row(*(Text(figure, style="bold") for figure in (*figures, f"{p50:.0f} ms", f"{p99:.0f} ms")))
+        stages = Align.center("click, view → Kafka → Faust agents → taste in Cassandra → ranking → recommendations")
+        grid = Table.grid(expand=True)
+        for _ in range(CARDS):
+            grid.add_column(ratio=1)
         with self._lock:
-            cards = [self._draw_card(card) for card in self._cards]
-        stages = Text(
-            "click, view → Kafka → Faust agents → taste in Cassandra → ranking → recommendations",
-            justify="center",
-        )
-        return Group(Panel(Group(stages, flow), title="live"), Columns(cards, equal=True, expand=True))
+            grid.add_row(*(self._draw_card(card) for card in self._cards))
+        return Group(Panel(Group(stages, flow), title="live"), grid)
 
     def _draw_card(self, card: _Card) -> Panel:
         person = self._people[card.user_id].traits
-        rows = Table.grid(padding=(0, 1))
+        rows = Table.grid(padding=(0, 1), expand=True)
         rows.add_column(justify="right", style="dim")
-        rows.add_column(no_wrap=True, overflow="ellipsis", max_width=30)
-        rows.add_column(style="dim italic", no_wrap=True, overflow="ellipsis", max_width=24)
+        rows.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
+        rows.add_column(style="dim italic", no_wrap=True, overflow="ellipsis", ratio=2)
         for place, item in enumerate(card.list_.items[:SHOWN_ITEMS]):
             was = card.before.index(item.item_id) if item.item_id in card.before else None
             mark = (
