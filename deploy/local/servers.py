@@ -94,6 +94,8 @@ def up(
         cache = settings.downloads_folder.resolve()
         fetching = any(not downloads.folder_of(name, cache).exists() for name in missing)
         machine.check(settings.home, fetching=fetching)
+        if free_ports and missing and worker_process(settings).find() is None:
+            missing.append("worker")  # a worker to be started later meets no other's metrics
         settings = ports.settle(settings, missing, free_ports=free_ports)
         _bring_up_all(servers(settings), console)
         prepare(settings)

@@ -1,0 +1,20 @@
+"""What all tests may use."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local import ports
+from deploy.local import servers as local_servers
+from streams.settings import Settings, load
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Real Kafka, Cassandra and Triton, started once, with data and ports of their own: nothing else is disturbed."""
+    downloads = load().downloads_folder.resolve()
+    settings = ports.choose_all(load(home=tmp_path_factory.mktemp("home"), downloads=downloads))
+    try:
+        yield local_servers.up(settings)
+    finally:
+        local_servers.down(settings)
