@@ -1,5 +1,6 @@
 """The whole stream on real Kafka, Cassandra and Triton."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -19,7 +20,7 @@ from streams.producer import EventProducer
 from streams.replay import ListWatcher, play
 from streams.settings import Settings
 from tests.integration.running import RunningWorker, TopicReader, committed, running_worker
-from tests.test_events import BAD
+from tests.test_events import bad_clicks
 
 pytestmark = pytest.mark.servers
 NOW = 1_700_000_000.0
@@ -113,8 +114,9 @@ def test_ten_thousand_malformed_events_are_dead_lettered_and_disturb_no_good_one
     servers: Settings, worker: RunningWorker, dataset: Dataset, catalogue: dict[str, dict[str, Vector]]
 ) -> None:
     letters = TopicReader(servers, "events.rejected")
-    small = [(reason, value) for reason, value in BAD if len(value or b"") < 1_000]
-    large = [(reason, value) for reason, value in BAD if len(value or b"") >= 1_000]
+    kinds = bad_clicks(time.time())
+    small = [(reason, value) for reason, value in kinds if len(value or b"") < 1_000]
+    large = [(reason, value) for reason, value in kinds if len(value or b"") >= 1_000]
     bad = [*large * 3, *(small[at % len(small)] for at in range(10_000 - 3 * len(large)))]
     good = [
         Click(event_id=f"amid-{n}", user_id=f"steady-{n % 40}", item_id=str(n // 40 + 1), ts=NOW + n)
