@@ -3,7 +3,7 @@
 #   make demo     set up, start the servers, load a catalogue, replay real activity, show the lists
 #   make test     set up and run every test, on real servers with ports and data of their own
 #   make check    lint, format, types and the tests that need no server
-#   make bench    measure; `make lock`: choose newer packages; `make clean`: remove what was built, data included
+#   make bench    measure; `make lock`: choose the packages anew; `make clean`: remove what was built, data included
 #
 # ANABRANCH_TORCH_INDEX=URL   a package index with a CPU build of torch, instead of the CUDA build and its 3 GB of libraries
 
@@ -55,11 +55,12 @@ check: setup
 bench: setup
 	$(RUN)/anabranch bench
 
-# The versions everyone gets. The packages of the group `weights` stand apart: what they depend on is not wanted.
+# The versions everyone gets; LOCK_OPTIONS=--upgrade chooses the newest.
+# The packages of the group `weights` stand apart: what they depend on is not wanted.
 lock: $(UV)
-	$(UV) pip compile --quiet --upgrade --python-platform linux --python-version 3.11 --no-emit-index-url --no-header \
+	$(UV) pip compile --quiet $(LOCK_OPTIONS) --python-platform linux --python-version 3.11 --no-emit-index-url --no-header \
 	    --group dev pyproject.toml --output-file requirements.lock
-	$(UV) pip compile --quiet --upgrade --python-platform linux --python-version 3.11 --no-emit-index-url --no-header \
+	$(UV) pip compile --quiet $(LOCK_OPTIONS) --python-platform linux --python-version 3.11 --no-emit-index-url --no-header \
 	    --no-deps --group weights --output-file weights.lock
 
 clean:

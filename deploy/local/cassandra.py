@@ -9,6 +9,22 @@ from cassandra.policies import RoundRobinPolicy
 from streams.settings import Cassandra
 
 HEAP = "-Xmx1g"
+# For a small machine, and batches of many users. A killed process loses nothing it acknowledged, as the commit log is
+# mapped memory; a machine that loses power loses at most a second. Also in docker-compose.yml.
+TUNING = {
+    "commitlog_sync": "periodic",
+    "commitlog_sync_period": "1000ms",
+    "commitlog_segment_size": "16MiB",
+    "concurrent_reads": 16,
+    "concurrent_writes": 16,
+    "memtable_heap_space": "256MiB",
+    "memtable_offheap_space": "128MiB",
+    "file_cache_size": "64MiB",
+    "networking_cache_size": "32MiB",
+    "batch_size_warn_threshold": "512KiB",
+    "batch_size_fail_threshold": "4MiB",
+    "auto_snapshot": "false",
+}
 # What Java 17 closes and Cassandra needs open: the JDK modules of its own jvm17-server.options.
 EXPORTS = [
     "java.base/jdk.internal.misc", "java.base/jdk.internal.ref", "java.base/sun.nio.ch",
@@ -36,9 +52,6 @@ def configure(settings: Cassandra, folder: Path) -> Path:
         "cluster_name": "anabranch",
         "num_tokens": 1,
         "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
-        "commitlog_sync": "periodic",
-        "commitlog_sync_period": "1000ms",
-        "commitlog_segment_size": "16MiB",
         "data_file_directories": f"[{data / 'data'}]",
         "commitlog_directory": data / "commitlog",
         "saved_caches_directory": data / "saved_caches",
@@ -49,15 +62,7 @@ def configure(settings: Cassandra, folder: Path) -> Path:
         "native_transport_port": settings.port,
         "storage_port": settings.storage_port,
         "endpoint_snitch": "SimpleSnitch",
-        "concurrent_reads": 16,
-        "concurrent_writes": 16,
-        "memtable_heap_space": "256MiB",
-        "memtable_offheap_space": "128MiB",
-        "file_cache_size": "64MiB",
-        "networking_cache_size": "32MiB",
-        "batch_size_warn_threshold": "512KiB",
-        "batch_size_fail_threshold": "4MiB",
-        "auto_snapshot": "false",
+        **TUNING,
     }
     text = "".join(f"{key}: {value}\n" for key, value in lines.items())
     seed = f"{settings.host}:{settings.storage_port}"

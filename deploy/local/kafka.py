@@ -9,6 +9,22 @@ from kafka.errors import KafkaError
 from streams.settings import Kafka
 
 HEAP = "-Xmx512m"
+# One broker, few threads, events larger than their limit taken in (they are dead-lettered). Also in docker-compose.yml.
+TUNING = {
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "8",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "auto.create.topics.enable": "false",
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    "message.max.bytes": str(4 * 1024 * 1024),
+    "replica.fetch.max.bytes": str(4 * 1024 * 1024),
+}
 
 
 def java(jars: Path, logging: Path, main: str, *arguments: str) -> list[str]:
@@ -31,19 +47,7 @@ def configure(settings: Kafka, folder: Path) -> Path:
         "advertised.listeners": listeners,
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": str(folder / "data"),
-        "offsets.topic.replication.factor": "1",
-        "offsets.topic.num.partitions": "8",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
-        "group.initial.rebalance.delay.ms": "0",
-        "group.min.session.timeout.ms": "1000",
-        "auto.create.topics.enable": "false",
-        "num.network.threads": "2",
-        "num.io.threads": "4",
-        "message.max.bytes": str(4 * 1024 * 1024),
-        "replica.fetch.max.bytes": str(4 * 1024 * 1024),
+        **TUNING,
     }
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
