@@ -11,6 +11,8 @@ from streams.errors import AnabranchError
 from streams.settings import load
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+topics_app = typer.Typer(no_args_is_help=True, help="The topics and their schemas.")
+app.add_typer(topics_app, name="topics")
 console = Console()
 
 
@@ -124,6 +126,43 @@ def recs(user_id: str) -> None:
     for place, item in enumerate(found.items, 1):
         table.add_row(str(place), item.item_id, f"{item.score:.3f}", item.reason, item.because or "")
     console.print(table)
+
+
+@topics_app.command("list")
+def list_topics() -> None:
+    """Show every topic: what it carries, its key, what is kept."""
+    from streams.topics import TOPICS
+
+    table = Table()
+    for heading in ("topic", "key", "carries", "kept"):
+        table.add_column(heading)
+    for topic in TOPICS:
+        table.add_row(
+            topic.name, topic.keyed_by, topic.purpose, "last of each key" if topic.compact else f"{topic.days} days"
+        )
+    console.print(table)
+
+
+@topics_app.command("create")
+def create_topics() -> None:
+    """Create the topics that are missing."""
+    from streams import topics
+
+    created = topics.create(load().kafka)
+    console.print(f"created: {', '.join(created) or 'nothing, all were there'}")
+
+
+@topics_app.command("schemas")
+def write_schemas(folder: Path) -> None:
+    """Write the JSON Schema of every topic into a folder."""
+    import json
+
+    from streams.events import schemas
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for topic, schema in schemas().items():
+        (folder / f"{topic}.json").write_text(json.dumps(schema, indent=2) + "\n")
+    console.print(f"wrote {len(schemas())} schemas to {folder}")
 
 
 def main() -> None:

@@ -1,0 +1,74 @@
+"""What the documentation says is what the code does."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from streams import metrics
+from streams.cli import app
+from streams.events import REASONS, schemas
+from streams.settings import Settings
+from streams.topics import TOPICS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = [
+    pytest.param(block, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+]
+
+
+@pytest.mark.parametrize("topic", schemas())
+def test_the_schema_in_the_docs_is_that_of_the_code(topic: str) -> None:
+    stored = json.loads((ROOT / "docs" / "schemas" / f"{topic}.json").read_text())
+    assert stored == schemas()[topic], "run: anabranch topics schemas docs/schemas"
+
+
+def test_every_reason_for_a_refusal_is_in_the_docs_word_for_word() -> None:
+    page = (ROOT / "docs" / "events.md").read_text()
+    table = re.search(r"<!-- reasons -->(.*)<!-- /reasons -->", page, re.DOTALL)
+    assert table is not None
+    assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", table[1], re.MULTILINE)) == REASONS
+
+
+def test_every_topic_is_in_the_readme() -> None:
+    page = (ROOT / "README.md").read_text()
+    assert set(re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE)) == {topic.name for topic in TOPICS}
+
+
+def test_every_metric_is_in_the_docs() -> None:
+    from prometheus_client import REGISTRY
+
+    page = (ROOT / "docs" / "operations.md").read_text()
+    documented = {re.sub(r"_total$", "", name) for name in re.findall(r"^\| `(anabranch_\w+)", page, re.MULTILINE)}
+    ours = {family.name for family in REGISTRY.collect() if family.name.startswith("anabranch_")}
+    assert metrics.EVENTS is not None and documented == ours
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_in_the_docs_exists_with_its_options(page: Path) -> None:
+    for command in re.findall(r"(?:^|`|bin/)anabranch ([a-z][^`\n#]*)", page.read_text()):
+        words = command.split()
+        names = [word for word in words if not word.startswith("-")]
+        options = [word for word in words if word.startswith("--")]
+        shown = CliRunner().invoke(app, [*names[:1], "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+        assert shown.exit_code == 0, f"anabranch {command}: {shown.output}"
+        for option in options:
+            assert option in shown.output, f"anabranch {names[0]} has no {option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_in_the_docs_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_python_example_runs(example: str, servers: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(example.replace("127.0.0.1:9092", servers.kafka.bootstrap_servers), "example", "exec"), {})
