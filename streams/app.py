@@ -79,7 +79,12 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Fol
         pipeline = Pipeline(
             store=store,
             embedder=PatientEmbedder(triton),
-            media=MediaReader(settings.worker.media_root),
+            media=MediaReader(
+                settings.worker.media_root,
+                private_hosts=settings.worker.media_private_hosts,
+                stores=settings.worker.media_stores,
+                seconds=settings.worker.media_seconds,
+            ),
             sink=sink,
             recommender=Recommender(RecommenderSettings()),
             policy=policy,

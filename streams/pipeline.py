@@ -35,6 +35,8 @@ from streams.events import (
 )
 from streams.ports import Embedder, Incoming, Media, Outgoing, Sink, Store
 
+MAX_FETCHES = 8  # media in memory at once: a batch of large videos must not fill it
+
 Accepted = tuple[Incoming, Event]
 
 
@@ -88,6 +90,7 @@ class Pipeline:
         self._users: OrderedDict[str, UserState] = OrderedDict()
         # Click, view and profile batches of one user may be in flight together; their changes take turns.
         self._turn = asyncio.Lock()
+        self._fetches = asyncio.Semaphore(MAX_FETCHES)
 
     async def interactions(self, batch: Sequence[Incoming]) -> None:
         """Clicks and views: learn from each, and refresh the list of every user among them."""
@@ -249,19 +252,19 @@ class Pipeline:
         """Vectors of every part of every item, one call to Triton for each modality."""
         vectors: dict[str, dict[str, Vector]] = {upload.item_id: {} for upload in uploads}
         refused: dict[str, dict[str, str]] = {upload.item_id: {} for upload in uploads}
+        present = [upload for upload in uploads if not upload.withdrawn]
         contents: dict[str, list[tuple[str, bytes]]] = {}
-        for upload in uploads:
-            if upload.withdrawn:
-                continue
+        for upload in present:
             if words := "\n".join(filter(None, (upload.title, upload.text, " ".join(upload.attributes)))):
                 contents.setdefault("text", []).append((upload.item_id, words.encode()))
-            for modality, uri in upload.media.items():
-                try:
-                    part = await self.media.fetch(uri, MODALITIES[modality].max_bytes)
-                    contents.setdefault(modality, []).append((upload.item_id, part))
-                except PartRefused as refusal:
-                    refused[upload.item_id][modality] = str(refusal)
-                    _count_refusal(modality, str(refusal))
+        wanted = [(upload.item_id, modality, uri) for upload in present for modality, uri in upload.media.items()]
+        fetched = await asyncio.gather(*(self._fetch(modality, uri) for _, modality, uri in wanted))
+        for (item_id, modality, _), part in zip(wanted, fetched, strict=True):
+            if isinstance(part, PartRefused):
+                refused[item_id][modality] = str(part)
+                _count_refusal(modality, str(part))
+            else:
+                contents.setdefault(modality, []).append((item_id, part))
         for modality, parts in contents.items():
             embedded = await self.embedder.embed(modality, [part for _, part in parts])
             for (item_id, _), vector, error in zip(parts, embedded.vectors, embedded.errors, strict=True):
@@ -271,6 +274,13 @@ class Pipeline:
                 else:
                     vectors[item_id][modality] = vector
         return [self._fused(upload, vectors[upload.item_id], refused[upload.item_id]) for upload in uploads]
+
+    async def _fetch(self, modality: str, uri: str) -> bytes | PartRefused:
+        async with self._fetches:
+            try:
+                return await self.media.fetch(uri, MODALITIES[modality].max_bytes)
+            except PartRefused as refusal:
+                return refusal
 
     def _fused(self, upload: Upload, vectors: dict[str, Vector], refused: dict[str, str]) -> Embedded:
         fused = fusion.fuse(vectors, self.policy.fusion_weights)

@@ -85,6 +85,9 @@ class Worker(Group):
     dedup_window             event ids remembered for each user
     cached_users             users held in memory
     media_root               folder that `file:` URIs of uploads may name files of; unset refuses them all
+    media_private_hosts      hosts, JSON list, that `http(s):` URIs may name although their address is not public
+    media_stores             prefixes, JSON list, of URIs that fsspec may open, such as `s3://bucket/uploads/`
+    media_seconds            for fetching one file
     """
 
     batch_size: Annotated[int, Field(ge=1, le=10_000)] = 512
@@ -95,6 +98,9 @@ class Worker(Group):
     dedup_window: Annotated[int, Field(ge=16, le=100_000)] = 1024
     cached_users: Annotated[int, Field(ge=0)] = 50_000
     media_root: Path | None = None
+    media_private_hosts: frozenset[str] = frozenset()
+    media_stores: frozenset[str] = frozenset()
+    media_seconds: Positive = 10.0
 
 
 class Settings(BaseSettings):
