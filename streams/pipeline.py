@@ -35,7 +35,8 @@ from streams.events import (
 )
 from streams.ports import Embedder, Incoming, Media, Outgoing, Sink, Store
 
-MAX_FETCHES = 8  # media in memory at once: a batch of large videos must not fill it
+MAX_FETCHES = 8  # at once
+MAX_UPLOADS_IN_MEMORY = 64  # with all their media, before they are vectors
 
 Accepted = tuple[Incoming, Event]
 
@@ -126,8 +127,10 @@ class Pipeline:
         """Uploads: embed every part, fuse, store, tell all workers. The last upload of an item in a batch counts."""
         accepted, rejected = self._decode(batch)
         uploads = list({event.item_id: event for _, event in accepted if isinstance(event, Upload)}.values())
+        items: list[Embedded] = []
         with metrics.stage("embed"):
-            items = await self._embed(uploads)
+            for start in range(0, len(uploads), MAX_UPLOADS_IN_MEMORY):
+                items += await self._embed(uploads[start : start + MAX_UPLOADS_IN_MEMORY])
         with metrics.stage("store"):
             await self.store.write_items(items)
         for item in items:

@@ -12,7 +12,7 @@ import socket
 from base64 import b64decode
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import aiohttp
@@ -24,6 +24,8 @@ from streams.errors import PartRefused
 
 MAX_REDIRECTS = 3
 CHUNK = 64 * 1024
+
+Content = TypeVar("Content", bytes, bytearray)
 
 
 class MediaReader:
@@ -150,7 +152,8 @@ def _stored(uri: str, limit: int) -> bytes:
     try:
         opened: Any = fsspec.open(uri, "rb")
         with opened as file:
-            return _at_most(limit, file.read(limit + 1), uri)
+            content: bytes = file.read(limit + 1)
+        return _at_most(limit, content, uri)
     except (OSError, ValueError, ImportError) as error:
         raise PartRefused(f"StoreUnreadable: {uri[:200]!r}: {error}") from error
 
@@ -166,7 +169,7 @@ def _inline(uri: str, limit: int) -> bytes:
     return _at_most(limit, content, "a data: URI")
 
 
-def _at_most(limit: int, content: Any, what: str) -> Any:
+def _at_most(limit: int, content: Content, what: str) -> Content:
     if len(content) > limit:
         raise PartRefused(f"TooLarge: {what[:200]} has more than the {limit} bytes allowed")
     return content
