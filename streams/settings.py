@@ -92,7 +92,7 @@ class Worker(Group):
 
     batch_size: Annotated[int, Field(ge=1, le=10_000)] = 512
     click_weight: Positive = 1.0
-    view_weight: Annotated[float, Field(ge=0)] = 0.2
+    view_weight: Positive = 0.2
     taste_half_life_seconds: Positive = 7 * 86_400.0
     list_length: Annotated[int, Field(ge=1, le=200)] = 20
     dedup_window: Annotated[int, Field(ge=16, le=100_000)] = 1024
