@@ -61,13 +61,13 @@ def prepare() -> None:
 @app.command()
 def worker() -> None:
     """Run one worker: it learns from events and refreshes lists. SIGTERM or Ctrl-C finishes the batch in hand."""
-    import asyncio
+    import uvloop
 
     from streams.app import run_worker
     from streams.logs import set_up_logs
 
     set_up_logs()
-    asyncio.run(run_worker(load()))
+    uvloop.run(run_worker(load()))
 
 
 @app.command()
