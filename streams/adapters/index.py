@@ -1,0 +1,58 @@
+"""Nearest items by fused vector, in process: HNSW of usearch.
+
+Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
+graphs", IEEE TPAMI 42(4), 2020.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from usearch.compiled import MetricKind, ScalarKind
+from usearch.index import Index
+
+from streams.core.vectors import Vector
+
+
+class VectorIndex:
+    """Approximate nearest neighbours among items, by the inner product of unit vectors.
+
+    dim  of the vectors
+    """
+
+    CONNECTIVITY = 16
+    EFFORT = 384  # candidates looked at in a search; with 96, one in ten of the first 100 is missed
+
+    def __init__(self, dim: int) -> None:
+        self._index = Index(
+            ndim=dim,
+            metric=MetricKind.IP,
+            dtype=ScalarKind.F16,
+            connectivity=self.CONNECTIVITY,
+            expansion_add=128,
+            expansion_search=self.EFFORT,
+        )
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def put(self, slot: int, vector: Vector) -> None:
+        """Add the item in a slot, or move it to another vector; (dim,) float32, unit length."""
+        if slot in self._index:
+            self._index.remove(slot)
+        self._index.add(slot, vector, threads=1)
+
+    def remove(self, slot: int) -> None:
+        """Take the item out, if it is there."""
+        if slot in self._index:
+            self._index.remove(slot)
+
+    def nearest(self, vector: Vector, count: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The slots most like a vector, best first, and their cosines.
+
+        vector  (dim,) float32, unit length
+
+        Returns (n,) int32 and (n,) float32, n at most `count`.
+        """
+        if not len(self._index):
+            return np.zeros(0, np.int32), np.zeros(0, np.float32)
+        found = self._index.search(vector, min(count, len(self._index)), threads=1)
+        return found.keys.astype(np.int32), (1 - found.distances).astype(np.float32)

@@ -1,0 +1,67 @@
+"""The index finds what an exact search finds, and follows changes."""
+
+import numpy as np
+import pytest
+
+from streams.adapters.index import VectorIndex
+from streams.core.vectors import Vector, unit
+
+DIM = 64
+
+
+def vectors(count: int, seed: int = 0) -> list[Vector]:
+    """Clustered, as embeddings are."""
+    generator = np.random.default_rng(seed)
+    centres = generator.standard_normal((20, DIM))
+    return [unit((centres[n % 20] + 0.7 * generator.standard_normal(DIM)).astype(np.float32)) for n in range(count)]
+
+
+@pytest.fixture(scope="module")
+def filled() -> tuple[VectorIndex, np.ndarray]:
+    index, items = VectorIndex(DIM), vectors(3_000)
+    for slot, vector in enumerate(items):
+        index.put(slot, vector)
+    return index, np.array(items)
+
+
+def test_an_empty_index_finds_nothing() -> None:
+    slots, scores = VectorIndex(DIM).nearest(vectors(1)[0], 10)
+    assert len(slots) == len(scores) == 0
+
+
+def test_the_first_100_are_those_of_an_exact_search_but_for_2_in_100(filled: tuple[VectorIndex, np.ndarray]) -> None:
+    index, items = filled
+    found = 0
+    for query in vectors(50, seed=1):
+        exact = set(np.argsort(-(items @ query))[:100].tolist())
+        found += len(exact & set(index.nearest(query, 100)[0].tolist()))
+    assert found / (50 * 100) >= 0.98
+
+
+def test_scores_are_cosines_best_first(filled: tuple[VectorIndex, np.ndarray]) -> None:
+    index, items = filled
+    slots, scores = index.nearest(items[7], 20)
+    assert slots[0] == 7
+    np.testing.assert_allclose(scores, items[slots] @ items[7], atol=5e-3)
+    assert (np.diff(scores) <= 1e-6).all()
+
+
+def test_an_item_that_moved_is_found_at_its_new_place_only() -> None:
+    index = VectorIndex(DIM)
+    old, new = vectors(2)
+    index.put(1, old)
+    index.put(1, new)
+    assert len(index) == 1
+    slots, scores = index.nearest(new, 5)
+    assert slots.tolist() == [1] and scores[0] == pytest.approx(1, abs=5e-3)
+
+
+def test_an_item_taken_out_is_found_no_more_and_can_come_back() -> None:
+    index = VectorIndex(DIM)
+    [vector] = vectors(1)
+    index.remove(3)
+    index.put(3, vector)
+    index.remove(3)
+    assert index.nearest(vector, 5)[0].tolist() == []
+    index.put(3, vector)
+    assert index.nearest(vector, 5)[0].tolist() == [3]
