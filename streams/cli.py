@@ -1,5 +1,6 @@
 """`anabranch`: every command says what it does, and what to do next when it cannot."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,15 @@ from streams.errors import AnabranchError
 from streams.settings import load
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+
+
+class Catalogue(StrEnum):
+    """What the demo can show."""
+
+    movielens = "movielens"
+    stamps = "stamps"
+
+
 topics_app = typer.Typer(no_args_is_help=True, help="The topics and their schemas.")
 app.add_typer(topics_app, name="topics")
 console = Console()
@@ -72,15 +82,20 @@ def worker() -> None:
 
 @app.command()
 def demo(
-    events: Annotated[int, typer.Option(min=1, help="Recorded events to replay, of 100,943.")] = 30_000,
+    catalogue: Annotated[
+        Catalogue, typer.Option(help="Real clicks on films, or pictures and sounds.")
+    ] = Catalogue.movielens,
+    events: Annotated[int, typer.Option(min=1, help="Events to replay, oldest first.")] = 30_000,
     speed: Annotated[float, typer.Option(min=0, help="Events a second; 0 plays as fast as it goes.")] = 500,
     keep: Annotated[bool, typer.Option("--keep", help="Leave servers and worker running.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Write the last screen there, as SVG.")] = None,
 ) -> None:
-    """Show the whole system at work on MovieLens-100k, on fresh data; leaves nothing running."""
+    """Show the whole system at work, on fresh data; leaves nothing running."""
     from streams import demo as show
 
-    show.run(load(), console, events=events, events_per_second=speed, keep=keep, picture=picture)
+    show.run(
+        load(), console, catalogue=catalogue.value, events=events, events_per_second=speed, keep=keep, picture=picture
+    )
 
 
 @app.command()

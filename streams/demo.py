@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -17,12 +18,15 @@ from rich.text import Text
 
 from deploy.local import servers
 from deploy.local.process import Process
-from streams.datasets import Dataset, movielens
+from streams.datasets.dataset import Dataset
+from streams.datasets.movielens import movielens
+from streams.datasets.stamps import stamps
 from streams.events import Click, Profile, Recommendations, Upload, View
 from streams.producer import EventProducer
 from streams.replay import ListWatcher, Report, load_catalogue, play, summary
 from streams.settings import Settings
 
+CATALOGUES: dict[str, Callable[[Path], Dataset]] = {"movielens": movielens, "stamps": stamps}
 CARDS = 3
 SHOWN_ITEMS = 8
 CARD_SECONDS = 4.0  # how long a user stays on the screen at least
@@ -42,6 +46,7 @@ def run(
     settings: Settings,
     console: Console,
     *,
+    catalogue: str = "movielens",
     events: int = 30_000,
     events_per_second: float = 500.0,
     keep: bool = False,
@@ -49,7 +54,8 @@ def run(
 ) -> Report:
     """Show the whole system at work; stops all it started, even on Ctrl-C.
 
-    events             of the 100,000 recorded ones, oldest first
+    catalogue          'movielens' (people's real clicks) or 'stamps' (pictures and sounds, simulated visitors)
+    events             how many to play, oldest first
     events_per_second  0 plays as fast as it goes
     keep               leave servers and worker running
     picture            write the last screen there, as SVG
@@ -58,8 +64,13 @@ def run(
     settings = servers.up(settings, console, fresh=True, free_ports=True)
     worker = Process("worker", settings.home / "run", settings.home / "logs")
     try:
-        worker.start([sys.executable, "-m", "streams.cli", "worker"], env={"ANABRANCH_HOME": str(settings.home)})
-        dataset = movielens(settings.downloads_folder)
+        with console.status(f"fetching the catalogue: {catalogue}"):
+            dataset = CATALOGUES[catalogue](settings.downloads_folder)
+        console.print(f"{dataset.name}: {len(dataset.uploads):,} items, {len(dataset.profiles):,} users")
+        environment = {"ANABRANCH_HOME": str(settings.home)}
+        if dataset.media_root:
+            environment["ANABRANCH_WORKER__MEDIA_ROOT"] = str(dataset.media_root)
+        worker.start([sys.executable, "-m", "streams.cli", "worker"], env=environment)
         with EventProducer(settings.kafka.bootstrap_servers) as producer:
             load_catalogue(settings, console, producer, dataset.uploads, worker)
             report = _show(settings, console, producer, dataset, events, events_per_second, picture)
@@ -93,8 +104,8 @@ class _Screen:
     """What the demo shows; told of sent events and of lists by two threads."""
 
     def __init__(self, dataset: Dataset, total: int) -> None:
-        self._films = {film.item_id: film.title for film in dataset.uploads}
-        self._people = dataset.profiles
+        self._titles = {item.item_id: item.title for item in dataset.uploads}
+        self._captions = dataset.captions
         self._total = total
         self._cards: list[_Card] = []
         self._clicked: dict[str, str] = {}
@@ -108,7 +119,7 @@ class _Screen:
     def on_list(self, each: Recommendations) -> None:
         now = time.monotonic()
         with self._lock:
-            clicked = self._films.get(self._clicked.get(each.user_id, ""), "")
+            clicked = self._titles.get(self._clicked.get(each.user_id, ""), "")
             for card in self._cards:
                 if card.user_id == each.user_id:
                     card.before = [item.item_id for item in card.list_.items]
@@ -144,7 +155,6 @@ class _Screen:
         return Group(Panel(Group(stages, flow), title="live"), grid)
 
     def _draw_card(self, card: _Card) -> Panel:
-        person = self._people[card.user_id].traits
         rows = Table.grid(padding=(0, 1), expand=True)
         rows.add_column(justify="right", style="dim")
         rows.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
@@ -158,8 +168,8 @@ class _Screen:
                 if was is not None and was > place
                 else ""
             )
-            rows.add_row(f"{mark} {place + 1}", self._films[item.item_id], REASONS.get(item.reason, item.reason))
-        title = f"user {card.user_id} · {person['age']} · {person['gender']} · {person['occupation']}"
+            rows.add_row(f"{mark} {place + 1}", self._titles[item.item_id], REASONS.get(item.reason, item.reason))
+        title = f"{card.user_id}: {self._captions[card.user_id]}"
         clicked = Text.assemble(("clicked ", "dim"), (card.clicked or "nothing yet", "bold yellow"), no_wrap=True)
         return Panel(Group(clicked, rows), title=title)
 

@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from streams.core.evaluation import K, Quality, quality
-from streams.datasets import Dataset, movielens
+from streams.datasets.dataset import Dataset
+from streams.datasets.movielens import movielens
 from streams.events import Click, Profile, Recommendations
 from streams.producer import EventProducer
 from streams.replay import ListWatcher, load_catalogue

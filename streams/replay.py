@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from deploy.local.process import Process
 from streams.consumer import ListReader
-from streams.datasets import movielens
+from streams.datasets.movielens import movielens
 from streams.errors import AnabranchError
 from streams.events import Click, Profile, Recommendations, Upload, View
 from streams.producer import EventProducer

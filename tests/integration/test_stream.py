@@ -14,7 +14,8 @@ from streams.adapters.cassandra import CassandraStore
 from streams.core.history import History
 from streams.core.user import RecentEvents, Touch, UserState, apply
 from streams.core.vectors import Vector, from_bytes
-from streams.datasets import Dataset, movielens
+from streams.datasets.dataset import Dataset
+from streams.datasets.movielens import movielens
 from streams.events import Click, Embedded, Profile, Upload, View
 from streams.producer import EventProducer
 from streams.replay import ListWatcher, play

