@@ -83,10 +83,10 @@ def worker() -> None:
 @app.command()
 def demo(
     catalogue: Annotated[
-        Catalogue, typer.Option(help="Real clicks on films, or pictures and sounds.")
+        Catalogue, typer.Option(help="Films and real clicks, or stamps with pictures and sounds.")
     ] = Catalogue.movielens,
     events: Annotated[int, typer.Option(min=1, help="Events to replay, oldest first.")] = 30_000,
-    speed: Annotated[float, typer.Option(min=0, help="Events a second; 0 plays as fast as it goes.")] = 500,
+    speed: Annotated[float | None, typer.Option(min=0, help="Events a second; 0 plays as fast as it goes.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave servers and worker running.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Write the last screen there, as SVG.")] = None,
 ) -> None:
@@ -94,7 +94,13 @@ def demo(
     from streams import demo as show
 
     show.run(
-        load(), console, catalogue=catalogue.value, events=events, events_per_second=speed, keep=keep, picture=picture
+        load(),
+        console,
+        catalogue=catalogue.value,
+        events=events,
+        events_per_second=speed,
+        keep=keep,
+        picture=picture,
     )
 
 

@@ -48,7 +48,7 @@ def run(
     *,
     catalogue: str = "movielens",
     events: int = 30_000,
-    events_per_second: float = 500.0,
+    events_per_second: float | None = None,
     keep: bool = False,
     picture: Path | None = None,
 ) -> Report:
@@ -56,7 +56,7 @@ def run(
 
     catalogue          'movielens' (people's real clicks) or 'stamps' (pictures and sounds, simulated visitors)
     events             how many to play, oldest first
-    events_per_second  0 plays as fast as it goes
+    events_per_second  0 plays as fast as it goes; None at a pace that is good to watch
     keep               leave servers and worker running
     picture            write the last screen there, as SVG
     """
@@ -73,8 +73,11 @@ def run(
         worker.start([sys.executable, "-m", "streams.cli", "worker"], env=environment)
         with EventProducer(settings.kafka.bootstrap_servers) as producer:
             load_catalogue(settings, console, producer, dataset.uploads, worker)
-            report = _show(settings, console, producer, dataset, events, events_per_second, picture)
+            pace = dataset.pace if events_per_second is None else events_per_second
+            report = _show(settings, console, producer, dataset, events, pace, picture)
         console.print(summary(report))
+        if dataset.liked:
+            console.print(_how_well_liked(dataset, report))
         console.print(
             f"metrics: http://{settings.metrics.host}:{settings.metrics.port}/metrics   logs: {settings.home / 'logs'}"
         )
@@ -90,6 +93,18 @@ def run(
                 worker.stop()
                 servers.down(settings)
             console.print("stopped worker and servers; nothing is left running")
+
+
+def _how_well_liked(dataset: Dataset, report: Report) -> str:
+    """How much of the lists is what the users are known to like, and how much would be by chance."""
+    shares = [
+        sum(item.item_id in dataset.liked[user_id] for item in list_.items) / len(list_.items)
+        for user_id, list_ in report.users.items()
+    ]
+    chance = sum(len(dataset.liked[user_id]) for user_id in report.users) / len(report.users) / len(dataset.uploads)
+    return (
+        f"of the last lists, {sum(shares) / len(shares):.0%} is of the kinds their visitor likes; chance: {chance:.0%}"
+    )
 
 
 class _Card(Struct):
@@ -161,15 +176,13 @@ class _Screen:
         rows.add_column(style="dim italic", no_wrap=True, overflow="ellipsis", ratio=2)
         for place, item in enumerate(card.list_.items[:SHOWN_ITEMS]):
             was = card.before.index(item.item_id) if item.item_id in card.before else None
-            mark = (
-                "[green]new[/]"
-                if was is None and card.before
-                else "[green]▲[/]"
-                if was is not None and was > place
-                else ""
+            came = "new" if was is None and card.before else "▲" if was is not None and was > place else ""
+            rows.add_row(
+                Text.assemble((came, "green"), f" {place + 1}"),
+                Text(self._titles[item.item_id]),
+                REASONS.get(item.reason, item.reason),
             )
-            rows.add_row(f"{mark} {place + 1}", self._titles[item.item_id], REASONS.get(item.reason, item.reason))
-        title = f"{card.user_id}: {self._captions[card.user_id]}"
+        title = Text(f"{card.user_id}: {self._captions[card.user_id]}")
         clicked = Text.assemble(("clicked ", "dim"), (card.clicked or "nothing yet", "bold yellow"), no_wrap=True)
         return Panel(Group(clicked, rows), title=title)
 

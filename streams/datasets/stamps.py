@@ -63,6 +63,8 @@ def stamps(downloads: Path, *, visitors: int = 120, clicks: int = 25, seed: int 
             user_id: f"likes {' and '.join(each.replace('/', ': ') for each in liked)}"
             for user_id, liked in likes.items()
         },
+        liked={user_id: frozenset(item for each in liked for item in kinds[each]) for user_id, liked in likes.items()},
+        pace=100.0,
         media_root=folder,
     )
 
