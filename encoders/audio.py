@@ -26,9 +26,7 @@ def blocks(samples: Floats) -> Floats:
     """(n, 100, 96) log-mel blocks evenly over the sound, at equal loudness: the loudest sample becomes 1."""
     samples = samples / np.abs(samples).max()
     samples = np.pad(samples, WINDOW // 2)
-    spectrogram = (
-        np.log10(sound.power_spectrum(samples, WINDOW, HOP) @ _MEL.T * np.float32(10_000) + 1) / BRIGHTEST
-    )
+    spectrogram = np.log10(sound.power_spectrum(samples, WINDOW, HOP) @ _MEL.T * np.float32(10_000) + 1) / BRIGHTEST
     frames = len(spectrogram)
     if frames <= BLOCK:
         return np.pad(spectrogram, ((0, BLOCK - frames), (0, 0)))[None]

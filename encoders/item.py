@@ -53,9 +53,7 @@ class ItemModel:
             return self._backend.InferenceResponse(error=self._backend.TritonError(str(failure)))
         fused = self._fuse(vectors)
         nothing = ~fused.any(axis=1)
-        error = np.array(
-            [[_why(row) if empty else b""] for row, empty in zip(errors, nothing, strict=True)], object
-        )
+        error = np.array([[_why(row) if empty else b""] for row, empty in zip(errors, nothing, strict=True)], object)
         outputs = {
             contract.VECTOR: fused,
             contract.ERROR: error,
@@ -71,9 +69,7 @@ class ItemModel:
         """Fill in one part's column, for the items that have it."""
         column, modality = PARTS.index(part), MODALITIES[part]
         rows = [row for row, content in enumerate(contents) if content]
-        pieces = [
-            rows[start : start + modality.max_batch] for start in range(0, len(rows), modality.max_batch)
-        ]
+        pieces = [rows[start : start + modality.max_batch] for start in range(0, len(rows), modality.max_batch)]
         answers = await asyncio.gather(
             *(self._ask(modality.model, [contents[row] for row in piece]) for piece in pieces)
         )

@@ -81,9 +81,7 @@ def write(folder: Path, kind: str) -> list[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kind", choices=KINDS, default="KIND_AUTO", help="where the networks run")
     arguments = parser.parse_args()

@@ -24,6 +24,9 @@ Run = Callable[[Floats], Floats]
 CACHE_SETTING = "ANABRANCH_CACHE"
 """Environment variable: the folder for exported networks; by default `~/.cache/anabranch`."""
 
+EXPORT = 2
+"""Raise it when a module of `encoders.torch_networks` changes, so that an older file is not used."""
+
 ROWS_AT_ONCE = 4
 """On a CPU larger batches are no faster, and take more memory."""
 
@@ -54,7 +57,7 @@ def exported(name: str) -> Path:
     The export runs in a process of its own, so that its memory is given back. Raises CalledProcessError.
     """
     folder = Path(os.environ.get(CACHE_SETTING) or Path.home() / ".cache" / "anabranch")
-    path = folder / f"{name}-{WEIGHTS[NETWORKS[name].weights].sha256[:12]}.onnx"
+    path = folder / f"{name}-{EXPORT}-{WEIGHTS[NETWORKS[name].weights].sha256[:12]}.onnx"
     if not path.is_file():
         locate(NETWORKS[name].weights)
         folder.mkdir(parents=True, exist_ok=True)

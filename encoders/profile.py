@@ -115,9 +115,7 @@ def _age(value: Trait) -> float | None:
     if value is None or value == "":
         return None
     try:
-        age = (
-            float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-        )
+        age = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
         age = math.nan
     if not 0 <= age <= 130:

@@ -61,10 +61,10 @@ class Projection:
         """The projections of the modalities that this one is made of, one after the other: what is said lands
         where it would if it were written, and a video where its pictures and its sounds are.
 
-        Native entries beyond those of the parts count nothing until a projection is trained.
+        Native entries beyond those of the parts are projected at random, and count half.
         """
         mean = np.zeros(modality.native_dim, np.float32)
-        weight = np.zeros((modality.native_dim, DIM), np.float32)
+        weight = 0.5 * cls.untrained(modality).weight
         start = 0
         for part in parts:
             rows = slice(start, start + len(part.mean))
@@ -84,9 +84,7 @@ class Projection:
         path = folder / f"{modality.name}.npz" if folder else None
         if path is None or not path.is_file():
             if modality.made_of:
-                return cls.stacked(
-                    modality, [cls.load(MODALITIES[name], folder) for name in modality.made_of]
-                )
+                return cls.stacked(modality, [cls.load(MODALITIES[name], folder) for name in modality.made_of])
             return cls.untrained(modality)
         with np.load(path, allow_pickle=False) as arrays:
             projection = cls(arrays["mean"].astype(np.float32), arrays["weight"].astype(np.float32))

@@ -129,11 +129,4 @@ def wav(samples: Floats, rate: int) -> bytes:
         number.to_bytes(size, "little")
         for number, size in ((16, 4), (1, 2), (1, 2), (rate, 4), (2 * rate, 4), (2, 2), (16, 2))
     )
-    return (
-        b"RIFF"
-        + (36 + len(data)).to_bytes(4, "little")
-        + head
-        + b"data"
-        + len(data).to_bytes(4, "little")
-        + data
-    )
+    return b"RIFF" + (36 + len(data)).to_bytes(4, "little") + head + b"data" + len(data).to_bytes(4, "little") + data

@@ -70,9 +70,7 @@ class SpeechEncoder(Encoder[Utterance]):
             intra_threads=1,
         )
         self._tokens = tokenizers.Tokenizer.from_file(str(locate("speech tokens")))
-        self._prompt = [
-            self._tokens.token_to_id(token) for token in ("<|startoftranscript|>", "<|notimestamps|>")
-        ]
+        self._prompt = [self._tokens.token_to_id(token) for token in ("<|startoftranscript|>", "<|notimestamps|>")]
         locate("sentence encoder")
         locate("sentence pieces")
         self._sentences = USE(threads=1)
@@ -94,11 +92,7 @@ class SpeechEncoder(Encoder[Utterance]):
             no_repeat_ngram_size=3,
             return_scores=True,
         )[0]
-        words = (
-            normalise(self._tokens.decode(answer.sequences_ids[0]))
-            if answer.scores[0] > LEAST_CONFIDENCE
-            else ""
-        )
+        words = normalise(self._tokens.decode(answer.sequences_ids[0])) if answer.scores[0] > LEAST_CONFIDENCE else ""
         # One state for every two hops of 10 ms.
         frames = max(1, len(samples) // (2 * HOP))
         acoustic = np.asarray(states, np.float32)[0, :frames].mean(0)

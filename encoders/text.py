@@ -63,9 +63,7 @@ class TextEncoder(Encoder[str]):
         try:
             text = content.decode()
         except UnicodeDecodeError as error:
-            raise Refused(
-                "text", "Undecodable", f"the bytes are not UTF-8: {error.reason} at {error.start}"
-            ) from error
+            raise Refused("text", "Undecodable", f"the bytes are not UTF-8: {error.reason} at {error.start}") from error
         # Ten times the length survives the loss of markup and spaces, and bounds the work on hostile text.
         text = cut(normalise(text[: 10 * MAX_CHARACTERS]))
         if not text:

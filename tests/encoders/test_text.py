@@ -17,7 +17,5 @@ def test_translations_are_closer_than_other_sentences(text_encoder: Encoder[Any]
 
 
 def test_markup_and_spaces_do_not_change_the_vector(text_encoder: Encoder[Any]) -> None:
-    plain, marked = text_encoder.encode(
-        [b"Tom & Jerry, the film", b"<p>Tom &amp; Jerry,</p>\n the  film "]
-    ).vectors
+    plain, marked = text_encoder.encode([b"Tom & Jerry, the film", b"<p>Tom &amp; Jerry,</p>\n the  film "]).vectors
     assert plain @ marked > 0.9999

@@ -26,9 +26,7 @@ def test_the_configuration_is_the_one_of_the_contract(modality: Modality) -> Non
 
 @every_modality
 def test_triton_reads_the_configuration_as_the_contract_means_it(modality: Modality) -> None:
-    config = text_format.Parse(
-        (MODELS / modality.model / "config.pbtxt").read_text(), model_config_pb2.ModelConfig()
-    )
+    config = text_format.Parse((MODELS / modality.model / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
     assert (config.name, config.max_batch_size) == (modality.model, modality.max_batch)
     assert [(tensor.name, tensor.data_type, list(tensor.dims)) for tensor in config.input] == [
         ("content", model_config_pb2.TYPE_STRING, [1])
@@ -52,9 +50,7 @@ def test_one_setting_moves_the_networks_to_the_gpu(tmp_path: Path) -> None:
     for modality in MODALITIES.values():
         (tmp_path / modality.model).mkdir()
     for path in model_config.write(tmp_path, "KIND_GPU"):
-        assert ("KIND_GPU" in path.read_text()) == (
-            path.parent.name not in ("text_encoder", "profile_encoder")
-        )
+        assert ("KIND_GPU" in path.read_text()) == (path.parent.name not in ("text_encoder", "profile_encoder"))
 
 
 class Tensor:
@@ -91,9 +87,7 @@ def test_requests_of_one_batch_get_their_own_rows_back(monkeypatch: pytest.Monke
     one, two = model.execute(
         [Request([young, b"{"], ["vector", "error"]), Request([old], ["vector", "error", "native"])]
     )
-    assert one["error"].tolist()[0] == [b""] and one["error"].tolist()[1][0].startswith(
-        b"ProfileUndecodable: "
-    )
+    assert one["error"].tolist()[0] == [b""] and one["error"].tolist()[1][0].startswith(b"ProfileUndecodable: ")
     assert (one["vector"].shape, two["vector"].shape) == ((2, DIM), (1, DIM))
     assert set(one) == {"vector", "error"} and two["native"].shape == (1, 128)
     assert one["vector"][0] @ two["vector"][0] < 0.5

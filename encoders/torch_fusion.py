@@ -1,0 +1,165 @@
+"""Fusion networks: the vectors of an item's parts in, one vector out, whichever parts are missing.
+
+Every one starts as the average of the parts present and learns what to add to it, so that little data does little
+harm.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from encoders.contract import DIM, PARTS
+from encoders.fusion import FILE
+
+HIDDEN = 256
+
+
+class Fusion(nn.Module):
+    """(n, parts, DIM) unit vectors, zeros where absent, and (n, parts) bool present -> (n, DIM), unit length."""
+
+    def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
+        mask = present.unsqueeze(2).to(vectors.dtype)
+        average = functional.normalize((vectors * mask).sum(1))
+        return functional.normalize(average + self.change(vectors, mask))
+
+    def change(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        """(n, DIM): what to add to the average. `mask` is (n, parts, 1), 1 where present."""
+        raise NotImplementedError
+
+
+def _silent(layer: nn.Linear) -> nn.Linear:
+    """The layer made to answer zero until it has learned."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _weights(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the parts present."""
+    return scores.masked_fill(mask == 0, -1e9).softmax(1)
+
+
+class WeightedAverage(Fusion):
+    """One learned weight for each modality; those of the parts present sum to 1."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(1, parts, 1))
+
+    def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
+        mask = present.unsqueeze(2).to(vectors.dtype)
+        return functional.normalize((_weights(self.scores.expand_as(mask), mask) * vectors).sum(1))
+
+
+class Concatenation(Fusion):
+    """All parts side by side through two layers; an absent part is a learned vector."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.absent = nn.Parameter(torch.zeros(1, parts, DIM))
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(parts * DIM, HIDDEN), nn.GELU(), nn.Dropout(0.3), _silent(nn.Linear(HIDDEN, DIM))
+        )
+
+    def change(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        added: Tensor = self.layers(vectors * mask + self.absent * (1 - mask))
+        return added
+
+
+class LayerWise(Fusion):
+    """One part after the other is let into what was fused so far, through a gate of its own."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.mix = nn.ModuleList(nn.Sequential(nn.Linear(2 * DIM, HIDDEN), nn.GELU()) for _ in range(parts))
+        self.add = nn.ModuleList(_silent(nn.Linear(HIDDEN, DIM)) for _ in range(parts))
+
+    def change(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        fused = torch.zeros_like(vectors[:, 0])
+        for number, (mix, add) in enumerate(zip(self.mix, self.add, strict=True)):
+            here = mask[:, number]
+            fused = fused + here * add(mix(torch.cat([fused, vectors[:, number]], 1)))
+        return fused
+
+
+class Attention(Fusion):
+    """A softmax over the parts, by what each says, weighs their transformed vectors (Bahdanau and others, 2015)."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.kind = nn.Parameter(torch.randn(1, parts, DIM) / DIM**0.5)
+        self.score = nn.Sequential(nn.Linear(DIM, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 1))
+        self.value = nn.Sequential(nn.Linear(DIM, HIDDEN), nn.GELU(), nn.Dropout(0.3), _silent(nn.Linear(HIDDEN, DIM)))
+
+    def change(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        typed = vectors + self.kind
+        added: Tensor = (_weights(self.score(typed), mask) * self.value(typed)).sum(1)
+        return added
+
+
+class Block(nn.Module):
+    """One layer of a Transformer, norms first."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before, self.after = nn.LayerNorm(DIM), nn.LayerNorm(DIM)
+        self.queries_keys_values, self.out = nn.Linear(DIM, 3 * DIM), nn.Linear(DIM, DIM)
+        self.feed = nn.Sequential(nn.Linear(DIM, 2 * DIM), nn.GELU(), nn.Dropout(0.3), nn.Linear(2 * DIM, DIM))
+
+    def forward(self, tokens: Tensor, blocked: Tensor) -> Tensor:
+        """(n, tokens, DIM); `blocked` (n, 1, 1, tokens) is a large negative number where nobody may look."""
+        split = (tokens.shape[0], tokens.shape[1], 3, self.heads, DIM // self.heads)
+        query, key, value = self.queries_keys_values(self.before(tokens)).reshape(split).permute(2, 0, 3, 1, 4)
+        looks = (query @ key.transpose(2, 3) / (DIM // self.heads) ** 0.5 + blocked).softmax(3)
+        tokens = tokens + self.out((looks @ value).transpose(1, 2).reshape(tokens.shape))
+        fed: Tensor = tokens + self.feed(self.after(tokens))
+        return fed
+
+
+class Transformer(Fusion):
+    """Two layers of self-attention over the parts present and one token that gathers (Vaswani and others, 2017)."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.kind = nn.Parameter(torch.randn(1, parts, DIM) / DIM**0.5)
+        self.gather = nn.Parameter(torch.randn(1, 1, DIM) / DIM**0.5)
+        self.blocks = nn.ModuleList(Block(4) for _ in range(2))
+        self.out = _silent(nn.Linear(DIM, DIM))
+
+    def change(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        tokens = torch.cat([self.gather.expand(vectors.shape[0], 1, DIM), vectors + self.kind], 1)
+        blocked = functional.pad((1 - mask.transpose(1, 2)) * -1e9, (1, 0)).unsqueeze(1)
+        for block in self.blocks:
+            tokens = block(tokens, blocked)
+        added: Tensor = self.out(tokens[:, 0])
+        return added
+
+
+METHODS: Mapping[str, Callable[[int], Fusion]] = {
+    "weighted average": WeightedAverage,
+    "concatenation": Concatenation,
+    "layer-wise": LayerWise,
+    "attention": Attention,
+    "transformer": Transformer,
+}
+
+
+def export(network: Fusion, folder: Path) -> Path:
+    """Write `fusion.onnx`, which `encoders.fusion.load` serves. The network was made for all `PARTS`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    vectors = functional.normalize(torch.randn(2, len(PARTS), DIM), dim=2)
+    torch.onnx.export(
+        network.eval(),
+        (vectors, torch.ones(2, len(PARTS), dtype=torch.bool)),
+        str(path),
+        input_names=["vectors", "present"],
+        output_names=["fused"],
+        dynamic_axes={"vectors": {0: "items"}, "present": {0: "items"}, "fused": {0: "items"}},
+        dynamo=False,
+    )
+    return path

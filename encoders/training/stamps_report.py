@@ -1,0 +1,149 @@
+"""Cross-modal retrieval on Tux Paint's stamps, before and after alignment, as a table in Markdown.
+
+    python -m encoders.training.stamps_report --cache ~/.cache/anabranch --save projections
+
+Items are split 80/20 by their English name, so that no name is on both sides; the candidates of a query are the parts
+of the items held out. Speech is aligned one language at a time. With `--save`, projections are then trained on all
+stamps and written for serving.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from encoders.contract import MODALITIES
+from encoders.projection import Projection
+from encoders.training import stamps
+from encoders.training.align import Part, align
+from encoders.training.natives import natives
+from encoders.training.retrieval import chance_at, recall_at
+from encoders.training.stamps import Stamp
+
+SPOKEN = ("English", "Spanish", "French")
+METHODS = ("random projections", "before training", "ridge", "ridge + contrast")
+QUERIES = (
+    ("text in English", "image"),
+    ("text in German", "image"),
+    ("text in Japanese", "image"),
+    ("image", "text in English"),
+    ("text in English", "audio"),
+    ("image", "audio"),
+    ("audio", "image"),
+    ("speech in English", "text in English"),
+    ("speech in Spanish", "text in English"),
+    ("speech in French", "text in English"),
+    ("speech in Spanish", "image"),
+)
+LANGUAGES = {"English": "en", "German": "de", "Japanese": "ja", "Spanish": "es", "French": "fr"}
+
+
+def part(modality: str, items: Sequence[Stamp], content: Callable[[Stamp], bytes | None], cache: Path) -> Part:
+    """One content for each stamp that has it and whose content was not refused."""
+    found = [(number, content(stamp)) for number, stamp in enumerate(items)]
+    having = [(number, each) for number, each in found if each]
+    vectors = natives(modality, [each for _, each in having], cache)
+    good = vectors.any(axis=1)
+    return Part(np.array([number for number, _ in having])[good], vectors[good])
+
+
+def parts(items: Sequence[Stamp], cache: Path) -> dict[str, Part]:
+    """'image', 'audio', and 'text in English' and so on for every language at hand."""
+    found = {
+        "image": part("image", items, lambda stamp: stamp.image.read_bytes() if stamp.image else None, cache),
+        "audio": part("audio", items, lambda stamp: stamp.audio.read_bytes() if stamp.audio else None, cache),
+    }
+    for name, code in LANGUAGES.items():
+        found[f"text in {name}"] = part("text", items, _text(code), cache)
+        if name in SPOKEN:
+            found[f"speech in {name}"] = part("speech", items, _speech(code), cache)
+    return found
+
+
+def _text(language: str) -> Callable[[Stamp], bytes | None]:
+    return lambda stamp: stamp.texts[language].encode() if language in stamp.texts else None
+
+
+def _speech(language: str) -> Callable[[Stamp], bytes | None]:
+    return lambda stamp: stamp.speech[language].read_bytes() if language in stamp.speech else None
+
+
+def to_align(found: Mapping[str, Part], spoken: str) -> dict[str, Part]:
+    """What is trained on: text in all languages together, and speech in one."""
+    texts = [each for name, each in found.items() if name.startswith("text")]
+    return {
+        "text": Part(np.concatenate([each.items for each in texts]), np.concatenate([each.natives for each in texts])),
+        "image": found["image"],
+        "audio": found["audio"],
+        "speech": found[f"speech in {spoken}"],
+    }
+
+
+def compare(found: Mapping[str, Part], labels: NDArray[np.str_], seed: int) -> dict[tuple[str, str], list[float]]:
+    """(query, candidates) -> number of candidates, chance, and Recall@10 of each of `METHODS`, on one split."""
+    distinct = np.random.default_rng(seed).permutation(sorted(set(labels.tolist())))
+    held_out = np.flatnonzero(np.isin(labels, distinct[: len(distinct) // 5]))
+    kept = np.setdiff1d(np.arange(len(labels)), held_out)
+    spaces = {}
+    for spoken in SPOKEN:
+        train = {name: each.among(kept) for name, each in to_align(found, spoken).items()}
+        spaces[spoken] = (
+            {name: Projection.untrained(MODALITIES[name]) for name in train},
+            {name: Projection.load(MODALITIES[name]) for name in train},
+            align(train, labels.tolist(), seed=seed, contrastive_steps=0),
+            align(train, labels.tolist(), seed=seed),
+        )
+    rows = {}
+    for query, wanted in QUERIES:
+        modality, _, language = query.partition(" in ")
+        candidates = found[wanted].among(held_out)
+        queries = found[query].among(np.intersect1d(held_out, candidates.items))
+        asked, answers = labels[queries.items].tolist(), labels[candidates.items].tolist()
+        rows[query, wanted] = [float(len(answers)), chance_at(10, asked, answers)] + [
+            recall_at(
+                10,
+                space[modality](queries.natives),
+                asked,
+                space[wanted.partition(" in ")[0]](candidates.natives),
+                answers,
+            )
+            for space in spaces[language if language in spaces else "English"]
+        ]
+    return rows
+
+
+def table(found: Mapping[str, Part], labels: NDArray[np.str_], splits: int) -> str:
+    """Means over the splits, in Markdown; the last column has the standard deviation."""
+    runs = [compare(found, labels, seed) for seed in range(splits)]
+    lines = [f"| query | finds | candidates | chance | {' | '.join(METHODS)} |", "|---|---|---:" + "|---:" * 5 + "|"]
+    for query, wanted in QUERIES:
+        values = np.array([run[query, wanted] for run in runs])
+        mean, spread = values.mean(0), values.std(0)
+        cells = [f"{mean[0]:.0f}", *(f"{value:.3f}" for value in mean[1:-1]), f"{mean[-1]:.3f} ± {spread[-1]:.3f}"]
+        lines.append(f"| {query} | {wanted} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "anabranch")
+    parser.add_argument("--save", type=Path, help="folder for projections trained on all stamps")
+    parser.add_argument("--spoken", choices=SPOKEN, default="English", help="the speech to align with `--save`")
+    parser.add_argument("--splits", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    items = stamps.read(stamps.fetch(arguments.cache))
+    labels = np.array([stamp.texts["en"] for stamp in items])
+    found = parts(items, arguments.cache / "natives")
+    if arguments.splits:
+        print(table(found, labels, arguments.splits))
+    if arguments.save:
+        for name, projection in align(to_align(found, arguments.spoken), labels.tolist()).items():
+            print(projection.save(MODALITIES[name], arguments.save))
+
+
+if __name__ == "__main__":
+    main()
