@@ -99,6 +99,7 @@ def command(settings: Cassandra, jars: Path, folder: Path) -> list[str]:
         f"-Dcassandra.logdir={folder / 'data' / 'logs'}",
         "-Dcassandra.jmx.local.port=0",
         "-Dcassandra.ring_delay_ms=0",
+        "-Dcassandra.shutdown_announce_in_ms=0",  # there are no other nodes to tell
         "-Dcassandra.skip_wait_for_gossip_to_settle=0",
         "-Dcassandra-foreground=yes",
         "-cp",

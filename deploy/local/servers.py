@@ -97,7 +97,12 @@ def up(
         if free_ports and missing and worker_process(settings).find() is None:
             missing.append("worker")  # a worker to be started later meets no other's metrics
         settings = ports.settle(settings, missing, free_ports=free_ports)
-        _bring_up_all(servers(settings), console)
+        try:
+            _bring_up_all(servers(settings), console)
+        except KeyboardInterrupt:
+            console.print("interrupted: stopping what was being started")
+            _stop([server for server in servers(settings) if server.name in missing])
+            raise
         prepare(settings)
         return settings
 
@@ -111,10 +116,7 @@ def prepare(settings: Settings) -> None:
 def down(settings: Settings) -> list[str]:
     """Stop what runs in the background of this home, the worker first so that it can drain; the names."""
     stopped = [worker.name] if (worker := worker_process(settings)).stop() else []
-    ours = servers(settings)
-    with ThreadPoolExecutor() as pool:
-        ended = list(pool.map(lambda server: server.process.stop(), ours))
-    return stopped + [server.name for server, was_running in zip(ours, ended, strict=True) if was_running]
+    return stopped + _stop(servers(settings))
 
 
 def worker_process(settings: Settings) -> Process:
@@ -128,6 +130,13 @@ def ailment(server: Server) -> str | None:
     if not ports.listens(server.ports[0], server.host):
         return f"nothing listens at {server.host}:{server.ports[0]}"
     return server.ailment()
+
+
+def _stop(some: list[Server]) -> list[str]:
+    """Stop servers side by side; the names of those that were running."""
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(lambda server: server.process.stop(), some))
+    return [server.name for server, was_running in zip(some, ended, strict=True) if was_running]
 
 
 def _stop_triton_if_models_are_missing(settings: Settings) -> None:
