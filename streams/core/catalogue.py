@@ -6,6 +6,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.core.memory.compiled import compiled
 from streams.core.vectors import Vector
 
 Number = TypeVar("Number", bound=np.generic)
@@ -69,9 +70,7 @@ class Catalogue:
                 self.vectors = np.zeros((self.capacity, len(vector)), np.float32)
             if vector.shape != self.vectors.shape[1:]:
                 expected = self.vectors.shape[1:]
-                raise ValueError(
-                    f"item {item_id!r}: vector of shape {vector.shape}, where {expected} is expected"
-                )
+                raise ValueError(f"item {item_id!r}: vector of shape {vector.shape}, where {expected} is expected")
             self.vectors[slot] = vector
             self.has_vector[slot] = True
         if attributes:
@@ -86,12 +85,14 @@ class Catalogue:
     def listed(self, slot: int) -> bool:
         return bool(self.shown[slot] != HIDDEN)
 
-    def mark(self) -> int:
-        """A number never used before: `shown[slot] == mark` then means 'skip the item in this request'.
+    def mark(self, slots: NDArray[np.int32]) -> int:
+        """A number never used before, set in `shown` for those of the items that are listed.
 
-        Marks save clearing an array as long as the catalogue for every request.
+        `shown[slot] == mark` then means 'skip the item in this request'; marks save clearing an array as long
+        as the catalogue for every request.
         """
         self._mark += 1
+        _set_mark(self.shown, slots, self._mark)
         return self._mark
 
     def state(self) -> dict[str, NDArray[np.generic]]:
@@ -107,9 +108,7 @@ class Catalogue:
             state["vectors"] = self.vectors[used][self.has_vector[used]]
         return state
 
-    def load(
-        self, ids: Sequence[str], attributes: Sequence[str], state: dict[str, NDArray[np.generic]]
-    ) -> None:
+    def load(self, ids: Sequence[str], attributes: Sequence[str], state: dict[str, NDArray[np.generic]]) -> None:
         """Become the catalogue of that state; `attributes` are those of all items in one row."""
         while self.capacity < len(ids):
             self._grow()
@@ -132,6 +131,13 @@ class Catalogue:
         self.has_vector = longer(self.has_vector, self.capacity)
         if self.vectors is not None:
             self.vectors = longer(self.vectors, self.capacity)
+
+
+@compiled
+def _set_mark(shown: NDArray[np.int64], slots: NDArray[np.int32], mark: int) -> None:
+    for slot in slots:
+        if shown[slot] >= 0:
+            shown[slot] = mark
 
 
 def longer(array: NDArray[Number], capacity: int) -> NDArray[Number]:

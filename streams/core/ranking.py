@@ -1,12 +1,13 @@
 """How far to trust each expert, learned online: a linear softmax over the candidates of each request.
 
-After each interaction the weights move so that the item that was touched would have ranked higher
-(listwise loss of Cao et al., "Learning to rank: from pairwise approach to listwise approach", 2007; step
-sizes by Adagrad, Duchi et al., 2011). The weights depend on how long the user's history is: new users
-are served by other experts than old ones.
+After each interaction the weights move so that the item that was touched would have ranked higher (listwise
+loss of Cao et al., "Learning to rank: from pairwise approach to listwise approach", 2007; step sizes by
+Adagrad, Duchi et al., 2011). The weights depend on how long the user's history is: new users are served by
+other experts than old ones.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +16,23 @@ from streams.core.memory.compiled import compiled
 from streams.core.memory.expert import Doubles, Floats, Slots, State
 from streams.core.memory.rows import Counts
 
-SHARE_SCALE = 1000.0
+SHARE_SCALE = 50.0
 """An expert's share s of an item enters as log(1 + SHARE_SCALE * s): 0 where it did not propose it."""
+
+FIRST_SQUARE = 0.01
+"""Where Adagrad's sums of squares start: a first step is not larger than the learning rate over its root."""
+
+
+class Ranked(NamedTuple):
+    """The best candidates, the best first.
+
+    slots  (k,) int32   scores  (k,) float64
+    experts  (k,) int32: the place of the expert whose features added most to the score
+    """
+
+    slots: Slots
+    scores: Doubles
+    experts: Slots
 
 
 class Candidates:
@@ -34,20 +50,21 @@ class Candidates:
         self.counts = np.zeros(experts, np.int32)
         self.union = np.zeros(experts * room, np.int32)
         self.features = np.zeros((experts * room, 2 * experts), np.float32)
-        self.place = np.zeros(capacity, np.int32)
+        self._place = np.zeros(capacity, np.int32)  # 1 + place in the union while merging, else 0
 
     def resize(self, capacity: int) -> None:
-        self.place = longer(self.place, capacity)
+        self._place = longer(self._place, capacity)
 
     def merge(self) -> int:
         """Join the proposals; returns how many distinct items there are."""
-        return _merge(self.slots, self.scores, self.counts, self.place, self.union, self.features)
+        return _merge(self.slots, self.scores, self.counts, self._place, self.union, self.features)
 
 
 class Ranker:
     """Weights of the experts' features by length of history, and a bias for each item.
 
-    knots   history lengths between which the weights are interpolated on a log scale
+    knots  history lengths, ascending, between which the weights are interpolated on a log scale
+    prior  what the weights of all experts' shares, and of all their scores, sum to at the start
     """
 
     def __init__(
@@ -60,55 +77,44 @@ class Ranker:
         bias_rate: float,
         prior: float,
     ) -> None:
-        self.knots = np.log1p(np.array(knots))
-        self.rate = rate
-        self.bias_rate = bias_rate
-        self.weights = np.full((len(knots), 2 * experts), prior, np.float64)
-        self.squares = np.full((len(knots), 2 * experts), 1e-2, np.float64)
-        self.bias = np.zeros(capacity)
-        self.bias_squares = np.zeros(capacity)
+        self._knots = np.log1p(np.array(knots, np.float64))
+        self._rate = rate
+        self._bias_rate = bias_rate
+        self.weights = np.full((len(knots), 2 * experts), prior / max(experts, 1))
+        self._squares = np.full_like(self.weights, FIRST_SQUARE)
+        self._bias = np.zeros(capacity)
+        self._bias_squares = np.zeros(capacity)
 
     def resize(self, capacity: int) -> None:
-        self.bias, self.bias_squares = longer(self.bias, capacity), longer(self.bias_squares, capacity)
+        self._bias, self._bias_squares = longer(self._bias, capacity), longer(self._bias_squares, capacity)
 
-    def gate(self, length: int) -> Doubles:
-        """(knots,) how much each row of weights counts for a history of this length; they sum to 1.
+    def best(self, candidates: Candidates, count: int, touches: int, length: int) -> Ranked:
+        """The best `length` of the first `count` of the union, for a user with so many touches."""
+        found = _best(
+            candidates.features, candidates.union, count, self._knots, touches, self.weights, self._bias, length
+        )  # fmt: skip
+        return Ranked(*found)
 
-        >>> Ranker(1, 1, knots=(0, 8), rate=0.1, bias_rate=0.1, prior=1.0).gate(2).round(3).tolist()
-        [0.5, 0.5]
-        """
-        gate = np.zeros(len(self.knots))
-        place = float(np.interp(math.log1p(length), self.knots, np.arange(len(self.knots))))
-        low = min(int(place), len(gate) - 2)
-        gate[low], gate[low + 1] = 1 - (place - low), place - low
-        return gate
-
-    def score(self, candidates: Candidates, count: int, length: int) -> Doubles:
-        """(count,) the higher the better, for the first `count` of the union."""
-        return _score(
-            candidates.features, candidates.union, count, self.gate(length), self.weights, self.bias
-        )
-
-    def learn(self, candidates: Candidates, count: int, length: int, slot: int, weight: float) -> None:
-        """The user chose `slot` among the candidates; nothing is learned where it was not among them."""
+    def learn(self, candidates: Candidates, count: int, touches: int, slot: int, weight: float) -> None:
+        """The user chose `slot`; nothing is learned where it was not among the candidates."""
         _learn(
-            candidates.features, candidates.union, count, self.gate(length), self.weights, self.squares,
-            self.bias, self.bias_squares, self.rate, self.bias_rate, slot, weight,
+            candidates.features, candidates.union, count, self._knots, touches, self.weights, self._squares,
+            self._bias, self._bias_squares, self._rate, self._bias_rate, slot, weight,
         )  # fmt: skip
 
     def state(self) -> State:
-        used = int(np.flatnonzero(self.bias_squares)[-1]) + 1 if self.bias_squares.any() else 0
+        used = int(np.flatnonzero(self._bias_squares)[-1]) + 1 if self._bias_squares.any() else 0
         return {
             "weights": self.weights,
-            "squares": self.squares,
-            "bias": self.bias[:used],
-            "bias_squares": self.bias_squares[:used],
+            "squares": self._squares,
+            "bias": self._bias[:used],
+            "bias_squares": self._bias_squares[:used],
         }
 
     def load(self, state: State) -> None:
-        self.weights[:], self.squares[:] = state["weights"], state["squares"]
+        self.weights[:], self._squares[:] = state["weights"], state["squares"]
         used = len(state["bias"])
-        self.bias[:used], self.bias_squares[:used] = state["bias"], state["bias_squares"]
+        self._bias[:used], self._bias_squares[:used] = state["bias"], state["bias_squares"]
 
 
 @compiled
@@ -128,7 +134,7 @@ def _merge(slots: Slots, scores: Floats, counts: Counts, place: Slots, union: Sl
                 count += 1
                 place[slot] = count
             at = place[slot] - 1
-            features[at, 2 * expert] = math.log1p(scores[expert, row] / total * SHARE_SCALE)
+            features[at, 2 * expert] = math.log(1 + scores[expert, row] / total * np.float32(SHARE_SCALE))
             features[at, 2 * expert + 1] = scores[expert, row] / best
     for row in range(count):
         place[union[row]] = 0
@@ -136,16 +142,32 @@ def _merge(slots: Slots, scores: Floats, counts: Counts, place: Slots, union: Sl
 
 
 @compiled
-def _score(
-    features: Floats, union: Slots, count: int, gate: Doubles, weights: Doubles, bias: Doubles
-) -> Doubles:
-    mixed = np.zeros(weights.shape[1])
-    for knot in range(len(gate)):
-        if gate[knot] != 0:
-            mixed += gate[knot] * weights[knot]
-    result = np.empty(count)
+def _gate(knots: Doubles, touches: int) -> tuple[int, float]:
+    """The knot below and how far it is to the one above, 0 to 1."""
+    length = math.log1p(touches)
+    low = 0
+    while low < len(knots) - 2 and length >= knots[low + 1]:
+        low += 1
+    if len(knots) == 1:
+        return 0, 0.0
+    return low, min(max((length - knots[low]) / (knots[low + 1] - knots[low]), 0.0), 1.0)
+
+
+@compiled
+def _mixed(knots: Doubles, touches: int, weights: Doubles) -> Floats:
+    low, above = _gate(knots, touches)
+    high = min(low + 1, len(knots) - 1)
+    mixed = np.empty(weights.shape[1], np.float32)
+    for column in range(len(mixed)):
+        mixed[column] = (1 - above) * weights[low, column] + above * weights[high, column]
+    return mixed
+
+
+@compiled
+def _score(features: Floats, union: Slots, count: int, mixed: Floats, bias: Doubles) -> Floats:
+    result = np.empty(count, np.float32)
     for row in range(count):
-        total = bias[union[row]]
+        total = np.float32(bias[union[row]])
         for column in range(len(mixed)):
             total += features[row, column] * mixed[column]
         result[row] = total
@@ -153,11 +175,62 @@ def _score(
 
 
 @compiled
+def _best(
+    features: Floats,
+    union: Slots,
+    count: int,
+    knots: Doubles,
+    touches: int,
+    weights: Doubles,
+    bias: Doubles,
+    length: int,
+) -> tuple[Slots, Doubles, Slots]:
+    mixed = _mixed(knots, touches, weights)
+    scores = _score(features, union, count, mixed, bias)
+    length = min(length, count)
+    rows = np.empty(length, np.int32)
+    taken = 0
+    for row in range(count):  # insertion into a short sorted list; among equals the lower slot comes first
+        if taken == length:
+            last = rows[taken - 1] if taken else -1
+            if last < 0 or scores[row] < scores[last]:
+                continue
+            if scores[row] == scores[last] and union[row] > union[last]:
+                continue
+            taken -= 1
+        at = taken
+        while at > 0:
+            other = rows[at - 1]
+            if scores[other] > scores[row] or (scores[other] == scores[row] and union[other] < union[row]):
+                break
+            rows[at] = other
+            at -= 1
+        rows[at] = row
+        taken += 1
+    slots = np.empty(length, np.int32)
+    values = np.empty(length)
+    experts = np.zeros(length, np.int32)
+    for place in range(length):
+        row = rows[place]
+        slots[place], values[place] = union[row], scores[row]
+        most = np.float32(-np.inf)
+        for expert in range(len(mixed) // 2):
+            if features[row, 2 * expert + 1] > 0:
+                share = features[row, 2 * expert] * mixed[2 * expert]
+                part = share + features[row, 2 * expert + 1] * mixed[2 * expert + 1]
+                if part > most:
+                    most = part
+                    experts[place] = expert
+    return slots, values, experts
+
+
+@compiled
 def _learn(
     features: Floats,
     union: Slots,
     count: int,
-    gate: Doubles,
+    knots: Doubles,
+    touches: int,
     weights: Doubles,
     squares: Doubles,
     bias: Doubles,
@@ -173,20 +246,24 @@ def _learn(
             chosen = row
     if chosen < 0:
         return
-    chances = _score(features, union, count, gate, weights, bias)
-    chances = np.exp(chances - chances.max())
-    chances /= chances.sum()
-    slope = np.zeros(weights.shape[1])
+    chances = _score(features, union, count, _mixed(knots, touches, weights), bias)
+    best = chances.max()
+    total = np.float32(0)
     for row in range(count):
-        pull = weight * ((1.0 if row == chosen else 0.0) - chances[row])
+        chances[row] = math.exp(chances[row] - best)
+        total += chances[row]
+    slope = np.zeros(weights.shape[1], np.float32)
+    for row in range(count):
+        pull = np.float32(weight) * (np.float32(row == chosen) - chances[row] / total)
         for column in range(len(slope)):
             slope[column] += pull * features[row, column]
         item = union[row]
         bias_squares[item] += pull * pull
-        if pull != 0:
-            bias[item] += bias_rate * pull / math.sqrt(bias_squares[item] + 1e-2)
-    for knot in range(len(gate)):
-        for column in range(len(slope)):
-            part = gate[knot] * slope[column]
-            squares[knot, column] += part * part
-            weights[knot, column] += rate * part / math.sqrt(squares[knot, column])
+        bias[item] += bias_rate * pull / math.sqrt(FIRST_SQUARE + bias_squares[item])
+    low, above = _gate(knots, touches)
+    for knot, gate in ((low, 1 - above), (low + 1, above)):
+        if gate > 0:
+            for column in range(len(slope)):
+                part = gate * slope[column]
+                squares[knot, column] += part * part
+                weights[knot, column] += rate * part / math.sqrt(squares[knot, column])

@@ -1,52 +1,25 @@
 """Experts learn from every interaction, propose for every request, and are ranked by a learned mix."""
 
 from collections import OrderedDict
-from collections.abc import Sequence as Many
+from collections.abc import Sequence
+from itertools import islice
 
 import msgspec
 import numpy as np
 
 from streams.core.catalogue import HIDDEN, Catalogue
 from streams.core.history import History, Trail
-from streams.core.memory.expert import Expert, Request, Scratch, State
-from streams.core.memory.popularity import Popularity
-from streams.core.memory.sequence import Sequence
+from streams.core.memory.content import Nearest
+from streams.core.memory.expert import NOBODY, Request, Slots, State
+from streams.core.memory.exploration import Exploration
+from streams.core.memory.panel import Panel
 from streams.core.memory.sessions import Sessions
-from streams.core.memory.similar import Similar
+from streams.core.memory.settings import RecommenderSettings
 from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
-from streams.core.ranking import Candidates, Ranker
+from streams.core.ranking import Candidates, Ranked, Ranker
 from streams.core.vectors import Vector
 
-HOUR = 3600.0
-DAY = 24 * HOUR
-
-
-class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Tuned on the first 40% of MovieLens-100k, prequentially. Times in seconds."""
-
-    capacity: int = 131_072
-    """Items that fit before arrays must be copied; memory is taken only for items that come."""
-    proposals: int = 120
-    """Items that each expert may propose."""
-    event_window: int = 100_000
-    """Event ids remembered, within which a repeat is ignored."""
-    session_users: int = 20_000
-    session_length: int = 100
-    popular_half_life: float = 60 * DAY
-    trending_half_life: float = 3 * DAY
-    leaders: int = 500
-    sequence_half_life: float = 90 * DAY
-    sequence_gap: int = 10
-    sequence_heads: int = 1
-    sequence_width: int = 128
-    similar_half_life: float = 90 * DAY
-    similar_depth: int = 40
-    similar_recency: float = 8.0
-    similar_width: int = 256
-    knots: tuple[float, ...] = (0.0, 4.0, 20.0, 100.0)
-    learning_rate: float = 0.05
-    bias_rate: float = 0.05
-    prior: float = 0.5
+__all__ = ["Interaction", "Recommender", "RecommenderSettings", "Scored", "UnknownSnapshot", "UserView"]
 
 
 class Interaction(msgspec.Struct, frozen=True):
@@ -92,24 +65,32 @@ class Scored(msgspec.Struct, frozen=True):
 class Recommender:
     """Learns from interactions in the order they come; the same order gives the same lists."""
 
-    def __init__(self, settings: RecommenderSettings | None = None) -> None:
+    def __init__(self, settings: RecommenderSettings | None = None, *, nearest: Nearest | None = None) -> None:
         self.settings = settings = settings or RecommenderSettings()
         self.catalogue = Catalogue(settings.capacity)
-        self._scratch = Scratch(settings.capacity)
-        self._sessions = Sessions(settings.session_users, settings.session_length)
-        self._experts = self._make_experts()
-        self._candidates = Candidates(len(self._experts), settings.proposals, settings.capacity)
+        self._sessions = Sessions(settings.sessions, settings.session_length)
+        self._panel = Panel(settings, self.catalogue, self._sessions, nearest)
+        experts = len(self._panel.experts)
+        self._candidates = Candidates(experts, settings.proposals, settings.capacity)
         self._ranker = Ranker(
-            len(self._experts),
+            experts,
             settings.capacity,
-            knots=settings.knots,
-            rate=settings.learning_rate,
-            bias_rate=settings.bias_rate,
-            prior=settings.prior,
+            knots=settings.ranker_knots,
+            rate=settings.ranker_rate,
+            bias_rate=settings.ranker_bias_rate,
+            prior=settings.ranker_prior,
+        )
+        self._exploration = Exploration(
+            self.catalogue,
+            self._panel.sizes,
+            share=settings.exploration_share,
+            pool=settings.exploration_pool,
+            enough=settings.exploration_enough,
+            spread=settings.exploration_spread,
         )
         self._events: OrderedDict[str, None] = OrderedDict()
 
-    def put_item(self, item_id: str, vector: Vector | None, at: float, attributes: Many[str] = ()) -> None:
+    def put_item(self, item_id: str, vector: Vector | None, at: float, attributes: Sequence[str] = ()) -> None:
         """Add an item or change it, and list it; vector (dim,) float32, unit length."""
         self.catalogue.put(item_id, vector, at, attributes)
         self._fit()
@@ -133,14 +114,12 @@ class Recommender:
         at  now, seconds since the epoch
         """
         trail = user.history.trail(self.catalogue)
-        request = self._request(trail, at, user.taste, user.profile)
-        count = self._propose(request)
-        scores = self._ranker.score(self._candidates, count, len(trail.slots))
-        best = np.lexsort((self._candidates.union[:count], -scores))[:k]
-        listed = [self._explained(int(row), float(scores[row])) for row in best]
-        if len(listed) < k:
-            listed += self._fill(request, {each.item_id for each in listed}, k - len(listed))
-        return listed
+        row = self._sessions.find(user.user_id)
+        request = self._request(row, trail, len(user.history), at, user.taste, user.profile)
+        count = self._panel.propose(request, self._candidates)
+        ranked = self._ranker.best(self._candidates, count, request.touches, k)
+        fresh = self._exploration.draw(request, user.user_id, self._exploration.places(k))
+        return self._listed(request, ranked, fresh, k)
 
     def forget(self, user_id: str) -> None:
         """Erase what is held of this user alone; counts that many users share stay, as they name nobody."""
@@ -148,7 +127,7 @@ class Recommender:
 
     def snapshot(self) -> bytes:
         """All that was learned, with the catalogue, as bytes for `restore`."""
-        parts = {f"expert.{expert.name}": expert.state() for expert in self._experts}
+        parts = self._panel.state()
         parts["ranker"] = self._ranker.state()
         parts["sessions"] = self._sessions.state()
         parts["catalogue"] = self.catalogue.state()
@@ -161,35 +140,18 @@ class Recommender:
         return pack(ids, parts)
 
     @classmethod
-    def restore(cls, data: bytes, settings: RecommenderSettings | None = None) -> "Recommender":
+    def restore(
+        cls,
+        data: bytes,
+        settings: RecommenderSettings | None = None,
+        *,
+        nearest: Nearest | None = None,
+    ) -> "Recommender":
         """The recommender that `snapshot` was called on. Raises UnknownSnapshot."""
         ids, parts = unpack(data)
-        recommender = cls(settings)
+        recommender = cls(settings, nearest=nearest)
         recommender._load(ids, parts)
         return recommender
-
-    def _make_experts(self) -> list[Expert]:
-        settings, capacity = self.settings, self.settings.capacity
-        return [
-            Popularity("popular", capacity, half_life=settings.popular_half_life, leaders=settings.leaders),
-            Popularity("trending", capacity, half_life=settings.trending_half_life, leaders=settings.leaders),
-            Sequence(
-                self._scratch,
-                capacity,
-                width=settings.sequence_width,
-                half_life=settings.sequence_half_life,
-                gap=settings.sequence_gap,
-                heads=settings.sequence_heads,
-            ),
-            Similar(
-                self._scratch,
-                capacity,
-                width=settings.similar_width,
-                half_life=settings.similar_half_life,
-                depth=settings.similar_depth,
-                recency=settings.similar_recency,
-            ),
-        ]
 
     def _learn(self, interaction: Interaction, taste: Vector | None, profile: Vector | None) -> None:
         if interaction.event_id in self._events:
@@ -200,64 +162,67 @@ class Recommender:
         slot = self.catalogue.ensure(interaction.item_id, interaction.at)
         self._fit()
         row = self._sessions.open(interaction.user_id)
-        trail = self._sessions.trail(row)
-        request = self._request(trail, interaction.at, taste, profile)
+        trail, touches = self._sessions.trail(row), int(self._sessions.steps[row])
+        request = self._request(row, trail, touches, interaction.at, taste, profile)
         if self.catalogue.shown[slot] not in (HIDDEN, request.mark):
-            count = self._propose(request)
-            self._ranker.learn(self._candidates, count, len(trail.slots), slot, interaction.weight)
-        for expert in self._experts:
-            expert.learn(request, slot, interaction.weight)
+            count = self._panel.propose(request, self._candidates)
+            self._ranker.learn(self._candidates, count, request.touches, slot, interaction.weight)
+        self._panel.learn(request, slot, interaction.weight)
         self._sessions.add(row, slot, interaction.at, interaction.weight)
 
-    def _request(self, trail: Trail, at: float, taste: Vector | None, profile: Vector | None) -> Request:
-        shown, mark = self.catalogue.shown, self.catalogue.mark()
-        seen = trail.slots
-        shown[seen[shown[seen] != HIDDEN]] = mark
-        return Request(trail, at, shown, mark, taste, profile)
+    def _request(
+        self, row: int, trail: Trail, touches: int, at: float, taste: Vector | None, profile: Vector | None
+    ) -> Request:
+        mark = self.catalogue.mark(trail.slots)
+        return Request(row, trail, touches, at, self.catalogue.shown, mark, taste, profile)
 
-    def _propose(self, request: Request) -> int:
-        candidates = self._candidates
-        for place, expert in enumerate(self._experts):
-            candidates.counts[place] = expert.propose(
-                request, candidates.slots[place], candidates.scores[place]
+    def _listed(self, request: Request, ranked: Ranked, fresh: Slots, k: int) -> list[Scored]:
+        """Name the best items and why; the last places are for fresh ones, and for any while some are free."""
+        slots, scores = ranked.slots.tolist(), ranked.scores.tolist()
+        experts = [self._panel.experts[place].name for place in ranked.experts.tolist()]
+        because = self._because(request, ranked)
+        new = [slot for slot in fresh.tolist() if slot not in slots[: k - len(fresh)]]
+        kept = min(len(slots), k - len(new))
+        floor = scores[kept - 1] if kept else 0.0
+        if kept + len(new) < k:
+            new += self._rest(request, {*slots, *new}, k - kept - len(new))
+        ids = self.catalogue.ids
+        listed = [
+            Scored(ids[slot], score, expert, ids[past] if past >= 0 else None)
+            for slot, score, expert, past in zip(
+                slots[:kept], scores[:kept], experts[:kept], because[:kept], strict=True
             )
-        return candidates.merge()
+        ]
+        return listed + [Scored(ids[slot], floor, Exploration.name) for slot in new]
 
-    def _explained(self, row: int, score: float) -> Scored:
-        shares = self._candidates.features[row, ::2]
-        return Scored(
-            self.catalogue.ids[self._candidates.union[row]], score, self._experts[int(shares.argmax())].name
-        )
+    def _because(self, request: Request, ranked: Ranked) -> list[int]:
+        speakers = np.full(len(ranked.slots), NOBODY, np.int32)
+        for place in set(ranked.experts.tolist()):
+            own = ranked.experts == place
+            speakers[own] = self._panel.because(place, request, ranked.slots[own])
+        return [int(speaker) for speaker in speakers]
 
-    def _fill(self, request: Request, taken: set[str], missing: int) -> list[Scored]:
-        """Items that no expert proposed, the newest first."""
-        catalogue = self.catalogue
-        shown = catalogue.shown[: len(catalogue)]
+    def _rest(self, request: Request, taken: set[int], missing: int) -> list[int]:
+        """Items that nobody proposed, the newest first."""
+        shown = self.catalogue.shown[: len(self.catalogue)]
         free = np.flatnonzero((shown != HIDDEN) & (shown != request.mark))
-        newest = free[np.argsort(-catalogue.first_seen[free], kind="stable")]
-        ids = (catalogue.ids[slot] for slot in newest)
-        found = [item_id for item_id in ids if item_id not in taken]
-        return [Scored(item_id, 0.0, "new") for item_id in found[:missing]]
+        rest = (slot for slot in free[::-1].tolist() if slot not in taken)
+        return list(islice(rest, missing))
 
     def _fit(self) -> None:
         """Follow the catalogue where it has outgrown the arrays."""
-        if self.catalogue.capacity > len(self._scratch.totals):
-            self._scratch.resize(self.catalogue.capacity)
+        if self.catalogue.capacity > len(self._panel.scratch.totals):
+            self._panel.resize(self.catalogue.capacity)
             self._candidates.resize(self.catalogue.capacity)
             self._ranker.resize(self.catalogue.capacity)
-            for expert in self._experts:
-                expert.resize(self.catalogue.capacity)
 
     def _load(self, ids: dict[str, list[str]], parts: dict[str, State]) -> None:
-        stored = parts.keys() - {"ranker", "sessions", "catalogue"}
-        if stored != (expected := {f"expert.{expert.name}" for expert in self._experts}):
-            raise UnknownSnapshot(
-                f"snapshot of experts {sorted(stored)}, where these are set: {sorted(expected)}"
-            )
+        expected = {"sizes", "ranker", "sessions", "catalogue", *self.settings.experts}
+        if parts.keys() != expected:
+            raise UnknownSnapshot(f"snapshot of {sorted(parts)}, where the settings ask for {sorted(expected)}")
         self.catalogue.load(ids["items"], ids["attributes"], parts["catalogue"])
         self._fit()
-        for expert in self._experts:
-            expert.load(parts[f"expert.{expert.name}"])
+        self._panel.load(parts)
         self._ranker.load(parts["ranker"])
         self._sessions.load(ids["users"], parts["sessions"])
         self._events = OrderedDict.fromkeys(ids["events"])

@@ -34,7 +34,7 @@ class Event(NamedTuple):
 class Outcome(NamedTuple):
     """ranks  (n,) int: 1 + place of the item in the list, 0 where it was not there
     lists    (n, LENGTH) int: item numbers
-    seconds  (n,) of learning and listing together
+    seconds  (n,) of the processor, for learning and listing together
     """
 
     ranks: NDArray[np.int64]
@@ -63,10 +63,10 @@ def replay(events: list[Event], settings: RecommenderSettings) -> Outcome:
     seconds = np.zeros(len(events))
     for n, event in enumerate(events):
         user = users[event.user]
-        started = time.perf_counter()
+        started = time.thread_time()
         listed = recommender.recommend(user, event.at, LENGTH)
         recommender.learn(user, Interaction(str(n), event.user, event.item, event.at, 1.0))
-        seconds[n] = time.perf_counter() - started
+        seconds[n] = time.thread_time() - started
         user.history.add(event.item, event.at, 1.0)
         ids = [each.item_id for each in listed]
         lists[n] = [number[item] for item in ids]

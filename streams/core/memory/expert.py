@@ -15,17 +15,25 @@ Marks = NDArray[np.int64]
 State = dict[str, NDArray[np.generic]]
 
 
+NOBODY = -1
+"""In the answer of `Expert.because`: no past item spoke for this one."""
+
+
 class Request(NamedTuple):
     """Who asks for proposals, and when.
 
+    row      the user's row in `Sessions`, -1 where there is none
     trail    the user's past, oldest first
+    touches  how many items the user has touched, those beyond the trail included
     at       seconds since the epoch
     shown    (capacity,) int64, of the catalogue; items that are HIDDEN or equal `mark` must not be proposed
     mark     see `Catalogue.mark`
     taste    (dim,) float32, unit length, or None; `profile` likewise
     """
 
+    row: int
     trail: Trail
+    touches: int
     at: float
     shown: Marks
     mark: int
@@ -49,6 +57,9 @@ class Expert(Protocol):
 
         Items that the request must not see are left out. The order is free.
         """
+
+    def because(self, request: Request, slots: Slots) -> Slots:
+        """For each of the items, the past item that spoke loudest for it, or NOBODY."""
 
     def resize(self, capacity: int) -> None:
         """Make room for slots below `capacity`."""
@@ -75,9 +86,7 @@ class Scratch:
 
 
 @compiled
-def take_best(
-    totals: Floats, touched: Slots, count: int, shown: Marks, mark: int, slots: Slots, scores: Floats
-) -> int:
+def take_best(totals: Floats, touched: Slots, count: int, shown: Marks, mark: int, slots: Slots, scores: Floats) -> int:
     """Move the best of the touched totals that may be shown into `slots` and `scores`; clear the totals.
 
     Equal scores at the edge are taken in the order of `touched`.

@@ -15,6 +15,9 @@ from streams.core.memory.expert import State
 class Sessions:
     """The last `length` items of each of the `users` users seen last.
 
+    slots, times, weights  (users, length), oldest first    lengths  (users,) how many are in use
+    steps                  (users,) how many items the session has had, those that made room included
+
     >>> sessions = Sessions(users=2, length=3)
     >>> row = sessions.open("ann")
     >>> sessions.add(row, slot=7, at=1.0, weight=1.0)
@@ -27,6 +30,7 @@ class Sessions:
         self.times = np.zeros((users, length))
         self.weights = np.zeros((users, length), np.float32)
         self.lengths = np.zeros(users, np.int32)
+        self.steps = np.zeros(users, np.int32)
         self._rows: OrderedDict[str, int] = OrderedDict()  # user -> row, the one seen longest ago first
         self._free: list[int] = []
 
@@ -43,8 +47,12 @@ class Sessions:
         else:
             row = self._rows.popitem(last=False)[1]
         self._rows[user_id] = row
-        self.lengths[row] = 0
+        self.lengths[row] = self.steps[row] = 0
         return row
+
+    def find(self, user_id: str) -> int:
+        """The user's row, -1 where there is none."""
+        return self._rows.get(user_id, -1)
 
     def trail(self, row: int) -> Trail:
         length = int(self.lengths[row])
@@ -53,6 +61,7 @@ class Sessions:
     def add(self, row: int, slot: int, at: float, weight: float) -> None:
         """Add an item where its time says; the oldest makes room."""
         slots, times, weights = self.slots[row], self.times[row], self.weights[row]
+        self.steps[row] += 1
         length = int(self.lengths[row])
         place = length
         while place > 0 and times[place - 1] > at:
@@ -74,7 +83,7 @@ class Sessions:
         row = self._rows.pop(user_id, -1)
         if row >= 0:
             self.slots[row] = self.times[row] = self.weights[row] = 0
-            self.lengths[row] = 0
+            self.lengths[row] = self.steps[row] = 0
             self._free.append(row)
         return row
 
@@ -89,6 +98,7 @@ class Sessions:
             "rows": rows,
             "free": np.array(self._free, np.int32),
             "lengths": self.lengths[rows],
+            "steps": self.steps[rows],
             "slots": self.slots[rows],
             "times": self.times[rows],
             "weights": self.weights[rows],
@@ -98,7 +108,7 @@ class Sessions:
         rows = state["rows"]
         self._rows = OrderedDict(zip(users, (int(row) for row in rows), strict=True))
         self._free = [int(row) for row in state["free"]]
-        self.lengths[rows] = state["lengths"]
+        self.lengths[rows], self.steps[rows] = state["lengths"], state["steps"]
         self.slots[rows], self.times[rows], self.weights[rows] = (
             state["slots"],
             state["times"],

@@ -36,9 +36,7 @@ def pack(ids: dict[str, list[str]], parts: dict[str, State]) -> bytes:
     ({'items': ['a']}, [2.5])
     """
     arrays = {
-        part: {
-            name: StoredArray(array.dtype.str, array.shape, array.tobytes()) for name, array in state.items()
-        }
+        part: {name: StoredArray(array.dtype.str, array.shape, array.tobytes()) for name, array in state.items()}
         for part, state in parts.items()
     }
     return MAGIC + VERSION.to_bytes(2, "big") + msgspec.msgpack.encode(Snapshot(ids, arrays))

@@ -1,0 +1,69 @@
+"""What can be set about the recommender."""
+
+import msgspec
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+YEAR = 365 * DAY
+
+EXPERTS = ("popular", "trending", "stage", "sequence", "similar", "moment", "neighbours", "content", "audience")
+
+
+class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Defaults were chosen on the first 40% of MovieLens-100k, test-then-learn. Times are in seconds.
+
+    capacity      items that fit before arrays must be copied; memory is taken only for items that come
+    experts       which of EXPERTS take part
+    proposals     items that each expert may propose
+    event_window  event ids remembered, within which a repeat is ignored
+    sessions      users whose latest `session_length` items the shared memory holds
+    """
+
+    capacity: int = 131_072
+    experts: tuple[str, ...] = EXPERTS
+    proposals: int = 120
+    event_window: int = 100_000
+    sessions: int = 20_000
+    session_length: int = 200
+
+    size_half_life: float = YEAR
+    past_power: float = 0.35
+    proposed_power: float = 0.3
+
+    leaders: int = 1000
+    popular_half_life: float = 60 * DAY
+    trending_half_life: float = 3 * DAY
+
+    stages: int = 12
+    stages_finer: float = 1.5
+    stage_half_life: float = 60 * DAY
+
+    covisit_width: int = 256
+    covisit_half_life: float = YEAR
+    sequence_learned: float = 6.5
+    sequence_spoken: float = 3.0
+    similar_learned: float = 9.5
+    similar_spoken: float = 3.0
+    similar_window: int = 40
+    moment_seconds: float = 42.0
+    moment_window: int = 60
+
+    neighbours_visits: int = 400
+    neighbours_depth: int = 40
+    neighbours_recency: float = 10.0
+    neighbours_speakers: int = 100
+    neighbours_nearness: float = 40.0
+
+    content_exact: int = 4096
+    audience_half_life: float = 60 * DAY
+    audience_considered: int = 300
+
+    exploration_share: float = 0.05
+    exploration_pool: int = 200
+    exploration_enough: float = 5.0
+    exploration_spread: float = 0.2
+
+    ranker_knots: tuple[float, ...] = (0.0, 4.0, 20.0, 100.0)
+    ranker_rate: float = 0.1
+    ranker_bias_rate: float = 0.02
+    ranker_prior: float = 2.0
