@@ -98,7 +98,7 @@ def up(
             missing.append("worker")  # a worker to be started later meets no other's metrics
         settings = ports.settle(settings, missing, free_ports=free_ports)
         try:
-            _bring_up_all(servers(settings), console)
+            start_and_wait(servers(settings), console)
         except KeyboardInterrupt:
             console.print("interrupted: stopping what was being started")
             _stop([server for server in servers(settings) if server.name in missing])
@@ -146,7 +146,8 @@ def _stop_triton_if_models_are_missing(settings: Settings) -> None:
         server.process.stop()
 
 
-def _bring_up_all(all_servers: list[Server], console: Console) -> None:
+def start_and_wait(all_servers: list[Server], console: Console) -> None:
+    """Start what is not running, side by side, and wait until each is well. Raises CannotStart."""
     columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description}"), TimeElapsedColumn())
     given_up = threading.Event()
     with Progress(*columns, console=console) as progress, ThreadPoolExecutor() as pool:

@@ -1,18 +1,22 @@
 """Real Kafka, Cassandra and Triton, as `up` starts them."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 from cassandra.cluster import Cluster
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
+from rich.console import Console
 
+from deploy.local import ports, status, triton
 from deploy.local import servers as local_servers
-from deploy.local import status, triton
 from deploy.local.status import Line
 from streams import topics
 from streams.adapters import schema
 from streams.errors import AnabranchError
 from streams.events import MAX_EVENT_BYTES
-from streams.settings import Settings
+from streams.settings import Settings, load
 
 pytestmark = pytest.mark.servers
 
@@ -67,6 +71,28 @@ def test_all_that_up_starts_is_well_and_the_worker_comes_next(servers: Settings)
 def test_every_model_of_the_repository_serves(servers: Settings) -> None:
     assert triton.unready(servers.triton) == {}
     assert all(model in line(servers, "models").detail for model in triton.models())
+
+
+def test_a_model_that_fails_to_load_is_named_and_keeps_no_other_from_serving(
+    servers: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = tmp_path / "models" / "profile_encoder", tmp_path / "models" / "broken"
+    shutil.copytree(triton.MODELS / good.name, good)
+    (bad / "1").mkdir(parents=True)
+    (bad / "config.pbtxt").write_text((good / "config.pbtxt").read_text().replace(good.name, bad.name))
+    (bad / "1" / "model.py").write_text("raise RuntimeError('the weights are gone')")
+    monkeypatch.setattr(triton, "MODELS", tmp_path / "models")
+    settings = ports.choose_all(load(home=tmp_path / "home", downloads=servers.downloads_folder))
+    other = next(server for server in local_servers.servers(settings) if server.name == "triton")
+    try:
+        local_servers.start_and_wait([other], Console(quiet=True))
+        unready = triton.unready(settings.triton)
+        assert list(unready) == ["broken"]
+        assert "the weights are gone" in unready["broken"]
+        lines = {line.what: line.next for line in status.report(settings)}
+        assert lines["model broken"] == "anabranch down && anabranch up"
+    finally:
+        other.process.stop()
 
 
 def test_a_second_up_changes_nothing(servers: Settings) -> None:
