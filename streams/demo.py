@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.local import servers
-from deploy.local.process import Process
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
 from streams.datasets.stamps import stamps
@@ -61,9 +60,9 @@ def run(
     picture            write the last screen there, as SVG
     """
     console.rule("[bold]anabranch demo")
-    settings = servers.up(settings, console, fresh=True, free_ports=True)
-    worker = Process("worker", settings.home / "run", settings.home / "logs")
     try:
+        settings = servers.up(settings, console, fresh=True, free_ports=True)
+        worker = servers.worker_process(settings)
         with console.status(f"fetching the catalogue: {catalogue}"):
             dataset = CATALOGUES[catalogue](settings.downloads_folder)
         console.print(f"{dataset.name}: {len(dataset.uploads):,} items, {len(dataset.profiles):,} users")
@@ -90,7 +89,6 @@ def run(
             console.print("everything goes on running; stop it with: [bold]anabranch down[/]")
         else:
             with console.status("stopping worker and servers"):
-                worker.stop()
                 servers.down(settings)
             console.print("stopped worker and servers; nothing is left running")
 
