@@ -12,10 +12,12 @@ import faust
 import msgspec
 import structlog
 from prometheus_client import start_http_server
+from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM, MODALITIES
 from streams import metrics
 from streams.adapters.cassandra import CassandraStore
+from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink
 from streams.adapters.media import MediaReader
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
@@ -35,6 +37,7 @@ async def run_worker(settings: Settings) -> None:
     stopping = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
+    threadpool_limits(1)  # a worker is one process on one core; more threads would only wait for each other
     start_http_server(settings.metrics.port, settings.metrics.host)
     warm_up(RecommenderSettings(), DIM)
     async with open_pipeline(settings) as (pipeline, follower):
@@ -73,6 +76,7 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Fol
         dedup_window=policy.dedup_window,
     )
     sink = KafkaSink(settings.kafka.bootstrap_servers)
+    index = VectorIndex(DIM)
     triton = TritonEmbedder(settings.triton.grpc_address)
     try:
         await sink.start()
@@ -86,7 +90,8 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Fol
                 seconds=settings.worker.media_seconds,
             ),
             sink=sink,
-            recommender=Recommender(RecommenderSettings()),
+            recommender=Recommender(RecommenderSettings(), nearest=index.nearest),
+            index=index,
             policy=policy,
             worker=worker,
         )

@@ -30,14 +30,16 @@ CARDS = 3
 SHOWN_ITEMS = 8
 CARD_SECONDS = 4.0  # how long a user stays on the screen at least
 REASONS = {
-    "sequence": "often comes next",
-    "similar": "watched with what you watched",
+    "sequence": "often next",
+    "similar": "often together",
+    "moment": "often at once",
     "neighbours": "people like you",
+    "stage": "users at your stage",
     "popular": "popular",
     "trending": "popular now",
-    "content": "resembles your taste",
+    "content": "like your taste",
     "audience": "fits your profile",
-    "exploration": "new, to be found out",
+    "exploration": "new",
 }
 
 

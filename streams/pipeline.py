@@ -33,7 +33,7 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.ports import Embedder, Incoming, Media, Outgoing, Sink, Store
+from streams.ports import Embedder, Incoming, Index, Media, Outgoing, Sink, Store
 
 MAX_FETCHES = 8  # at once
 MAX_UPLOADS_IN_MEMORY = 64  # with all their media, before they are vectors
@@ -75,6 +75,7 @@ class Pipeline:
         media: Media,
         sink: Sink,
         recommender: Recommender,
+        index: Index,
         policy: Policy,
         worker: str,
         clock: Callable[[], float] = time.time,
@@ -84,6 +85,7 @@ class Pipeline:
         self.media = media
         self.sink = sink
         self.recommender = recommender
+        self.index = index
         self.policy = policy
         self.worker = worker
         self.clock = clock
@@ -143,11 +145,15 @@ class Pipeline:
     def follow_item(self, item: Embedded) -> None:
         """Take an item into this worker's memory: its own upload, or one that another worker announced."""
         if item.withdrawn:
+            self.index.remove(self.recommender.catalogue.slot(item.item_id))
             self.recommender.withdraw_item(item.item_id)
             return
         vectors = {name: from_bytes(data) for name, data in item.vectors.items()}
+        fused = vectors.get("fused")
         self.item_vectors[item.item_id] = vectors
-        self.recommender.put_item(item.item_id, vectors.get("fused"), item.at, tuple(item.attributes))
+        self.recommender.put_item(item.item_id, fused, item.at, tuple(item.attributes))
+        if fused is not None:
+            self.index.put(self.recommender.catalogue.slot(item.item_id), fused)
         metrics.ITEMS.set(len(self.item_vectors))
 
     def follow_interaction(self, learned: Learned) -> None:

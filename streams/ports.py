@@ -71,6 +71,16 @@ class Media(Protocol):
         """At most `limit` bytes. Raises PartRefused."""
 
 
+class Index(Protocol):
+    """Finds items by fused vector, in this process."""
+
+    def put(self, slot: int, vector: Vector) -> None:
+        """Add the item in a slot of the recommender's catalogue, or move it."""
+
+    def remove(self, slot: int) -> None:
+        """Take the item out, if it is there."""
+
+
 class Sink(Protocol):
     """Writes to Kafka."""
 

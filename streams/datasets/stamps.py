@@ -60,7 +60,7 @@ def stamps(downloads: Path, *, visitors: int = 120, clicks: int = 25, seed: int 
         },
         activity=activity,
         captions={
-            user_id: f"likes {' and '.join(each.replace('/', ': ') for each in liked)}"
+            user_id: f"likes {' and '.join(each.rpartition('/')[2] for each in liked)}"
             for user_id, liked in likes.items()
         },
         liked={user_id: frozenset(item for each in liked for item in kinds[each]) for user_id, liked in likes.items()},

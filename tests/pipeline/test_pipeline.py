@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from encoders.contract import MODALITIES
+from encoders.contract import DIM, MODALITIES
+from streams.adapters.index import VectorIndex
 from streams.adapters.media import MediaReader
 from streams.core.recommender import Recommender, RecommenderSettings
 from streams.errors import EmbedderUnavailable, StoreUnavailable
@@ -32,12 +33,14 @@ class World:
 
     def __init__(self, store: FakeStore | None = None) -> None:
         self.store, self.embedder, self.sink = store or FakeStore(), FakeEmbedder(), FakeSink()
+        index = VectorIndex(DIM)
         self.pipeline = Pipeline(
             store=self.store,
             embedder=self.embedder,
             media=MediaReader(None),
             sink=self.sink,
-            recommender=Recommender(RecommenderSettings()),
+            recommender=Recommender(RecommenderSettings(), nearest=index.nearest),
+            index=index,
             policy=Policy(fusion_weights=dict.fromkeys(MODALITIES, 1.0)),
             worker="w1",
             clock=lambda: NOW,
