@@ -8,6 +8,9 @@ import structlog
 # These retry by themselves what they log as errors while a broker starts; lag and readiness tell whether it worked.
 TALKATIVE = ("aiokafka.consumer.group_coordinator", "aiokafka.conn", "cassandra.cluster", "cassandra.protocol")
 
+# Without the local variables: they can hold what a user said, or a secret.
+_tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def set_up_logs(level: int = logging.INFO) -> None:
     """Our own lines from `level`; those of the libraries from WARNING. Colours on a terminal, JSON elsewhere."""
@@ -15,7 +18,7 @@ def set_up_logs(level: int = logging.INFO) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *([] if on_terminal else [structlog.processors.dict_tracebacks]),
+        *([] if on_terminal else [_tracebacks]),
     ]
     render = structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
     handler = logging.StreamHandler(sys.stderr)
