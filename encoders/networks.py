@@ -24,7 +24,7 @@ Run = Callable[[Floats], Floats]
 CACHE_SETTING = "ANABRANCH_CACHE"
 """Environment variable: the folder for exported networks; by default `~/.cache/anabranch`."""
 
-EXPORT = 2
+EXPORT = 3
 """Raise it when a module of `encoders.torch_networks` changes, so that an older file is not used."""
 
 ROWS_AT_ONCE = 4

@@ -37,9 +37,10 @@ class ImageNetwork(nn.Module):
         with contextlib.redirect_stdout(io.StringIO()):
             self.trunk = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(locate("image network")))
 
-        names = json.loads(locate("image classes").read_text())
+        names = USE(threads=1).encode(json.loads(locate("image classes").read_text()))
         self.names: Tensor
-        self.register_buffer("names", torch.from_numpy(USE(threads=1).encode(names)))
+        # Names are all somewhat alike; what they share would make all pictures alike.
+        self.register_buffer("names", torch.from_numpy(names - names.mean(0)))
 
     def forward(self, pixels: Tensor) -> Tensor:
         features = self.trunk.extract_features(pixels).mean((2, 3))

@@ -70,7 +70,8 @@ def compare(data: Movies, parts: Floats, seed: int) -> tuple[int, Ranks]:
         served.average(parts * np.array([weight, 1 - weight], np.float32)[:, None]), judge, cold
     )
     for name, rows in single.items():
-        found[f"{name}, learned (concatenation)"] = _learned("concatenation", rows, learn, judge, warm, cold)
+        for method in ("concatenation", "transformer"):
+            found[f"{name}, learned {method}"] = _learned(method, rows, learn, judge, warm, cold)
     for name in METHODS:
         found[f"text + image, learned {name}"] = _learned(name, parts, learn, judge, warm, cold)
     return len(cold), found

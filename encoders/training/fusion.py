@@ -65,24 +65,26 @@ def train(
     learn: Clicks,
     catalogue: Places,
     *,
-    epochs: int = 12,
-    batch: int = 512,
-    learning_rate: float = 3e-4,
+    epochs: int = 10,
+    batch: int = 2048,
+    learning_rate: float = 7e-4,
     drop_part: float = 0.15,
     seed: int = 0,
 ) -> Fusion:
     """Fit the network to the clicks.
 
     vectors    (items, parts, dim) unit length, zeros where absent
-    catalogue  the items that the softmax is over
+    catalogue  the items that the softmax is over; histories and next clicks are of these
     drop_part  how often a part is taken away while learning, so that its absence is no surprise
     """
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
-    all_vectors = torch.from_numpy(vectors)
-    present = all_vectors.any(2)
-    place_in_catalogue = np.full(len(vectors), -1)
-    place_in_catalogue[catalogue] = np.arange(len(catalogue))
+    warm = torch.from_numpy(vectors[catalogue])
+    present = warm.any(2)
+    # One more place, for the -1 of a short history.
+    place = np.full(len(vectors) + 1, -1)
+    place[catalogue] = np.arange(len(catalogue))
+    histories, nexts = torch.from_numpy(place[learn.histories]), torch.from_numpy(place[learn.nexts])
     log_scale = nn.Parameter(torch.tensor(float(np.log(10.0))))
     optimiser = torch.optim.AdamW([*network.parameters(), log_scale], lr=learning_rate, weight_decay=0.01)
     network.train()
@@ -92,11 +94,9 @@ def train(
             rows = order[start : start + batch]
             kept = present & (torch.rand(present.shape) >= drop_part)
             kept = torch.where(kept.any(1, keepdim=True), kept, present)
-            fused = network(all_vectors * kept.unsqueeze(2), kept)
-            users = tastes(fused, torch.from_numpy(learn.histories[rows]))
-            logits = users @ fused[torch.from_numpy(catalogue)].T * log_scale.exp()
-            truth = torch.from_numpy(place_in_catalogue[learn.nexts[rows]])
-            loss = functional.cross_entropy(logits, truth)
+            fused = network(warm * kept.unsqueeze(2), kept)
+            logits = tastes(fused, histories[rows]) @ fused.T * log_scale.exp()
+            loss = functional.cross_entropy(logits, nexts[rows])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()

@@ -227,3 +227,8 @@ def video_encoder() -> Encoder[Any]:
 @pytest.fixture
 def spoken_frog() -> bytes:
     return say("A frog is sitting on a green leaf.")
+
+
+@pytest.fixture
+def pictures() -> list[Image.Image]:
+    return [picture(seed) for seed in range(1, 4)]
