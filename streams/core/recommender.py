@@ -6,6 +6,7 @@ from itertools import islice
 
 import msgspec
 import numpy as np
+from msgspec import json
 
 from streams.core.catalogue import HIDDEN, Catalogue
 from streams.core.history import History, Trail
@@ -26,7 +27,7 @@ class Interaction(msgspec.Struct, frozen=True):
     """A user touched an item.
 
     at      event time, seconds since the epoch
-    weight  how much the touch says: 1 for a click, less for a view; above 0
+    weight  how much the touch says: 1 for a click, less for a view; 0 teaches nothing
     """
 
     event_id: str
@@ -136,6 +137,7 @@ class Recommender:
             "attributes": [word for words in self.catalogue.attributes for word in words],
             "users": self._sessions.users(),
             "events": list(self._events),
+            "settings": [self.settings.shaping()],
         }
         return pack(ids, parts)
 
@@ -154,7 +156,7 @@ class Recommender:
         return recommender
 
     def _learn(self, interaction: Interaction, taste: Vector | None, profile: Vector | None) -> None:
-        if interaction.event_id in self._events:
+        if interaction.weight <= 0 or interaction.event_id in self._events:
             return
         self._events[interaction.event_id] = None
         if len(self._events) > self.settings.event_window:
@@ -181,7 +183,7 @@ class Recommender:
         slots, scores = ranked.slots.tolist(), ranked.scores.tolist()
         experts = [self._panel.experts[place].name for place in ranked.experts.tolist()]
         because = self._because(request, ranked)
-        new = [slot for slot in fresh.tolist() if slot not in slots[: k - len(fresh)]]
+        new = [slot for slot in fresh.tolist() if slot not in slots]
         kept = min(len(slots), k - len(new))
         floor = scores[kept - 1] if kept else 0.0
         if kept + len(new) < k:
@@ -217,9 +219,10 @@ class Recommender:
             self._ranker.resize(self.catalogue.capacity)
 
     def _load(self, ids: dict[str, list[str]], parts: dict[str, State]) -> None:
-        expected = {"sizes", "ranker", "sessions", "catalogue", *self.settings.experts}
-        if parts.keys() != expected:
-            raise UnknownSnapshot(f"snapshot of {sorted(parts)}, where the settings ask for {sorted(expected)}")
+        stored, own = json.decode(ids["settings"][0]), json.decode(self.settings.shaping())
+        if changed := [name for name in own if stored.get(name) != own[name]]:
+            differences = ", ".join(f"{name}={stored.get(name)!r} (now {own[name]!r})" for name in changed)
+            raise UnknownSnapshot(f"snapshot taken with other settings: {differences}; learn from the log anew")
         self.catalogue.load(ids["items"], ids["attributes"], parts["catalogue"])
         self._fit()
         self._panel.load(parts)

@@ -85,42 +85,65 @@ class Scratch:
         self.touched = np.zeros(capacity, np.int32)
 
 
+SHIFT = 17
+"""Bits of a float32 below which two scores are the same when the best are picked: steps of 1 to 2 percent."""
+
+STEPS = 2048
+
+
+@compiled
+def cut(values: Floats, room: int) -> tuple[int, int]:
+    """Where to cut off scores, all above 0, so that the best `room` stay: a histogram, faster than sorting.
+
+    Returns (sure, maybe), to compare with the bits of a score as an integer: above `sure` it stays, above `maybe`
+    it stays while there is room. Scores between the two differ by 2 percent at most, or are negligible.
+    """
+    bits = values.view(np.int32)
+    top = bits.max()
+    steps = np.zeros(STEPS, np.int32)
+    for each in range(len(bits)):
+        steps[min((top - bits[each]) >> SHIFT, STEPS - 1)] += 1
+    total = 0
+    for step in range(STEPS):
+        total += steps[step]
+        if total > room:
+            return top - (step << SHIFT), top - ((step + 1) << SHIFT) if step < STEPS - 1 else 0
+    return 0, 0
+
+
 @compiled
 def take_best(totals: Floats, touched: Slots, count: int, shown: Marks, mark: int, slots: Slots, scores: Floats) -> int:
     """Move the best of the touched totals that may be shown into `slots` and `scores`; clear the totals.
 
-    Equal scores at the edge are taken in the order of `touched`.
+    Where there are more than fit, scores that differ by less than 2 percent count as equal, and equal ones are
+    taken in the order of `touched`.
     """
     allowed = 0
+    values = np.empty(count, np.float32)
     for row in range(count):
         slot = touched[row]
         if shown[slot] >= 0 and shown[slot] != mark and totals[slot] > 0:
             touched[allowed] = slot
+            values[allowed] = totals[slot]
             allowed += 1
-        else:
-            totals[slot] = 0
+        totals[slot] = 0
     room = len(slots)
     if allowed <= room:
         for row in range(allowed):
             slots[row] = touched[row]
-            scores[row] = totals[touched[row]]
-            totals[touched[row]] = 0
+            scores[row] = values[row]
         return allowed
-    values = np.empty(allowed, np.float32)
+    values = values[:allowed]
+    bits = values.view(np.int32)
+    sure, maybe = cut(values, room)
+    level = room
     for row in range(allowed):
-        values[row] = totals[touched[row]]
-    edge = np.partition(values, allowed - room)[allowed - room]
-    above = 0
-    for row in range(allowed):
-        above += values[row] > edge
-    level = room - above
+        level -= bits[row] > sure
     taken = 0
     for row in range(allowed):
-        slot = touched[row]
-        if values[row] > edge or (values[row] == edge and level > 0):
-            level -= values[row] == edge
-            slots[taken] = slot
+        if bits[row] > sure or (bits[row] > maybe and level > 0):
+            level -= bits[row] <= sure
+            slots[taken] = touched[row]
             scores[taken] = values[row]
             taken += 1
-        totals[slot] = 0
     return taken

@@ -9,7 +9,8 @@ from collections import OrderedDict
 import numpy as np
 
 from streams.core.history import Trail
-from streams.core.memory.expert import State
+from streams.core.memory.compiled import compiled
+from streams.core.memory.expert import Doubles, Floats, Slots, State
 
 
 class Sessions:
@@ -60,23 +61,7 @@ class Sessions:
 
     def add(self, row: int, slot: int, at: float, weight: float) -> None:
         """Add an item where its time says; the oldest makes room."""
-        slots, times, weights = self.slots[row], self.times[row], self.weights[row]
-        self.steps[row] += 1
-        length = int(self.lengths[row])
-        place = length
-        while place > 0 and times[place - 1] > at:
-            place -= 1
-        if length == len(slots):
-            if place == 0:
-                return
-            place -= 1
-            for column in (slots, times, weights):
-                column[:place] = column[1 : place + 1]
-        else:
-            for column in (slots, times, weights):
-                column[place + 1 : length + 1] = column[place:length]
-            self.lengths[row] = length + 1
-        slots[place], times[place], weights[place] = slot, at, weight
+        _add(self.slots, self.times, self.weights, self.lengths, self.steps, row, slot, at, weight)
 
     def forget(self, user_id: str) -> int:
         """Erase the user's session; returns the row it had, -1 where there was none."""
@@ -114,3 +99,34 @@ class Sessions:
             state["times"],
             state["weights"],
         )
+
+
+@compiled
+def _add(
+    slots: Slots,
+    times: Doubles,
+    weights: Floats,
+    lengths: Slots,
+    steps: Slots,
+    row: int,
+    slot: int,
+    at: float,
+    weight: float,
+) -> None:
+    steps[row] += 1
+    place = lengths[row]
+    while place > 0 and times[row, place - 1] > at:
+        place -= 1
+    if lengths[row] == slots.shape[1]:
+        if place == 0:
+            return
+        place -= 1
+        for step in range(place):
+            slots[row, step], times[row, step] = slots[row, step + 1], times[row, step + 1]
+            weights[row, step] = weights[row, step + 1]
+    else:
+        for step in range(lengths[row], place, -1):
+            slots[row, step], times[row, step] = slots[row, step - 1], times[row, step - 1]
+            weights[row, step] = weights[row, step - 1]
+        lengths[row] += 1
+    slots[row, place], times[row, place], weights[row, place] = slot, at, weight

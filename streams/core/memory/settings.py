@@ -24,7 +24,7 @@ class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
     proposals: int = 120
     event_window: int = 100_000
     sessions: int = 20_000
-    session_length: int = 200
+    session_length: int = 100
 
     size_half_life: float = YEAR
     past_power: float = 0.35
@@ -48,11 +48,11 @@ class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
     moment_seconds: float = 42.0
     moment_window: int = 60
 
-    neighbours_visits: int = 400
-    neighbours_depth: int = 40
+    neighbours_visits: int = 100
+    neighbours_depth: int = 20
     neighbours_recency: float = 10.0
-    neighbours_speakers: int = 100
-    neighbours_nearness: float = 40.0
+    neighbours_speakers: int = 40
+    neighbours_nearness: float = 20.0
 
     content_exact: int = 4096
     audience_half_life: float = 60 * DAY
@@ -67,3 +67,11 @@ class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
     ranker_rate: float = 0.1
     ranker_bias_rate: float = 0.02
     ranker_prior: float = 2.0
+
+    def shaping(self) -> str:
+        """As JSON, the settings that what is learned depends on in shape or meaning: a snapshot fits no others."""
+        names = (
+            "experts sessions session_length size_half_life leaders popular_half_life trending_half_life stages"
+            " stages_finer stage_half_life covisit_width covisit_half_life neighbours_visits ranker_knots"
+        )
+        return msgspec.json.encode({name: getattr(self, name) for name in names.split()}).decode()
