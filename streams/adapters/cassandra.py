@@ -5,6 +5,7 @@ read by one `IN` and written by one unlogged batch, both of which touch a single
 """
 
 import asyncio
+import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -93,7 +94,12 @@ class CassandraStore:
         def open_session() -> "CassandraStore":
             profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=request_timeout)
             cluster = Cluster(
-                [host], port=port, execution_profiles={EXEC_PROFILE_DEFAULT: profile}, connect_timeout=request_timeout
+                [host],
+                port=port,
+                execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+                connect_timeout=request_timeout,
+                # Without this, a request of more than one segment waits 40 ms for the server's delayed acknowledgement.
+                sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             )
             try:
                 session = cluster.connect(keyspace)
