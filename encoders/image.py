@@ -48,6 +48,7 @@ def decode(content: bytes) -> Image.Image:
         upright: Image.Image = ImageOps.exif_transpose(picture)
         if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
             upright = upright.convert("RGBA")
+            upright.thumbnail((4 * SIDE, 4 * SIDE))
             upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
         return upright.convert("RGB")
     except Image.DecompressionBombError as error:
@@ -64,14 +65,12 @@ def prepare(picture: Image.Image) -> Floats:
     A long thin picture is first padded to at most 2:1, so that the crop still shows most of it.
     """
     width, height = picture.size
-    if max(width, height) > 2 * min(width, height):
-        long = max(width, height)
-        smallest = (long + 1) // 2
-        picture = ImageOps.pad(picture, (max(width, smallest), max(height, smallest)), color="white")
-        width, height = picture.size
-    scale = SIDE / min(width, height)
-    size = (max(SIDE, round(width * scale)), max(SIDE, round(height * scale)))
+    scale = min(SIDE / min(width, height), 2 * SIDE / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    if min(size) < SIDE:
+        size = (max(SIDE, size[0]), max(SIDE, size[1]))
+        picture = ImageOps.pad(picture, size, color="white")
     left, top = (size[0] - CROP) // 2, (size[1] - CROP) // 2
     pixels = np.asarray(picture.crop((left, top, left + CROP, top + CROP)), np.float32)
     return np.ascontiguousarray(((pixels - 127) / 128).transpose(2, 0, 1))

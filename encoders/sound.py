@@ -78,6 +78,8 @@ def _resampled(file: "av.container.InputContainer", rate: int, modality: str) ->
     if not file.streams.audio:
         raise Refused(modality, "Undecodable", "the file has no audio stream")
     stream = file.streams.audio[0]
+    if stream.codec_context is None:
+        raise Refused(modality, "Undecodable", "the audio stream has a codec that is not known")
     stream.codec_context.thread_count = 1
     resampler = av.AudioResampler("flt", "mono", rate)
     for frame in file.decode(stream):

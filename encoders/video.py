@@ -78,6 +78,8 @@ def _decoded(file: "av.container.InputContainer") -> Iterator[Image.Image]:
     if not file.streams.video:
         raise Refused("video", "Undecodable", "the file has no video stream")
     stream = file.streams.video[0]
+    if stream.codec_context is None:
+        raise Refused("video", "Undecodable", "the video stream has a codec that is not known")
     if stream.width * stream.height > MAX_PIXELS:
         detail = f"{stream.width} x {stream.height} pixels, where {MAX_PIXELS} in all are allowed"
         raise Refused("video", "TooManyPixels", detail)

@@ -232,3 +232,20 @@ def spoken_frog() -> bytes:
 @pytest.fixture
 def pictures() -> list[Image.Image]:
     return [picture(seed) for seed in range(1, 4)]
+
+
+@pytest.fixture
+def good_files() -> dict[str, list[bytes]]:
+    """A few valid files of each kind of media."""
+    return {
+        "image": [
+            *(file_of(picture(seed), kind) for seed, kind in enumerate(("PNG", "JPEG", "WEBP", "GIF"))),
+            file_of(picture(5).convert("P"), "PNG"),
+        ],
+        "audio": [
+            sound.wav(tone(220), RATE),
+            sound.wav(tone(3_000, 0.2), RATE),
+            encoded([picture(1)], tone(440), RATE),
+        ],
+        "video": [encoded([picture(1), picture(2)]), encoded([picture(3)], tone(440), RATE)],
+    }
