@@ -11,7 +11,7 @@ from msgspec import json
 from streams.core.catalogue import HIDDEN, Catalogue
 from streams.core.history import History, Trail
 from streams.core.memory.content import Nearest
-from streams.core.memory.expert import NOBODY, Request, Slots, State
+from streams.core.memory.expert import NOBODY, Request, State
 from streams.core.memory.exploration import Exploration
 from streams.core.memory.panel import Panel
 from streams.core.memory.sessions import Sessions
@@ -119,7 +119,7 @@ class Recommender:
         request = self._request(row, trail, len(user.history), at, user.taste, user.profile)
         count = self._panel.propose(request, self._candidates)
         ranked = self._ranker.best(self._candidates, count, request.touches, k)
-        fresh = self._exploration.draw(request, user.user_id, self._exploration.places(k))
+        fresh = self._fresh(request, ranked, user.user_id, k)
         return self._listed(request, ranked, fresh, k)
 
     def forget(self, user_id: str) -> None:
@@ -178,12 +178,20 @@ class Recommender:
         mark = self.catalogue.mark(trail.slots)
         return Request(row, trail, touches, at, self.catalogue.shown, mark, taste, profile)
 
-    def _listed(self, request: Request, ranked: Ranked, fresh: Slots, k: int) -> list[Scored]:
+    def _fresh(self, request: Request, ranked: Ranked, user_id: str, k: int) -> list[int]:
+        """New items for the last places, other than those that are ranked anyway."""
+        places = self._exploration.places(k)
+        if not places:
+            return []
+        drawn = self._exploration.draw(request, user_id, places + len(ranked.slots)).tolist()
+        return [slot for slot in drawn if slot not in ranked.slots][:places]
+
+    def _listed(self, request: Request, ranked: Ranked, fresh: list[int], k: int) -> list[Scored]:
         """Name the best items and why; the last places are for fresh ones, and for any while some are free."""
         slots, scores = ranked.slots.tolist(), ranked.scores.tolist()
         experts = [self._panel.experts[place].name for place in ranked.experts.tolist()]
         because = self._because(request, ranked)
-        new = [slot for slot in fresh.tolist() if slot not in slots]
+        new = list(fresh)
         kept = min(len(slots), k - len(new))
         floor = scores[kept - 1] if kept else 0.0
         if kept + len(new) < k:

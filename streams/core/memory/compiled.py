@@ -13,12 +13,8 @@ def compiled(function: Callable[Params, Result]) -> Callable[Params, Result]:
     """Compile for the types of the first call; the machine code is kept on disk for the next process.
 
     Sums may be reassociated, so that loops use the vector unit; NaN and infinity keep their meaning.
-
-    >>> @compiled
-    ... def double(number):
-    ...     return 2 * number
-    >>> double(21)
-    42
+    On disk it is found by the time of the function's own file: after a change to a function that others call
+    from other files, delete `__pycache__` beside them. An installed package always starts afresh.
     """
     decorate = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"})
     return cast(Callable[Params, Result], decorate(function))

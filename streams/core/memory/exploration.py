@@ -40,8 +40,6 @@ class Exploration:
 
     def draw(self, request: Request, user_id: str, count: int) -> Slots:
         """Up to `count` new items that the request may see, the most promising draw first."""
-        if count == 0:
-            return np.zeros(0, np.int32)
         known = len(self._catalogue)
         pool = np.arange(max(0, known - self._pool), known, dtype=np.int32)
         touches = self._sizes.amounts[pool]

@@ -1,0 +1,286 @@
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.core.history import History
+from streams.core.memory.expert import Floats, Slots
+from streams.core.memory.snapshot import MAGIC
+from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UnknownSnapshot, UserView
+from streams.core.vectors import Vector
+
+SMALL = RecommenderSettings(
+    capacity=64, sessions=32, session_length=16, proposals=16, event_window=50, exploration_share=0.0
+)
+NOON = 1.7e9
+DAY = 86400.0
+
+
+class Town:
+    """A recommender and its users, whose histories it is handed as the stream would."""
+
+    def __init__(self, settings: RecommenderSettings = SMALL, items: int = 20) -> None:
+        self.recommender = Recommender(settings)
+        self.users: dict[str, UserView] = {}
+        self.events = 0
+        for item in range(items):
+            self.recommender.put_item(f"item {item}", None, NOON)
+
+    def user(self, user_id: str) -> UserView:
+        return self.users.setdefault(user_id, UserView(user_id, History()))
+
+    def click(self, user_id: str, item: int, at: float, event_id: str | None = None) -> None:
+        self.events += 1
+        user = self.user(user_id)
+        interaction = Interaction(event_id or f"event {self.events}", user_id, f"item {item}", at, 1.0)
+        self.recommender.learn(user, interaction)
+        user.history.add(interaction.item_id, at, 1.0)
+
+    def live(self) -> None:
+        """Users click either even or odd items, in rising order."""
+        for user in range(12):
+            for step in range(6):
+                self.click(
+                    f"user {user}",
+                    2 * ((step + user) % 9) + user % 2,
+                    NOON + 600 * user + 20 * step,
+                )
+
+    def listed(self, user_id: str, k: int = 5) -> list[str]:
+        scored = self.recommender.recommend(self.user(user_id), NOON + DAY, k)
+        return [each.item_id for each in scored]
+
+
+def test_in_a_world_of_two_kinds_each_user_is_shown_their_own() -> None:
+    town = Town()
+    town.live()
+    for user, kind in (("even", 0), ("odd", 1)):
+        for step in range(3):
+            town.click(user, 2 * step + kind, NOON + DAY / 2 + 20 * step)
+        assert {int(item.removeprefix("item ")) % 2 for item in town.listed(user)} == {kind}
+        best = town.recommender.recommend(town.user(user), NOON + DAY, 1)[0]
+        assert best.reason in SMALL.experts
+        assert best.because is None or best.because in town.user(user).history
+
+
+def test_a_newcomer_is_shown_what_newcomers_click() -> None:
+    town = Town()
+    for user in range(8):
+        town.click(f"user {user}", 7, NOON + user)
+    assert town.listed("newcomer", 1) == ["item 7"]
+
+
+def test_a_fresh_system_lists_its_items_all_the_same() -> None:
+    assert len(set(Town().listed("anyone", 20))) == 20
+    assert Recommender(SMALL).recommend(UserView("anyone", History()), NOON) == []
+
+
+def test_withdrawn_items_return_only_when_they_are_put_again() -> None:
+    town = Town()
+    town.live()
+    town.recommender.withdraw_item("item 4")
+    town.recommender.withdraw_item("never heard of")
+    assert "item 4" not in town.listed("newcomer", 30)
+    town.click("user 0", 4, NOON + DAY / 2)  # a click that was under way does not bring it back
+    assert "item 4" not in town.listed("newcomer", 30)
+    town.recommender.put_item("item 4", None, NOON + DAY)
+    assert "item 4" in town.listed("newcomer", 30)
+
+
+def test_an_item_may_be_clicked_before_its_upload_is_known() -> None:
+    town = Town(items=0)
+    town.click("ann", 1, NOON)
+    assert town.listed("bob") == ["item 1"]
+    assert town.listed("ann") == []
+
+
+def test_a_redelivered_event_teaches_nothing() -> None:
+    once, twice = Town(), Town()
+    for town in (once, twice):
+        town.live()
+        town.click("ann", 3, NOON + DAY / 2, event_id="the one")
+    repeat = Interaction("the one", "ann", "item 3", NOON + DAY / 2, 1.0)
+    twice.recommender.learn(twice.user("ann"), repeat)
+    twice.recommender.learn_remote(repeat)
+    assert twice.recommender.snapshot() == once.recommender.snapshot()
+
+
+def test_only_so_many_event_ids_are_remembered() -> None:
+    town = Town()
+    for event in range(3 * SMALL.event_window):
+        town.click("ann", event % 20, NOON + event)
+    assert len(town.recommender._events) == SMALL.event_window
+
+
+def test_a_weight_of_zero_teaches_nothing() -> None:
+    town = Town()
+    before = town.recommender.snapshot()
+    town.recommender.learn(town.user("ann"), Interaction("e", "ann", "item 1", NOON, 0.0))
+    assert town.recommender.snapshot() == before
+
+
+def test_two_workers_that_read_the_same_log_hold_the_same_memory() -> None:
+    """Whoever owns the users: one learns with their histories at hand, the other from the log alone."""
+    owner, other = Town(), Town()
+    owner.live()
+    for number in range(1, owner.events + 1):
+        user, step = divmod(number - 1, 6)
+        item = 2 * ((step + user) % 9) + user % 2
+        at = NOON + 600 * user + 20 * step
+        other.recommender.learn_remote(Interaction(f"event {number}", f"user {user}", f"item {item}", at, 1.0))
+    assert other.recommender.snapshot() == owner.recommender.snapshot()
+
+
+def test_a_restored_recommender_lists_and_learns_as_the_original() -> None:
+    town, copy = Town(), Town()
+    town.recommender.put_item("item 0", np.eye(4, dtype=np.float32)[0], NOON, ("comedy", "short"))
+    town.recommender.withdraw_item("item 2")
+    town.live()
+    copy.recommender = Recommender.restore(town.recommender.snapshot(), SMALL)
+    copy.users, copy.events = town.users, town.events
+    assert copy.recommender.snapshot() == town.recommender.snapshot()
+    assert copy.recommender.catalogue.attributes[0] == ("comedy", "short")
+    assert copy.listed("user 1") == town.listed("user 1")
+    for each in (town.recommender, copy.recommender):
+        each.learn_remote(Interaction("later", "user 1", "item 11", NOON + DAY, 1.0))
+    assert copy.recommender.snapshot() == town.recommender.snapshot()
+
+
+def test_a_snapshot_that_cannot_be_read_is_refused_by_name() -> None:
+    data = Town().recommender.snapshot()
+    with pytest.raises(UnknownSnapshot, match="not a snapshot"):
+        Recommender.restore(b"something else", SMALL)
+    with pytest.raises(UnknownSnapshot, match="version 99, where this code reads version 1"):
+        Recommender.restore(MAGIC + (99).to_bytes(2, "big") + data[len(MAGIC) + 2 :], SMALL)
+    with pytest.raises(UnknownSnapshot, match="damaged"):
+        Recommender.restore(data[:-10], SMALL)
+    wider = msgspec.structs.replace(SMALL, covisit_width=300)
+    with pytest.raises(UnknownSnapshot, match=r"covisit_width=256 \(now 300\)"):
+        Recommender.restore(data, wider)
+
+
+def test_forgetting_a_user_leaves_no_session_and_spares_the_others() -> None:
+    town = Town()
+    town.live()
+    town.recommender.forget("user 3")
+    town.recommender.forget("nobody")
+    data = town.recommender.snapshot()
+    assert b"user 3" not in data
+    assert b"user 4" in data
+    assert len(town.listed("user 4")) == 5
+
+
+def test_an_unknown_expert_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"'oracle'.*there are popular, trending"):
+        Recommender(msgspec.structs.replace(SMALL, experts=("popular", "oracle")))
+
+
+def test_a_taste_finds_items_that_nobody_clicked() -> None:
+    town = Town(items=0)
+    for item, vector in enumerate(np.eye(8, dtype=np.float32)):
+        town.recommender.put_item(f"item {item}", vector, NOON)
+    town.user("ann").taste = np.eye(8, dtype=np.float32)[5]
+    best = town.recommender.recommend(town.user("ann"), NOON, 1)[0]
+    assert (best.item_id, best.reason) == ("item 5", "content")
+
+
+def test_an_index_that_is_handed_in_is_asked_for_the_nearest() -> None:
+    asked = []
+
+    def nearest(vector: Vector, count: int) -> tuple[Slots, Floats]:
+        asked.append(count)
+        return np.array([2], np.int32), np.array([0.5], np.float32)
+
+    recommender = Recommender(SMALL, nearest=nearest)
+    for item, vector in enumerate(np.eye(4, dtype=np.float32)):
+        recommender.put_item(f"item {item}", vector, NOON)
+    user = UserView("ann", History(), np.eye(4, dtype=np.float32)[0])
+    assert recommender.recommend(user, NOON, 1)[0].item_id == "item 2"
+    assert asked == [2 * SMALL.proposals]
+
+
+def test_a_profile_brings_what_people_alike_clicked() -> None:
+    town = Town()
+    young, old = np.eye(4, dtype=np.float32)[:2]
+    for user in range(20):
+        view = town.user(f"user {user}")
+        view.profile = young if user % 2 else old
+        town.click(view.user_id, 3 if user % 2 else 6, NOON + user)
+    alike = msgspec.structs.replace(SMALL, experts=("audience",))
+    lists = {}
+    for name, profile in (("young", young), ("old", old)):
+        only = Town(alike)
+        for user_id, view in town.users.items():
+            only.users[user_id] = UserView(user_id, History(), None, view.profile)
+            only.click(user_id, int(view.history.item_ids[0].removeprefix("item ")), view.history.times[0])
+        only.user(name).profile = profile
+        # the audience looks at popular items only, which this recommender counts through no other expert
+        only.recommender._panel.experts[0]._leaders.add(3, NOON, 1.0)  # type: ignore[attr-defined]
+        only.recommender._panel.experts[0]._leaders.add(6, NOON, 1.0)  # type: ignore[attr-defined]
+        lists[name] = only.listed(name, 1)
+    assert lists == {"young": ["item 3"], "old": ["item 6"]}
+
+
+def test_exploration_keeps_the_last_places_for_new_items_and_can_be_off() -> None:
+    for share, expected in ((0.0, 0), (0.2, 1)):
+        town = Town(msgspec.structs.replace(SMALL, exploration_share=share))
+        town.live()
+        town.recommender.put_item("brand new", None, NOON + DAY)
+        listed = town.recommender.recommend(town.user("newcomer"), NOON + DAY, 5)
+        explored = [each.reason for each in listed].count("exploration")
+        assert explored == expected
+        assert all(each.reason != "exploration" for each in listed[: 5 - expected])
+        again = town.recommender.recommend(town.user("newcomer"), NOON + DAY, 5)
+        assert again == listed
+
+
+def test_a_vector_of_another_size_is_refused_by_name() -> None:
+    recommender = Recommender(SMALL)
+    recommender.put_item("a", np.ones(3, np.float32), NOON)
+    with pytest.raises(ValueError, match=r"item 'b': vector of shape \(4,\), where \(3,\) is expected"):
+        recommender.put_item("b", np.ones(4, np.float32), NOON)
+
+
+def test_more_items_than_the_capacity_only_take_more_memory() -> None:
+    town = Town(msgspec.structs.replace(SMALL, capacity=4))
+    town.live()
+    roomy = Town()
+    roomy.live()
+    assert town.listed("user 1") == roomy.listed("user 1")
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("click"), st.integers(0, 5), st.integers(0, 11)),
+        st.tuples(st.just("withdraw"), st.just(0), st.integers(0, 11)),
+        st.tuples(st.just("put"), st.just(0), st.integers(0, 11)),
+        st.tuples(st.just("forget"), st.integers(0, 5), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@given(steps, st.integers(1, 15), st.sampled_from([0.0, 0.3]))
+@settings(deadline=None, max_examples=60)
+def test_lists_are_full_distinct_unseen_and_listed(story: list[tuple[str, int, int]], k: int, share: float) -> None:
+    town = Town(msgspec.structs.replace(SMALL, exploration_share=share), items=12)
+    withdrawn: set[str] = set()
+    for number, (what, user, item) in enumerate(story):
+        item_id = f"item {item}"
+        if what == "click":
+            town.click(f"user {user}", item, NOON + number % 7 * 100)
+        elif what == "withdraw":
+            town.recommender.withdraw_item(item_id)
+            withdrawn.add(item_id)
+        elif what == "put":
+            town.recommender.put_item(item_id, None, NOON)
+            withdrawn.discard(item_id)
+        else:
+            town.recommender.forget(f"user {user}")
+            town.users.pop(f"user {user}", None)
+        listed = town.listed(f"user {user}", k)
+        seen = set(town.user(f"user {user}").history.item_ids)
+        assert len(set(listed)) == len(listed)
+        assert not (seen | withdrawn) & set(listed)
+        assert len(listed) == min(k, 12 - len(seen | withdrawn))
