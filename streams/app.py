@@ -41,26 +41,31 @@ async def run_worker(settings: Settings) -> None:
     start_http_server(settings.metrics.port, settings.metrics.host)
     warm_up(RecommenderSettings(), DIM)
     async with open_pipeline(settings) as (pipeline, follower):
-        following = asyncio.create_task(follower.run())
-        await _first(follower.caught_up.wait(), following)
-        log.info("memory is up to date", items=len(pipeline.item_vectors))
-        app = faust_app(settings)
-        agents = Agents(pipeline, batch_size=settings.worker.batch_size)
-        agents.attach(app)
-        app.on_partitions_revoked.connect(lambda *_, **__: pipeline.drop_users())
-        await app.start()
-        watching = asyncio.create_task(_watch_lag(app))
-        log.info("worker is running", metrics=f"http://{settings.metrics.host}:{settings.metrics.port}/metrics")
-        try:
-            await _first(stopping.wait(), following, watching, app.wait_until_stopped())
-            log.info("worker drains")
-            await agents.drain()
-            await app.consumer.commit()
-        finally:
-            for task in (following, watching):
-                task.cancel()
-            await app.stop()
+        await serve(settings, pipeline, follower, stopping)
     log.info("worker has stopped")
+
+
+async def serve(settings: Settings, pipeline: Pipeline, follower: Follower, stopping: asyncio.Event) -> None:
+    """Follow the shared memory, then handle events until told to stop; what is in hand is finished and committed."""
+    following = asyncio.create_task(follower.run())
+    await _first(follower.caught_up.wait(), following)
+    log.info("memory is up to date", items=len(pipeline.item_vectors))
+    app = faust_app(settings)
+    agents = Agents(pipeline, batch_size=settings.worker.batch_size)
+    agents.attach(app)
+    app.on_partitions_revoked.connect(lambda *_, **__: pipeline.drop_users())
+    await app.start()
+    watching = asyncio.create_task(_watch_lag(app))
+    log.info("worker is running", metrics=f"http://{settings.metrics.host}:{settings.metrics.port}/metrics")
+    try:
+        await _first(stopping.wait(), following, watching, app.wait_until_stopped())
+        log.info("worker drains")
+        await agents.drain()
+        await app.consumer.commit()
+    finally:
+        for task in (following, watching):
+            task.cancel()
+        await app.stop()
 
 
 @asynccontextmanager

@@ -133,6 +133,18 @@ def evaluate(
 
 
 @app.command()
+def bench(
+    events: Annotated[int, typer.Option(min=1_000, max=99_000, help="Recorded events in the backlog.")] = 30_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that each variant is measured.")] = 2,
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the result into.")] = None,
+) -> None:
+    """Measure a worker beside an empty Faust agent, without lists and without Faust, on servers of its own."""
+    from streams.bench.run import run
+
+    run(load(), console, events=events, rounds=rounds, report=report)
+
+
+@app.command()
 def recs(user_id: str) -> None:
     """Show the list a user has now."""
     from streams.consumer import latest

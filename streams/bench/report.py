@@ -1,0 +1,219 @@
+"""What was measured: as a table, as JSON, and as Markdown for `docs/performance.md`."""
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import psutil
+from msgspec import Struct
+from rich.table import Table
+
+from streams.bench.latency import Latency
+from streams.bench.variants import VARIANTS, Measured
+from streams.errors import AnabranchError
+
+CEILING = "empty agent"
+WHAT = {
+    "empty agent": "a Faust agent that takes raw bytes and does nothing: the ceiling",
+    "without lists": "agents, decoding, taste, Cassandra; nothing learned or ranked",
+    "full": "the worker as it is",
+    "without Faust": "the full pipeline behind a bare aiokafka consumer",
+}
+PACKAGES = ("faust-streaming", "aiokafka", "cassandra-driver", "uvloop", "numpy", "numba")
+BUSY = 0.25  # load average a core at the start from which on the figures are not to be trusted
+MARKS = ("<!-- bench -->", "<!-- /bench -->")
+
+
+class Environment(Struct):
+    """The machine. load_average: of the last minute, before anything was started."""
+
+    cores: int
+    cpu: str
+    memory_gib: float
+    load_average: float
+    system: str
+    python: str
+    packages: dict[str, str]
+
+
+class Round(Struct):
+    """One variant, once."""
+
+    variant: str
+    number: int
+    measured: Measured
+
+
+class Result(Struct):
+    """One run. events: in the backlog."""
+
+    environment: Environment
+    events: int
+    rounds: list[Round]
+    latency: Latency | None = None
+
+
+class Spread(Struct, frozen=True):
+    """Of several rounds: the median, the least and the most."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        return cls(median(values), min(values), max(values))
+
+
+class Figures(Struct, frozen=True):
+    """One variant over all rounds.
+
+    ratio          events/s, where the empty agent of the same round has 1
+    cpu_ratio      the same for events a second of the processor, which a busy machine disturbs less
+    cpu_us         microseconds of the processor for an event
+    rss_mib        at the end
+    lists_per_event  one list answers all of a user's events in a batch
+    """
+
+    variant: str
+    events_per_second: Spread
+    ratio: Spread
+    cpu_ratio: Spread
+    cpu_us: float
+    rss_mib: float
+    lists_per_event: float
+
+
+def environment() -> Environment:
+    """This machine, now."""
+    cpu = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return Environment(
+        cores=len(os.sched_getaffinity(0)),
+        cpu=cpu[1] if cpu else platform.machine(),
+        memory_gib=round(psutil.virtual_memory().total / 1024**3, 1),
+        load_average=round(os.getloadavg()[0], 2),
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        packages={name: version(name) for name in PACKAGES},
+    )
+
+
+def is_busy(here: Environment) -> bool:
+    """Whether others use the machine so much that the figures say little."""
+    return here.load_average / here.cores > BUSY
+
+
+def figures(rounds: Sequence[Round]) -> list[Figures]:
+    """One line for each variant that has been measured, in their usual order. Ratios are taken within a round."""
+    found = []
+    ceiling = {each.number: each.measured for each in rounds if each.variant == CEILING}
+    for variant in VARIANTS:
+        ours = [each for each in rounds if each.variant == variant]
+        if not ours:
+            continue
+        measured = [each.measured for each in ours]
+        beside = [ceiling[each.number] for each in ours]
+        pairs = list(zip(measured, beside, strict=True))
+        found.append(
+            Figures(
+                variant=variant,
+                events_per_second=Spread.of([_rate(each) for each in measured]),
+                ratio=Spread.of([_rate(each) / _rate(top) for each, top in pairs]),
+                cpu_ratio=Spread.of([_cpu(top) / _cpu(each) for each, top in pairs]),
+                cpu_us=median(_cpu(each) for each in measured) * 1e6,
+                rss_mib=median(each.rss_bytes for each in measured) / 1024**2,
+                lists_per_event=median(each.lists / each.events for each in measured),
+            )
+        )
+    return found
+
+
+def _rate(measured: Measured) -> float:
+    return measured.events / measured.seconds
+
+
+def _cpu(measured: Measured) -> float:
+    return measured.cpu_seconds / measured.events
+
+
+HEADINGS = ("variant", "events/s", "ratio", "ratio by CPU", "CPU µs/event", "lists/event", "MiB")
+
+
+def _cells(each: Figures) -> tuple[str, ...]:
+    return (
+        each.variant,
+        _with_spread(each.events_per_second, ",.0f"),
+        _with_spread(each.ratio, ".2f"),
+        f"{each.cpu_ratio.median:.2f}",
+        f"{each.cpu_us:,.0f}",
+        f"{each.lists_per_event:.2f}",
+        f"{each.rss_mib:,.0f}",
+    )
+
+
+def _with_spread(spread: Spread, form: str) -> str:
+    middle, low, high = (format(value, form) for value in (spread.median, spread.low, spread.high))
+    return middle if low == high else f"{middle} ({low}-{high})"
+
+
+def table(result: Result) -> Table:
+    """For the terminal."""
+    shown = Table(title=f"{result.events:,} events, median of {_count(result)} (least to most)")
+    for heading in HEADINGS:
+        shown.add_column(heading, justify="left" if heading == "variant" else "right")
+    for each in figures(result.rounds):
+        shown.add_row(*_cells(each))
+    return shown
+
+
+def latency_line(latency: Latency) -> str:
+    """One sentence."""
+    said = (
+        f"Event to list, from the scheduled time of sending to a reader of `recommendations`, at"
+        f" {latency.events_per_second:,.0f} events/s (half of the full path's capacity): p50"
+        f" {latency.p50 * 1000:.1f} ms, p90 {latency.p90 * 1000:.1f} ms, p99 {latency.p99 * 1000:.1f} ms, worst"
+        f" {latency.max * 1000:.0f} ms, of {latency.events:,} events."
+    )
+    return f"{said} {latency.unanswered:,} got no list." if latency.unanswered else said
+
+
+def markdown(result: Result) -> str:
+    """A section of `docs/performance.md`."""
+    here = result.environment
+    packages = ", ".join(f"{name} {number}" for name, number in here.packages.items())
+    busy = " **The machine was busy with other work: ratios say more than rates.**" if is_busy(here) else ""
+    lines = [
+        f"MovieLens-100k, {result.events:,} clicks and views; median of {_count(result)} (least to most).",
+        "",
+        f"| {' | '.join(HEADINGS)} | what |",
+        f"|{'---|' * (len(HEADINGS) + 1)}",
+        *(f"| {' | '.join(_cells(each))} | {WHAT[each.variant]} |" for each in figures(result.rounds)),
+        "",
+        *([latency_line(result.latency), ""] if result.latency else []),
+        f"Machine: {here.cores} cores of {here.cpu}, {here.memory_gib:.0f} GiB, {here.system}, Python {here.python};"
+        f" {packages}. Servers and worker share it. Load average before the start: {here.load_average:.2f}.{busy}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write_between(path: Path, text: str) -> None:
+    """Put the text between the marks of a page, or start a page with it. Raises AnabranchError without marks."""
+    begin, end = MARKS
+    if not path.exists():
+        path.write_text(f"{begin}\n{text}{end}\n")
+        return
+    page = path.read_text()
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise AnabranchError(f"{path} has no lines {begin} and {end}, between which the report would go")
+    path.write_text(f"{before}{begin}\n{text}{end}{after}")
+
+
+def _count(result: Result) -> str:
+    rounds = len({each.number for each in result.rounds})
+    return f"{rounds} rounds" if rounds != 1 else "1 round"

@@ -1,0 +1,150 @@
+"""Every variant in turn, round after round, then latency at half the capacity that was found."""
+
+import asyncio
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle, islice
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from streams.bench import latency, servers
+from streams.bench.report import Result, Round, environment, figures, is_busy, latency_line, markdown, table
+from streams.bench.report import write_between as write_report
+from streams.bench.variants import VARIANTS, Handled, Measured
+from streams.datasets.movielens import movielens
+from streams.errors import AnabranchError
+from streams.events import Click, View
+from streams.settings import Settings
+
+PATIENCE = 60.0  # seconds without a word from a variant
+LOAD_SHARE = 0.5  # of the full path's capacity
+LOAD_SECONDS = 20.0
+LOAD_WARM_UP = 2.0
+
+_Lines = queue.Queue[bytes | None]
+_messages = msgspec.json.Decoder(Handled | Measured)
+
+
+def run(settings: Settings, console: Console, *, events: int, rounds: int, report: Path | None) -> Result:
+    """Measure on servers of its own below `<home>/bench`, which end with it; `bench.json` is left there.
+
+    settings  of the usual home: its downloads are shared, its servers left alone
+    events    in the backlog
+    rounds    of all variants
+    report    a Markdown page to put the result into
+
+    Raises AnabranchError when a variant fails.
+    """
+    home = settings.home.resolve() / "bench"
+    result = Result(environment(), events, [])
+    if is_busy(result.environment):
+        console.print(
+            f"[yellow]the machine is busy (load average {result.environment.load_average} on"
+            f" {result.environment.cores} cores): ratios will say more than rates"
+        )
+    with servers.running(home, settings.downloads_folder.resolve(), console) as own:
+        dataset = movielens(own.downloads_folder)
+        servers.load_items(own, console, dataset.uploads)
+        with console.status(f"sending {events:,} events"):
+            servers.send_backlog(own, islice(dataset.activity, events))
+        for number in range(1, rounds + 1):
+            for variant in VARIANTS:
+                name = f"{variant}_{number}".replace(" ", "_").lower()
+                measured = _measure(own, console, variant, events, f"round {number}: {variant}", name)
+                result.rounds.append(Round(variant, number, measured))
+        result.latency = _latency(own, console, result, dataset.activity, f"full_{rounds}")
+    (home / "bench.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+    console.print(table(result))
+    console.print(latency_line(result.latency), highlight=False)
+    console.print(f"written: {home / 'bench.json'}", highlight=False)
+    if report:
+        write_report(report, markdown(result))
+        console.print(f"written: {report}", highlight=False)
+    return result
+
+
+def _measure(settings: Settings, console: Console, variant: str, events: int, title: str, name: str) -> Measured:
+    """Run one variant in a process of its own. Raises AnabranchError when it ends early or stands still."""
+    home = servers.at_home(settings)
+    log = settings.home / "logs" / f"{name}.log"
+    command = [sys.executable, "-m", "streams.bench.variants", variant, str(events)]
+    with _progress(console) as progress, log.open("wb") as errors:
+        task = progress.add_task(title, total=events)
+        with _process(command, home | servers.prepare(settings, name), errors) as lines:
+            while True:
+                try:
+                    line = lines.get(timeout=PATIENCE)
+                except queue.Empty:
+                    raise AnabranchError(f"variant {variant!r} said nothing for {PATIENCE:.0f} s; see {log}") from None
+                if line is None:
+                    raise AnabranchError(f"variant {variant!r} ended early; {log} ends:\n{log.read_text()[-2_000:]}")
+                message = _messages.decode(line)
+                if isinstance(message, Measured):
+                    progress.update(task, completed=events)
+                    return message
+                progress.update(task, completed=message.events)
+
+
+@contextmanager
+def _process(
+    command: Sequence[str], variables: dict[str, str], errors: IO[bytes]
+) -> Iterator["queue.Queue[bytes | None]"]:
+    """A process and the lines it prints, None after the last; killed at the end if it runs on."""
+    process = subprocess.Popen(
+        command, env=os.environ | variables, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+    )
+    lines: _Lines = queue.Queue()
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        yield lines
+        process.wait(timeout=PATIENCE)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _latency(
+    settings: Settings, console: Console, result: Result, activity: Sequence[Click | View], name: str
+) -> latency.Latency:
+    """Send what comes after the backlog to a worker that has handled the backlog, at half its capacity."""
+    full = next(each for each in figures(result.rounds) if each.variant == "full")
+    rate = full.events_per_second.median * LOAD_SHARE
+    count = int(rate * (LOAD_SECONDS + LOAD_WARM_UP))
+    later = islice(cycle(activity), result.events, result.events + count)
+    events = [msgspec.structs.replace(each, event_id=f"load-{number}") for number, each in enumerate(later)]
+    with (
+        servers.worker(settings, servers.continue_at_the_end(settings, "bench_latency", f"bench_{name}")),
+        _progress(console) as progress,
+    ):
+        task = progress.add_task(f"latency at {rate:,.0f} events/s", total=count)
+        return asyncio.run(
+            latency.measure(
+                settings.kafka,
+                events,
+                events_per_second=rate,
+                warm_up=LOAD_WARM_UP,
+                on_answer=lambda answered: progress.update(task, completed=answered),
+            )
+        )
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:30}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )

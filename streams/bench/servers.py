@@ -1,0 +1,116 @@
+"""Servers of the benchmark's own, and a backlog that every variant reads from its start."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.structs import OffsetAndMetadata
+from rich.console import Console
+
+from deploy.local import ports, servers
+from deploy.local.downloads import locked
+from streams.adapters import schema
+from streams.events import Click, Upload, View
+from streams.producer import EventProducer
+from streams.replay import load_catalogue, play
+from streams.settings import Settings, load
+
+EVENT_TOPICS = ("events.click", "events.view", "events.upload", "events.profile")
+SET_UP = ("events.upload", "events.profile")  # what the variants are not to read
+
+
+@contextmanager
+def running(home: Path, downloads: Path, console: Console) -> Iterator[Settings]:
+    """Kafka, Cassandra and Triton with fresh data and ports of their own; stopped in the end, come what may.
+
+    home       of their data and logs; one benchmark at a time
+    downloads  where the servers' files are kept between runs
+    """
+    with locked(home / "bench.lock"):
+        servers.down(load(home=home, downloads=downloads))  # those of a benchmark that was killed
+        settings = ports.choose_all(load(home=home, downloads=downloads))
+        try:
+            yield servers.up(settings, console, fresh=True)
+        finally:
+            with console.status("stopping the servers"):
+                servers.down(settings)
+
+
+def load_items(settings: Settings, console: Console, uploads: list[Upload]) -> None:
+    """Have a worker embed the catalogue, so that every variant finds the vectors in `items.embedded`."""
+    with worker(settings, {}), EventProducer(settings.kafka.bootstrap_servers) as producer:
+        load_catalogue(settings, console, producer, uploads, servers.worker_process(settings))
+
+
+@contextmanager
+def worker(settings: Settings, environment: dict[str, str]) -> Iterator[None]:
+    """`anabranch worker` as people run it, with some settings of its own."""
+    process = servers.worker_process(settings)
+    process.start([sys.executable, "-m", "streams.cli", "worker"], env=at_home(settings) | environment)
+    try:
+        yield
+    finally:
+        process.stop()
+
+
+def at_home(settings: Settings) -> dict[str, str]:
+    """The environment that leads a process to these servers."""
+    return {"ANABRANCH_HOME": str(settings.home.resolve())}
+
+
+def send_backlog(settings: Settings, events: Iterable[Click | View]) -> None:
+    """Put the events into their topics, as fast as it goes."""
+    with EventProducer(settings.kafka.bootstrap_servers, linger_ms=20) as producer:
+        play(producer, events)
+
+
+def prepare(settings: Settings, name: str, *, skip: Sequence[str] = SET_UP) -> dict[str, str]:
+    """A consumer group and a keyspace that nobody has used, and no memory of what other variants learned.
+
+    skip  topics of which the group has nothing left to read
+
+    Returns the environment of a process that is to use them.
+    """
+    keyspace = f"bench_{name}"
+    with _admin(settings) as admin:
+        ends = _ends(settings, skip)
+        admin.alter_group_offsets(keyspace, {each: OffsetAndMetadata(end, "", -1) for each, end in ends.items()})
+        admin.delete_records(_ends(settings, ("interactions",)))
+    schema.migrate(settings.cassandra.model_copy(update={"keyspace": keyspace}))
+    return using(keyspace, keyspace)
+
+
+def continue_at_the_end(settings: Settings, name: str, keyspace: str) -> dict[str, str]:
+    """A new consumer group that reads only what comes from now on, with the users and the memory that are there."""
+    with _admin(settings) as admin:
+        ends = _ends(settings, EVENT_TOPICS)
+        admin.alter_group_offsets(name, {each: OffsetAndMetadata(end, "", -1) for each, end in ends.items()})
+    return using(name, keyspace)
+
+
+def using(group: str, keyspace: str) -> dict[str, str]:
+    return {"ANABRANCH_KAFKA__GROUP": group, "ANABRANCH_CASSANDRA__KEYSPACE": keyspace}
+
+
+@contextmanager
+def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
+    try:
+        yield admin
+    finally:
+        admin.close()
+
+
+def _ends(settings: Settings, topics: Iterable[str]) -> dict[TopicPartition, int]:
+    """Where each partition of these topics ends."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka.bootstrap_servers)
+    try:
+        every = range(settings.kafka.partitions)
+        ends: dict[TopicPartition, int] = consumer.end_offsets(
+            [TopicPartition(topic, number) for topic in topics for number in every]
+        )
+        return ends
+    finally:
+        consumer.close()

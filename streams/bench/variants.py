@@ -1,0 +1,239 @@
+"""One variant in a process of its own: reads the backlog from its start, and measures itself.
+
+python -m streams.bench.variants VARIANT EVENTS
+
+Settings come from the environment, as in a worker. Each line it prints is one JSON object: how many events are handled
+so far, and in the end a `Measured`.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from itertools import chain, zip_longest
+from typing import Any, TypeVar
+
+import msgspec
+import psutil
+import uvloop
+from aiokafka import AIOKafkaConsumer
+from faust import StreamT
+from msgspec import Struct
+from prometheus_client import REGISTRY
+from threadpoolctl import threadpool_limits
+
+from encoders.contract import DIM
+from streams.app import faust_app, open_pipeline, serve
+from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Scored, UserView
+from streams.core.warm_up import warm_up
+from streams.logs import set_up_logs
+from streams.pipeline import Pipeline
+from streams.ports import Incoming
+from streams.settings import Settings, load
+
+TOPICS = ("events.click", "events.view")
+WARM_UP = 0.1  # of the events, handled before the clock starts: connections, buffers and caches are filled by then
+PROGRESS_SECONDS = 0.25
+
+T = TypeVar("T")
+
+
+class Handled(Struct, tag="handled"):
+    """Events handled so far."""
+
+    events: int
+
+
+class Measured(Struct, tag="measured"):
+    """What one variant did between its warm-up and its last event.
+
+    cpu_seconds  of all threads of the process
+    rss_bytes    resident memory at the end
+    lists        published, empty ones included
+    """
+
+    events: int
+    seconds: float
+    cpu_seconds: float
+    rss_bytes: int
+    lists: int
+
+
+class Meter:
+    """Counts events, and measures from the first tenth of `total` to the last.
+
+    >>> meter = Meter(10)
+    >>> meter.add(1); meter.add(9)
+    >>> meter.done.is_set(), meter.measured().events
+    (True, 9)
+    """
+
+    def __init__(self, total: int) -> None:
+        self.handled = 0
+        self.done = asyncio.Event()
+        self._total = total
+        self._next = max(1, int(total * WARM_UP))
+        self._marks: list[tuple[int, float, float, int]] = []
+
+    def add(self, events: int) -> None:
+        """So many more have been handled."""
+        self.handled += events
+        if self.handled >= self._next and not self.done.is_set():
+            self._marks.append((self.handled, time.perf_counter(), time.process_time(), _lists()))
+            if self.handled >= self._total:
+                self.done.set()
+            self._next = self._total
+
+    def around(
+        self, handle: Callable[[Sequence[Incoming]], Awaitable[None]]
+    ) -> Callable[[Sequence[Incoming]], Coroutine[Any, Any, None]]:
+        """The same handler, counted once a batch is done."""
+
+        async def counted(batch: Sequence[Incoming]) -> None:
+            await handle(batch)
+            self.add(len(batch))
+
+        return counted
+
+    def measured(self) -> Measured:
+        """Between the first mark and the last."""
+        first, last = self._marks[0], self._marks[-1]
+        events, seconds, cpu_seconds, lists = (after - before for before, after in zip(first, last, strict=True))
+        return Measured(int(events), seconds, cpu_seconds, psutil.Process().memory_info().rss, int(lists))
+
+
+class Unranked(Recommender):
+    """Knows the items, learns nothing, recommends nothing: what is left is the rest of the path."""
+
+    def learn(self, user: UserView, interaction: Interaction) -> None:
+        pass
+
+    def learn_remote(self, interaction: Interaction) -> None:
+        pass
+
+    def recommend(self, user: UserView, at: float, k: int = 20) -> list[Scored]:
+        return []
+
+
+async def empty_agent(settings: Settings, meter: Meter) -> None:
+    """A Faust agent that takes raw bytes and does nothing with them."""
+    app = faust_app(settings)
+
+    async def count(stream: StreamT[bytes]) -> None:
+        async for _ in stream:
+            meter.add(1)
+
+    for name in TOPICS:
+        topic = app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        app.agent(topic, name=f"bench.{name}")(count)
+    await app.start()
+    await meter.done.wait()
+    await app.stop()
+
+
+async def without_lists(settings: Settings, meter: Meter) -> None:
+    """The worker with a recommender that does nothing."""
+    async with open_pipeline(settings) as (pipeline, follower):
+        pipeline.recommender = Unranked()
+        _count(pipeline, meter)
+        await serve(settings, pipeline, follower, meter.done)
+
+
+async def full(settings: Settings, meter: Meter) -> None:
+    """The worker as it is."""
+    warm_up(RecommenderSettings(), DIM)
+    async with open_pipeline(settings) as (pipeline, follower):
+        _count(pipeline, meter)
+        await serve(settings, pipeline, follower, meter.done)
+
+
+async def without_faust(settings: Settings, meter: Meter) -> None:
+    """The worker's pipeline behind a bare aiokafka consumer: the same batches, in the same order."""
+    warm_up(RecommenderSettings(), DIM)
+    async with open_pipeline(settings) as (pipeline, follower):
+        _count(pipeline, meter)
+        following = asyncio.create_task(follower.run())
+        await follower.caught_up.wait()
+        consumer = AIOKafkaConsumer(
+            *TOPICS,
+            bootstrap_servers=settings.kafka.bootstrap_servers,
+            group_id=settings.kafka.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        try:
+            handling = [_handle(consumer, topic, pipeline, settings.worker.batch_size, meter) for topic in TOPICS]
+            await asyncio.gather(*handling)
+            await consumer.commit()
+        finally:
+            following.cancel()
+            await consumer.stop()
+
+
+VARIANTS: dict[str, Callable[[Settings, Meter], Coroutine[Any, Any, None]]] = {
+    "empty agent": empty_agent,
+    "without lists": without_lists,
+    "full": full,
+    "without Faust": without_faust,
+}
+
+
+async def _handle(consumer: AIOKafkaConsumer, topic: str, pipeline: Pipeline, batch_size: int, meter: Meter) -> None:
+    """Handle one topic, its partitions in turn as Faust does, and commit as often as a worker."""
+    while not meter.done.is_set():
+        partitions = [each for each in consumer.assignment() if each.topic == topic]
+        fetched = await consumer.getmany(*partitions, timeout_ms=200) if partitions else {}
+        messages = interleaved(fetched.values())
+        for start in range(0, len(messages), batch_size):
+            batch = [
+                Incoming(each.topic, each.partition, each.offset, each.key, each.value, each.timestamp / 1000)
+                for each in messages[start : start + batch_size]
+            ]
+            await pipeline.interactions(batch)
+
+
+def interleaved(columns: Iterable[Sequence[T]]) -> list[T]:
+    """One of each in turn.
+
+    >>> interleaved([[1, 2, 3], [10]])
+    [1, 10, 2, 3]
+    """
+    nothing = object()
+    return [each for each in chain.from_iterable(zip_longest(*columns, fillvalue=nothing)) if each is not nothing]  # type: ignore[misc]
+
+
+def _count(pipeline: Pipeline, meter: Meter) -> None:
+    pipeline.interactions = meter.around(pipeline.interactions)  # type: ignore[method-assign,assignment]
+
+
+def _lists() -> int:
+    return int(REGISTRY.get_sample_value("anabranch_lists_emitted_total") or 0)
+
+
+def _say(what: Handled | Measured) -> None:
+    print(msgspec.json.encode(what).decode(), flush=True)
+
+
+async def _report(meter: Meter) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS_SECONDS)
+        _say(Handled(meter.handled))
+
+
+async def main(variant: str, events: int) -> None:
+    """Run one variant over a backlog of so many events."""
+    threadpool_limits(1)  # as a worker does
+    meter = Meter(events)
+    reporting = asyncio.create_task(_report(meter))
+    await VARIANTS[variant](load(), meter)
+    reporting.cancel()
+    with suppress(asyncio.CancelledError):
+        await reporting
+    _say(meter.measured())
+
+
+if __name__ == "__main__":
+    set_up_logs()
+    uvloop.run(main(sys.argv[1], int(sys.argv[2])))
