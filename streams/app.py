@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM, MODALITIES
 from streams import metrics
+from streams.adapters import schema
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink
@@ -73,6 +74,7 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Fol
     """Open every client, and close them in the end."""
     worker = f"{socket.gethostname()}-{uuid4().hex[:8]}"  # new at each start: what an earlier life learned is read back
     policy = _policy(settings)
+    await asyncio.to_thread(schema.migrate, settings.cassandra)
     store = await CassandraStore.connect(
         settings.cassandra.host,
         settings.cassandra.port,

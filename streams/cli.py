@@ -153,7 +153,8 @@ def recs(user_id: str) -> None:
     if found is None:
         console.print(f"user {user_id!r} has no list yet: send an event of theirs, or `anabranch replay`")
         raise typer.Exit(1)
-    table = Table(title=f"user {user_id}, version {found.list_version}")
+    speaks = ", ".join(f"{name} {weight:.0%}" for name, weight in found.modalities.items())
+    table = Table(title=f"user {user_id}, version {found.list_version}", caption=speaks and f"what speaks: {speaks}")
     for heading in ("", "item", "score", "reason", "because of"):
         table.add_column(heading)
     for place, item in enumerate(found.items, 1):

@@ -139,6 +139,7 @@ class Recommendations(Struct, kw_only=True):
     event_ts       the latest `ts` among them
     published_at   when the first of them was written to Kafka, seconds since the epoch
     emitted_at     when this list was; the difference is the event-to-list latency
+    modalities     how much each speaks for this user: the more alike their items are in it, the more; sums to 1
     """
 
     user_id: str
@@ -148,6 +149,7 @@ class Recommendations(Struct, kw_only=True):
     event_ts: float
     published_at: float
     emitted_at: float
+    modalities: dict[str, float] = {}
     version: int = VERSION
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from encoders.contract import MODALITIES
 from streams import metrics
 from streams.core import fusion
+from streams.core.attention import Background, modality_weights
 from streams.core.history import History
 from streams.core.recommender import Interaction, Recommender
 from streams.core.user import RecentEvents, Touch, UserState, apply, settle
@@ -90,6 +91,7 @@ class Pipeline:
         self.worker = worker
         self.clock = clock
         self.item_vectors: dict[str, dict[str, Vector]] = {}
+        self.background = Background()
         self._users: OrderedDict[str, UserState] = OrderedDict()
         # Click, view and profile batches of one user may be in flight together; their changes take turns.
         self._turn = asyncio.Lock()
@@ -150,6 +152,8 @@ class Pipeline:
             return
         vectors = {name: from_bytes(data) for name, data in item.vectors.items()}
         fused = vectors.get("fused")
+        self.background.remove(self.item_vectors.get(item.item_id, {}))
+        self.background.add(vectors)
         self.item_vectors[item.item_id] = vectors
         self.recommender.put_item(item.item_id, fused, item.at, tuple(item.attributes))
         if fused is not None:
@@ -209,7 +213,7 @@ class Pipeline:
         weight = self.policy.click_weight if isinstance(event, Click) else self.policy.view_weight
         interaction = Interaction(event.event_id, event.user_id, event.item_id, event.ts, weight)
         topic = "events.click" if isinstance(event, Click) else "events.view"
-        self.recommender.learn(user.view(), interaction)
+        self.recommender.learn(user.view(self._weights(user)), interaction)
         touched = Touch(event.item_id, event.ts, weight)
         fresh = apply(user, event.event_id, touched, self.item_vectors.get, self.policy.taste_half_life)
         (metrics.EVENTS if fresh else metrics.DUPLICATES).labels(topic).inc()
@@ -246,7 +250,8 @@ class Pipeline:
 
     def _list(self, user: UserState, causes: Sequence[Accepted]) -> Recommendations:
         latest = max(event.ts for _, event in causes)
-        best = self.recommender.recommend(user.view(), latest, self.policy.list_length)
+        weights = self._weights(user)
+        best = self.recommender.recommend(user.view(weights), latest, self.policy.list_length)
         return Recommendations(
             user_id=user.user_id,
             list_version=user.version,
@@ -255,7 +260,11 @@ class Pipeline:
             event_ts=latest,
             published_at=min(message.published_at for message, _ in causes),
             emitted_at=0.0,
+            modalities={name: round(weight, 3) for name, weight in weights.items()},
         )
+
+    def _weights(self, user: UserState) -> dict[str, float]:
+        return modality_weights(user.taste, self.background, self.policy.fusion_weights)
 
     async def _embed(self, uploads: Sequence[Upload]) -> list[Embedded]:
         """Vectors of every part of every item, one call to Triton for each modality."""

@@ -65,12 +65,13 @@ class CassandraStore:
         self._request_timeout = request_timeout
         self._give_up_after = give_up_after
         self._read_users = session.prepare(
-            "SELECT user_id, tastes, as_of, history, profile, profile_raw, recent_events, version"
+            "SELECT user_id, tastes, as_of, history, profile, profile_raw, recent_events, version, masses"
             " FROM users WHERE shard = ? AND user_id IN ?"
         )
         self._write_user = session.prepare(
-            "INSERT INTO users (shard, user_id, tastes, as_of, history, profile, profile_raw, recent_events, version)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO users"
+            " (shard, user_id, tastes, as_of, masses, history, profile, profile_raw, recent_events, version)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         self._write_item = session.prepare(
             "INSERT INTO items (shard, item_id, vectors, title, attributes, uploaded_at, withdrawn)"
@@ -197,7 +198,11 @@ class CassandraStore:
             user_id=row.user_id,
             history=History.of(zip(stored.item_ids, stored.times, stored.weights, strict=True)),
             recent_events=RecentEvents.from_bytes(row.recent_events, limit=self._dedup_window),
-            taste=Taste({name: from_bytes(total) for name, total in (row.tastes or {}).items()}, row.as_of),
+            taste=Taste(
+                {name: from_bytes(total) for name, total in (row.tastes or {}).items()},
+                row.as_of,
+                {name: (mass, squares) for name, (mass, squares) in (row.masses or {}).items()},
+            ),
             waiting=stored.waiting,
             profile=from_bytes(row.profile) if row.profile else None,
             traits=(row.profile_raw or "").encode(),
@@ -211,6 +216,7 @@ def _encode_user(user: UserState) -> tuple[Any, ...]:
         user.user_id,
         {name: to_bytes(total) for name, total in user.taste.totals.items()},
         user.taste.as_of,
+        {name: list(mass) for name, mass in user.taste.masses.items()},
         msgspec.msgpack.encode(history),
         to_bytes(user.profile) if user.profile is not None else None,
         user.traits.decode(),

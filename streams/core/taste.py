@@ -18,10 +18,12 @@ class Taste(Struct, frozen=True):
 
     totals  'fused' and each modality met -> (dim,) float32, the faded sum
     as_of   the time the sums hold for: the latest event, seconds since the epoch
+    masses  modality -> the sums of the faded weights and of their squares: how much evidence each total holds
     """
 
     totals: Mapping[str, Vector] = {}
     as_of: float = 0.0
+    masses: Mapping[str, tuple[float, float]] = {}
 
     def direction(self, modality: str = "fused") -> Vector | None:
         """The taste as a (dim,) unit vector, or None before anything was touched."""
@@ -44,12 +46,15 @@ def touch(taste: Taste, item: Mapping[str, Vector], weight: float, at: float, ha
     """
     as_of = max(taste.as_of, at)
     kept = _faded(as_of - taste.as_of, half_life)
-    added = np.float32(weight * _faded(as_of - at, half_life))
+    added = weight * _faded(as_of - at, half_life)
     totals = {name: total * np.float32(kept) for name, total in taste.totals.items()}
+    masses = {name: (mass * kept, squares * kept * kept) for name, (mass, squares) in taste.masses.items()}
     for name, vector in item.items():
-        gain = vector * added
+        gain = vector * np.float32(added)
         totals[name] = totals[name] + gain if name in totals else gain
-    return Taste(totals, as_of)
+        mass, squares = masses.get(name, (0.0, 0.0))
+        masses[name] = (mass + added, squares + added * added)
+    return Taste(totals, as_of, masses)
 
 
 def _faded(age: float, half_life: float) -> float:

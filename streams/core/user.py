@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 from msgspec import Struct, field
 
+from streams.core.attention import direction
 from streams.core.history import History
 from streams.core.recommender import UserView
 from streams.core.taste import Taste, touch
@@ -79,9 +80,12 @@ class UserState(Struct):
     traits: bytes = b""
     version: int = 0
 
-    def view(self) -> UserView:
-        """What the recommender may look at."""
-        return UserView(self.user_id, self.history, self.taste.direction(), self.profile)
+    def view(self, weights: Mapping[str, float]) -> UserView:
+        """What the recommender may look at.
+
+        weights  of the modalities, as from `attention.modality_weights`
+        """
+        return UserView(self.user_id, self.history, direction(self.taste, weights), self.profile)
 
 
 def apply(state: UserState, event_id: str, touched: Touch, vectors: ItemVectors, half_life: float) -> bool:

@@ -64,6 +64,7 @@ async def test_a_user_is_read_as_it_was_written(store: Store) -> None:
     for name, total in user.taste.totals.items():
         np.testing.assert_array_equal(read.taste.totals[name], total)
     assert read.taste.as_of == 200.0
+    assert read.taste.masses == user.taste.masses
     assert read.waiting == [Touch("unknown", 150.0, 1.0)]
     assert read.profile is not None and user.profile is not None
     np.testing.assert_array_equal(read.profile, user.profile)

@@ -1,0 +1,96 @@
+"""Which modality speaks for a user: the one in which what they choose is most alike.
+
+Someone who clicks on red things of every sort is understood by the picture, someone who clicks on one composer by the
+sound. The measure is the mean cosine between the items a user touched, in each modality, above what two items of the
+catalogue have in common by chance; the mean cosine follows from the length of their sum (the mean resultant length of
+Mardia and Jupp, "Directional Statistics", 2000). It is read off the taste, so it commutes as the taste does.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from msgspec import Struct, field
+
+from streams.core.taste import Taste
+from streams.core.vectors import Vector, unit
+
+STRENGTH = 2.0
+BOUND = 2.0  # a modality's weight is at most doubled, at least halved
+ENOUGH = 4.0  # touches after which half of what was seen is believed
+
+
+class Background(Struct):
+    """What the catalogue's items have in common by chance, in each modality.
+
+    sums    modality -> (dim,) float64, the sum of the items' unit vectors
+    counts  modality -> items
+    """
+
+    sums: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, item: Mapping[str, Vector]) -> None:
+        """An item has come."""
+        for name, vector in item.items():
+            self.sums[name] = self.sums[name] + vector if name in self.sums else vector.astype(np.float64)
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def remove(self, item: Mapping[str, Vector]) -> None:
+        """An item that was added has gone, or is about to be added with other vectors."""
+        for name, vector in item.items():
+            self.sums[name] = self.sums[name] - vector
+            self.counts[name] -= 1
+
+    def likeness(self, modality: str) -> float:
+        """The mean cosine between two different items; 0 while there are fewer than two."""
+        count = self.counts.get(modality, 0)
+        return _mean_cosine(self.sums[modality], count, count) if count > 1 else 0.0
+
+
+def modality_weights(taste: Taste, background: Background, base: Mapping[str, float]) -> dict[str, float]:
+    """How much each modality counts for a user; the weights of those in the taste sum to 1.
+
+    base  modality -> its weight for everybody
+
+    >>> red, round_, loud = np.eye(3, dtype=np.float32)
+    >>> taste = Taste({"image": 3 * red, "audio": red + round_ + loud}, 0.0, {"image": (3, 3), "audio": (3, 3)})
+    >>> weights = modality_weights(taste, Background(), {"image": 1.0, "audio": 1.0})
+    >>> weights["image"] > weights["audio"]
+    True
+    """
+    present = [name for name in base if base[name] > 0 and name in taste.totals and name in taste.masses]
+    if not present:
+        return {}
+    excess = np.array([_excess(taste, background, name) for name in present])
+    factors = np.clip(np.exp(STRENGTH * (excess - excess.mean())), 1 / BOUND, BOUND)
+    weights = factors * np.array([base[name] for name in present])
+    return dict(zip(present, (weights / weights.sum()).tolist(), strict=True))
+
+
+def direction(taste: Taste, weights: Mapping[str, float]) -> Vector | None:
+    """The taste as one (dim,) unit vector in the space of fused items, its modalities weighted; None without any.
+
+    weights  as from `modality_weights`; without them the fused taste is what there is
+    """
+    parts = [(weight, taste.direction(name)) for name, weight in weights.items()]
+    known = [np.float32(weight) * part for weight, part in parts if part is not None]
+    return unit(np.sum(known, axis=0)) if known else taste.direction()
+
+
+def _excess(taste: Taste, background: Background, modality: str) -> float:
+    """How much more alike a user's items are than chance: 0 as by chance, 1 all the same; believed with evidence."""
+    mass, squares = taste.masses[modality]
+    if mass * mass <= squares:
+        return 0.0
+    chance = min(background.likeness(modality), 0.99)
+    alike = _mean_cosine(taste.totals[modality].astype(np.float64), mass, squares)
+    return (alike - chance) / (1 - chance) * mass / (mass + ENOUGH)
+
+
+def _mean_cosine(total: np.ndarray[tuple[int], np.dtype[np.float64]], mass: float, squares: float) -> float:
+    """The mean cosine between different unit vectors of a weighted sum.
+
+    mass, squares  the sums of the weights and of their squares
+    """
+    pairs = mass * mass - squares
+    return float(np.clip((total @ total - squares) / pairs, -1, 1)) if pairs > 0 else 0.0
