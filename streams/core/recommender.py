@@ -11,7 +11,7 @@ from msgspec import json
 from streams.core.catalogue import HIDDEN, Catalogue
 from streams.core.history import History, Trail
 from streams.core.memory.content import Nearest
-from streams.core.memory.expert import NOBODY, Request, State
+from streams.core.memory.expert import NOBODY, Request, Slots, State
 from streams.core.memory.exploration import Exploration
 from streams.core.memory.panel import Panel
 from streams.core.memory.sessions import Sessions
@@ -50,7 +50,7 @@ class UserView(msgspec.Struct):
     profile: Vector | None = None
 
 
-class Scored(msgspec.Struct, frozen=True):
+class Scored(msgspec.Struct, frozen=True, gc=False):
     """An item of a list.
 
     reason   the expert that spoke for it most: 'similar', 'sequence', 'popular', ...
@@ -71,7 +71,8 @@ class Recommender:
         self.catalogue = Catalogue(settings.capacity)
         self._sessions = Sessions(settings.sessions, settings.session_length)
         self._panel = Panel(settings, self.catalogue, self._sessions, nearest)
-        experts = len(self._panel.experts)
+        self._names = [expert.name for expert in self._panel.experts]
+        experts = len(self._names)
         self._candidates = Candidates(experts, settings.proposals, settings.capacity)
         self._ranker = Ranker(
             experts,
@@ -188,29 +189,31 @@ class Recommender:
 
     def _listed(self, request: Request, ranked: Ranked, fresh: list[int], k: int) -> list[Scored]:
         """Name the best items and why; the last places are for fresh ones, and for any while some are free."""
-        slots, scores = ranked.slots.tolist(), ranked.scores.tolist()
-        experts = [self._panel.experts[place].name for place in ranked.experts.tolist()]
-        because = self._because(request, ranked)
+        kept = min(len(ranked.slots), k - len(fresh))
+        floor = float(ranked.scores[kept - 1]) if kept else 0.0
         new = list(fresh)
-        kept = min(len(slots), k - len(new))
-        floor = scores[kept - 1] if kept else 0.0
         if kept + len(new) < k:
-            new += self._rest(request, {*slots, *new}, k - kept - len(new))
-        ids = self.catalogue.ids
+            new += self._rest(request, {*ranked.slots.tolist(), *new}, k - kept - len(new))
+        ids, names = self.catalogue.ids, self._names
         listed = [
-            Scored(ids[slot], score, expert, ids[past] if past >= 0 else None)
+            Scored(ids[slot], score, names[expert], ids[past] if past >= 0 else None)
             for slot, score, expert, past in zip(
-                slots[:kept], scores[:kept], experts[:kept], because[:kept], strict=True
+                ranked.slots[:kept].tolist(),
+                ranked.scores[:kept].tolist(),
+                ranked.experts[:kept].tolist(),
+                self._because(request, ranked)[:kept].tolist(),
+                strict=True,
             )
         ]
         return listed + [Scored(ids[slot], floor, Exploration.name) for slot in new]
 
-    def _because(self, request: Request, ranked: Ranked) -> list[int]:
+    def _because(self, request: Request, ranked: Ranked) -> Slots:
+        """For each ranked item the slot of the past item that spoke for it, or NOBODY."""
         speakers = np.full(len(ranked.slots), NOBODY, np.int32)
         for place in set(ranked.experts.tolist()):
-            own = ranked.experts == place
+            own = np.flatnonzero(ranked.experts == place)
             speakers[own] = self._panel.because(place, request, ranked.slots[own])
-        return [int(speaker) for speaker in speakers]
+        return speakers
 
     def _rest(self, request: Request, taken: set[int], missing: int) -> list[int]:
         """Items that nobody proposed, the newest first."""

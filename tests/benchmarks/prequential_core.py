@@ -1,10 +1,12 @@
 """Quality and cost of the recommender alone, test-then-learn over MovieLens-100k.
 
-    ML100K=.../ml-100k.inter python -m tests.benchmarks.prequential_core [NAME=VALUE ...]
+    ML100K=.../ml-100k.inter python -m tests.benchmarks.prequential_core [held] [NAME=VALUE ...]
 
 ML100K comes from the wheel of recbole 1.2.1. Each NAME=VALUE changes one of `RecommenderSettings`. Before
 event n is learned, the list for its user is scored against it: nothing is trained ahead, first events
-count. Ratings of 4 and 5 are clicks; order by time, then line.
+count. Ratings of 4 and 5 are clicks; order by time, then line. With `held`, the list is the one made right
+after the user's event before, as a stream holds it that refreshes only users who act; a user's first list is
+made when it is asked for.
 """
 
 import os
@@ -18,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.core.history import History
-from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UserView
+from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Scored, UserView
 
 LENGTH = 10
 TUNED_ON = 0.4
@@ -50,7 +52,7 @@ def read_events(path: Path) -> list[Event]:
     return sorted(clicks, key=lambda event: event.at)
 
 
-def replay(events: list[Event], settings: RecommenderSettings) -> Outcome:
+def replay(events: list[Event], settings: RecommenderSettings, held: bool = False) -> Outcome:
     """Ask, compare, learn, event by event."""
     recommender = Recommender(settings)
     catalogue = sorted({event.item for event in events}, key=int)
@@ -58,16 +60,19 @@ def replay(events: list[Event], settings: RecommenderSettings) -> Outcome:
     for place in np.random.default_rng(7).permutation(len(catalogue)):
         recommender.put_item(catalogue[place], None, events[0].at)
     users = {event.user: UserView(event.user, History()) for event in events}
+    lists_held: dict[str, list[Scored]] = {}
     ranks = np.zeros(len(events), np.int64)
     lists = np.zeros((len(events), LENGTH), np.int64)
     seconds = np.zeros(len(events))
     for n, event in enumerate(events):
         user = users[event.user]
         started = time.thread_time()
-        listed = recommender.recommend(user, event.at, LENGTH)
+        listed = lists_held.pop(event.user, None) or recommender.recommend(user, event.at, LENGTH)
         recommender.learn(user, Interaction(str(n), event.user, event.item, event.at, 1.0))
-        seconds[n] = time.thread_time() - started
         user.history.add(event.item, event.at, 1.0)
+        if held:
+            lists_held[event.user] = recommender.recommend(user, event.at, LENGTH)
+        seconds[n] = time.thread_time() - started
         ids = [each.item_id for each in listed]
         lists[n] = [number[item] for item in ids]
         ranks[n] = ids.index(event.item) + 1 if event.item in ids else 0
@@ -100,10 +105,10 @@ def table(outcome: Outcome, items: int) -> str:
 
 
 def main() -> None:
-    changes = msgspec.convert(dict(each.split("=", 1) for each in sys.argv[1:]), dict[str, str], strict=False)
+    changes = dict(each.split("=", 1) for each in sys.argv[1:] if each != "held")
     settings = msgspec.convert(changes, RecommenderSettings, strict=False)
     events = read_events(Path(os.environ["ML100K"]))
-    outcome = replay(events, settings)
+    outcome = replay(events, settings, held="held" in sys.argv[1:])
     print(table(outcome, len({event.item for event in events})))
 
 
