@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -14,15 +15,17 @@ import structlog
 from prometheus_client import start_http_server
 from threadpoolctl import threadpool_limits
 
-from encoders.contract import DIM, MODALITIES
+from encoders.contract import DIM
 from streams import metrics
 from streams.adapters import schema
 from streams.adapters.cassandra import CassandraStore
+from streams.adapters.fusion import LearnedFusion
 from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink
 from streams.adapters.media import MediaReader
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
 from streams.agents import Agents
+from streams.core import fusion
 from streams.core.recommender import Recommender, RecommenderSettings
 from streams.core.warm_up import warm_up
 from streams.events import Embedded, Learned
@@ -84,6 +87,8 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Fol
     )
     sink = KafkaSink(settings.kafka.bootstrap_servers)
     index = VectorIndex(DIM)
+    folder = settings.worker.fusion_folder
+    fuse = LearnedFusion(folder) if folder else partial(fusion.fuse, weights=settings.worker.fusion_weights)
     triton = TritonEmbedder(settings.triton.grpc_address)
     try:
         await sink.start()
@@ -99,6 +104,7 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Fol
             sink=sink,
             recommender=Recommender(RecommenderSettings(), nearest=index.nearest),
             index=index,
+            fuse=fuse,
             policy=policy,
             worker=worker,
         )
@@ -141,7 +147,7 @@ def _policy(settings: Settings) -> Policy:
         click_weight=worker.click_weight,
         view_weight=worker.view_weight,
         taste_half_life=worker.taste_half_life_seconds,
-        fusion_weights={name: 1.0 for name, modality in MODALITIES.items() if modality.part_of_item},
+        modality_weights=settings.worker.fusion_weights,
         list_length=worker.list_length,
         dedup_window=worker.dedup_window,
         cached_users=worker.cached_users,

@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from encoders.contract import MODALITIES
 from streams import metrics
-from streams.core import fusion
 from streams.core.attention import Background, modality_weights
 from streams.core.history import History
 from streams.core.recommender import Interaction, Recommender
@@ -40,13 +39,14 @@ MAX_FETCHES = 8  # at once
 MAX_UPLOADS_IN_MEMORY = 64  # with all their media, before they are vectors
 
 Accepted = tuple[Incoming, Event]
+Fuse = Callable[[Mapping[str, Vector]], Vector | None]
 
 
 class Policy(Struct, frozen=True, kw_only=True):
     """The numbers the pipeline goes by.
 
     taste_half_life   seconds until a touch counts half in a user's taste
-    fusion_weights    modality -> weight in an item's fused vector
+    modality_weights  modality -> its weight for everybody, before a user's own choices speak
     list_length       items in a list
     dedup_window      event ids remembered for each user
     cached_users      users held in memory between batches
@@ -55,7 +55,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     click_weight: float = 1.0
     view_weight: float = 0.2
     taste_half_life: float = 7 * 86_400.0
-    fusion_weights: Mapping[str, float]
+    modality_weights: Mapping[str, float]
     list_length: int = 20
     dedup_window: int = 1024
     cached_users: int = 50_000
@@ -77,6 +77,7 @@ class Pipeline:
         sink: Sink,
         recommender: Recommender,
         index: Index,
+        fuse: Fuse,
         policy: Policy,
         worker: str,
         clock: Callable[[], float] = time.time,
@@ -87,6 +88,7 @@ class Pipeline:
         self.sink = sink
         self.recommender = recommender
         self.index = index
+        self.fuse = fuse
         self.policy = policy
         self.worker = worker
         self.clock = clock
@@ -264,7 +266,7 @@ class Pipeline:
         )
 
     def _weights(self, user: UserState) -> dict[str, float]:
-        return modality_weights(user.taste, self.background, self.policy.fusion_weights)
+        return modality_weights(user.taste, self.background, self.policy.modality_weights)
 
     async def _embed(self, uploads: Sequence[Upload]) -> list[Embedded]:
         """Vectors of every part of every item, one call to Triton for each modality."""
@@ -301,7 +303,7 @@ class Pipeline:
                 return refusal
 
     def _fused(self, upload: Upload, vectors: dict[str, Vector], refused: dict[str, str]) -> Embedded:
-        fused = fusion.fuse(vectors, self.policy.fusion_weights)
+        fused = self.fuse(vectors)
         return Embedded(
             item_id=upload.item_id,
             at=upload.ts,

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from encoders.contract import PARTS
 from streams.errors import AnabranchError
 
 PREFIX = "ANABRANCH_"
@@ -84,6 +85,8 @@ class Worker(Group):
     taste_half_life_seconds  until a touch counts half in a user's taste
     dedup_window             event ids remembered for each user
     cached_users             users held in memory
+    fusion_weights           modality -> weight in an item's fused vector, JSON object
+    fusion_folder            folder of a trained `fusion.onnx`, which then fuses in place of the weighted average
     media_root               folder that `file:` URIs of uploads may name files of; unset refuses them all
     media_private_hosts      hosts, JSON list, that `http(s):` URIs may name although their address is not public
     media_stores             prefixes, JSON list, of URIs that fsspec may open, such as `s3://bucket/uploads/`
@@ -97,6 +100,8 @@ class Worker(Group):
     list_length: Annotated[int, Field(ge=1, le=200)] = 20
     dedup_window: Annotated[int, Field(ge=16, le=100_000)] = 1024
     cached_users: Annotated[int, Field(ge=0)] = 50_000
+    fusion_weights: dict[str, Positive] = {name: 1.0 for name in PARTS}
+    fusion_folder: Path | None = None
     media_root: Path | None = None
     media_private_hosts: frozenset[str] = frozenset()
     media_stores: frozenset[str] = frozenset()

@@ -1,15 +1,17 @@
 """The path of a micro-batch, with the outside world in memory."""
 
 import json
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from encoders.contract import DIM, MODALITIES
+from encoders.contract import DIM, PARTS
 from streams.adapters.index import VectorIndex
 from streams.adapters.media import MediaReader
+from streams.core.fusion import fuse
 from streams.core.recommender import Recommender, RecommenderSettings
 from streams.errors import EmbedderUnavailable, StoreUnavailable
 from streams.events import Embedded, Learned, Recommendations
@@ -18,6 +20,7 @@ from streams.ports import Incoming
 from tests.fakes import FakeEmbedder, FakeSink, FakeStore
 
 NOW = 1_700_000_000.0
+WEIGHTS = dict.fromkeys(PARTS, 1.0)
 FILMS = {
     "alien": "space horror monster",
     "aliens": "space horror soldiers",
@@ -41,7 +44,8 @@ class World:
             sink=self.sink,
             recommender=Recommender(RecommenderSettings(), nearest=index.nearest),
             index=index,
-            policy=Policy(fusion_weights=dict.fromkeys(MODALITIES, 1.0)),
+            fuse=partial(fuse, weights=WEIGHTS),
+            policy=Policy(modality_weights=WEIGHTS),
             worker="w1",
             clock=lambda: NOW,
         )
