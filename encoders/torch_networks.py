@@ -65,7 +65,7 @@ class _Convolutions(nn.Module):
 
 
 class SoundNetwork(nn.Module):
-    """aiSFX's embedding of sound effects (Kim, Ko, Kim and others, ISMIR 2022): (n, 100, 96) -> (n, 512).
+    """aiSFX's embedding of sound effects (Ma and Lerch, ISMIR 2022): (n, 100, 96) -> (n, 512).
 
     The input is a log-mel spectrogram of 2.3 s, frames by bands.
     """

@@ -93,8 +93,8 @@ def compare(found: Mapping[str, Part], labels: NDArray[np.str_], seed: int) -> d
         spaces[spoken] = (
             {name: Projection.untrained(MODALITIES[name]) for name in train},
             {name: Projection.load(MODALITIES[name]) for name in train},
-            align(train, labels.tolist(), seed=seed, contrastive_steps=0),
             align(train, labels.tolist(), seed=seed),
+            align(train, labels.tolist(), seed=seed, contrastive_steps=100),
         )
     rows = {}
     for query, wanted in QUERIES:
