@@ -185,7 +185,8 @@ class Recommender:
         if not places:
             return []
         drawn = self._exploration.draw(request, user_id, places + len(ranked.slots)).tolist()
-        return [slot for slot in drawn if slot not in ranked.slots][:places]
+        taken = set(ranked.slots.tolist())
+        return [slot for slot in drawn if slot not in taken][:places]
 
     def _listed(self, request: Request, ranked: Ranked, fresh: list[int], k: int) -> list[Scored]:
         """Name the best items and why; the last places are for fresh ones, and for any while some are free."""

@@ -54,7 +54,7 @@ class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
     neighbours_speakers: int = 40
     neighbours_nearness: float = 20.0
 
-    content_exact: int = 4096
+    content_exact: int = 2048
     audience_half_life: float = 60 * DAY
     audience_considered: int = 300
 
