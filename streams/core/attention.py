@@ -6,6 +6,7 @@ catalogue have in common by chance; the mean cosine follows from the length of t
 Mardia and Jupp, "Directional Statistics", 2000). It is read off the taste, so it commutes as the taste does.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -24,27 +25,33 @@ class Background(Struct):
 
     sums    modality -> (dim,) float64, the sum of the items' unit vectors
     counts  modality -> items
+    known   modality -> likeness, since it was last asked for
     """
 
     sums: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    known: dict[str, float] = field(default_factory=dict)
 
     def add(self, item: Mapping[str, Vector]) -> None:
         """An item has come."""
         for name, vector in item.items():
             self.sums[name] = self.sums[name] + vector if name in self.sums else vector.astype(np.float64)
             self.counts[name] = self.counts.get(name, 0) + 1
+            self.known.pop(name, None)
 
     def remove(self, item: Mapping[str, Vector]) -> None:
         """An item that was added has gone, or is about to be added with other vectors."""
         for name, vector in item.items():
             self.sums[name] = self.sums[name] - vector
             self.counts[name] -= 1
+            self.known.pop(name, None)
 
     def likeness(self, modality: str) -> float:
         """The mean cosine between two different items; 0 while there are fewer than two."""
-        count = self.counts.get(modality, 0)
-        return _mean_cosine(self.sums[modality], count, count) if count > 1 else 0.0
+        if modality not in self.known:
+            count = self.counts.get(modality, 0)
+            self.known[modality] = _mean_cosine(self.sums[modality], count, count) if count > 1 else 0.0
+        return self.known[modality]
 
 
 def modality_weights(taste: Taste, background: Background, base: Mapping[str, float]) -> dict[str, float]:
@@ -59,12 +66,14 @@ def modality_weights(taste: Taste, background: Background, base: Mapping[str, fl
     True
     """
     present = [name for name in base if base[name] > 0 and name in taste.totals and name in taste.masses]
-    if not present:
-        return {}
-    excess = np.array([_excess(taste, background, name) for name in present])
-    factors = np.clip(np.exp(STRENGTH * (excess - excess.mean())), 1 / BOUND, BOUND)
-    weights = factors * np.array([base[name] for name in present])
-    return dict(zip(present, (weights / weights.sum()).tolist(), strict=True))
+    if len(present) < 2:
+        return dict.fromkeys(present, 1.0)
+    excess = [_excess(taste, background, name) for name in present]
+    mean = sum(excess) / len(excess)
+    factors = [min(max(math.exp(STRENGTH * (each - mean)), 1 / BOUND), BOUND) for each in excess]
+    weights = [factor * base[name] for factor, name in zip(factors, present, strict=True)]
+    total = sum(weights)
+    return {name: weight / total for name, weight in zip(present, weights, strict=True)}
 
 
 def direction(taste: Taste, weights: Mapping[str, float]) -> Vector | None:
@@ -73,8 +82,10 @@ def direction(taste: Taste, weights: Mapping[str, float]) -> Vector | None:
     weights  as from `modality_weights`; without them the fused taste is what there is
     """
     parts = [(weight, taste.direction(name)) for name, weight in weights.items()]
-    known = [np.float32(weight) * part for weight, part in parts if part is not None]
-    return unit(np.sum(known, axis=0)) if known else taste.direction()
+    known = [(weight, part) for weight, part in parts if part is not None]
+    if len(known) < 2:
+        return known[0][1] if known else taste.direction()
+    return unit(np.sum([np.float32(weight) * part for weight, part in known], axis=0))
 
 
 def _excess(taste: Taste, background: Background, modality: str) -> float:
@@ -93,4 +104,4 @@ def _mean_cosine(total: np.ndarray[tuple[int], np.dtype[np.float64]], mass: floa
     mass, squares  the sums of the weights and of their squares
     """
     pairs = mass * mass - squares
-    return float(np.clip((total @ total - squares) / pairs, -1, 1)) if pairs > 0 else 0.0
+    return min(max((float(total @ total) - squares) / pairs, -1.0), 1.0) if pairs > 0 else 0.0

@@ -1,5 +1,7 @@
 """The one vector type of the core, and how vectors become unit length and bytes."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +14,8 @@ def unit(vector: Vector) -> Vector:
     >>> unit(np.array([3, 4], np.float32)).tolist()
     [0.6000000238418579, 0.800000011920929]
     """
-    length = float(np.linalg.norm(vector))
-    return (vector / length).astype(np.float32) if length > 0 else vector.astype(np.float32)
+    length = math.sqrt(vector.dot(vector))
+    return (vector / length).astype(np.float32, copy=False) if length > 0 else vector.astype(np.float32)
 
 
 def to_bytes(vector: Vector) -> bytes:
