@@ -52,7 +52,7 @@ async def measure(
 
     Raises AnabranchError when the first event gets no list.
     """
-    load = _Load(on_answer)
+    load = Load(on_answer)
     producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=None)
     await producer.start()
@@ -73,7 +73,7 @@ async def measure(
         await producer.stop()
 
 
-class _Load:
+class Load:
     """Events on their way, and how long those that came back took."""
 
     def __init__(self, on_answer: Callable[[int], None]) -> None:

@@ -1,0 +1,171 @@
+"""The benchmark counts what it says it counts."""
+
+import asyncio
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from streams.bench.latency import Load
+from streams.bench.report import (
+    MARKS,
+    Environment,
+    Result,
+    Round,
+    figures,
+    is_busy,
+    latency_line,
+    markdown,
+    write_between,
+)
+from streams.bench.variants import VARIANTS, Measured, Meter, Unranked, interleaved
+from streams.core.history import History
+from streams.core.recommender import Interaction, UserView
+from streams.errors import AnabranchError
+from streams.events import Click, Recommendations, encode
+from streams.ports import Incoming
+
+HERE = Environment(2, "a processor", 8.0, 0.1, "Linux", "3.11", {"faust-streaming": "0.15"})
+
+
+def measured(seconds: float, cpu_seconds: float) -> Measured:
+    return Measured(events=1_000, seconds=seconds, cpu_seconds=cpu_seconds, rss_bytes=1024**2, lists=100)
+
+
+def result() -> Result:
+    return Result(
+        HERE,
+        1_000,
+        [
+            Round("empty agent", 1, measured(0.1, 0.1)),
+            Round("full", 1, measured(0.2, 0.4)),
+            Round("empty agent", 2, measured(0.2, 0.1)),
+            Round("full", 2, measured(0.8, 0.4)),
+        ],
+    )
+
+
+def test_the_clock_runs_from_the_first_tenth_to_the_last_event() -> None:
+    meter = Meter(100)
+    meter.add(10)
+    time.sleep(0.05)
+    meter.add(89)
+    assert not meter.done.is_set()
+    meter.add(1)
+    meter.add(1)  # delivered twice, after the end
+    assert meter.done.is_set()
+    assert meter.measured().events == 90 and meter.measured().seconds >= 0.05
+
+
+async def test_a_batch_counts_once_it_is_done() -> None:
+    meter, seen = Meter(100), []
+
+    async def handle(batch: list[Incoming]) -> None:
+        seen.append(meter.handled)
+
+    await meter.around(handle)([Incoming("t", 0, 0, b"", b"", 0.0)] * 7)
+    assert seen == [0] and meter.handled == 7
+
+
+def test_partitions_are_read_in_turn() -> None:
+    assert interleaved([[1, 2], [], [10, None, 30]]) == [1, 10, 2, None, 30]
+
+
+def test_the_unranked_recommender_knows_items_and_learns_nothing() -> None:
+    recommender = Unranked()
+    recommender.put_item("a", None, 0.0)
+    view = UserView("ada", History())
+    recommender.learn(view, Interaction("e1", "ada", "a", 1.0, 1.0))
+    assert recommender.recommend(view, 2.0) == [] and recommender.catalogue.slot("a") == 0
+
+
+def test_a_ratio_compares_variants_of_the_same_round() -> None:
+    full = next(each for each in figures(result().rounds) if each.variant == "full")
+    assert (full.ratio.low, full.ratio.high) == (pytest.approx(0.25), pytest.approx(0.5))
+    assert full.cpu_ratio.median == pytest.approx(0.25)
+    assert full.cpu_us == pytest.approx(400) and full.lists_per_event == pytest.approx(0.1)
+
+
+def test_variants_are_listed_in_one_order_whatever_the_order_measured() -> None:
+    rounds = [Round(variant, 1, measured(1, 1)) for variant in reversed(VARIANTS)]
+    assert [each.variant for each in figures(rounds)] == list(VARIANTS)
+
+
+def test_the_report_goes_between_the_marks_of_a_page_again_and_again(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    for _ in range(2):
+        write_between(page, markdown(result()))
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert text.count("| full |") == 1
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("mine")
+    with pytest.raises(AnabranchError, match="bench"):
+        write_between(page, "text")
+    assert page.read_text() == "mine"
+
+
+def test_a_busy_machine_is_named() -> None:
+    busy = msgspec.structs.replace(HERE, load_average=1.5)
+    assert is_busy(busy) and not is_busy(HERE)
+    assert "busy" in markdown(msgspec.structs.replace(result(), environment=busy))
+    assert "busy" not in markdown(result())
+
+
+class SlowProducer:
+    """Takes no event before its time, and stalls on the third."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    async def send(self, topic: str, value: bytes, key: bytes) -> None:
+        self.sent.append(value)
+        if len(self.sent) == 3:
+            await asyncio.sleep(0.2)
+
+    async def flush(self) -> None:
+        pass
+
+
+class Lists:
+    """A consumer that reads one list for each event, and ends."""
+
+    def __init__(self, event_ids: list[str]) -> None:
+        self._left = iter(event_ids)
+
+    def __aiter__(self) -> "Lists":
+        return self
+
+    async def __anext__(self) -> SimpleNamespace:
+        for event_id in self._left:
+            each = Recommendations(
+                user_id="u", list_version=1, items=[], event_ids=[event_id], event_ts=0, published_at=0, emitted_at=0
+            )
+            return SimpleNamespace(value=encode(each))
+        raise StopAsyncIteration
+
+
+async def test_a_stall_shows_in_every_event_it_held_up_for_latency_counts_from_the_schedule() -> None:
+    load = Load(lambda answered: None)
+    events = [Click(event_id=f"e{n}", ts=1.0, user_id="u", item_id="i") for n in range(10)]
+    await load.send(SlowProducer(), events, time.monotonic(), events_per_second=1_000)
+    await load.read(Lists([each.event_id for each in events]))
+    assert await load.answered(1.0)
+    assert min(seconds for _, seconds in load.latencies) > 0.18
+    assert load.summary(1_000, 0.0).unanswered == 0
+
+
+async def test_an_event_without_a_list_is_counted() -> None:
+    load = Load(lambda answered: None)
+    events = [Click(event_id=f"e{n}", ts=1.0, user_id="u", item_id="i") for n in range(3)]
+    await load.send(SlowProducer(), events, time.monotonic(), events_per_second=1_000)
+    await load.read(Lists(["e0", "e2", "another's"]))
+    assert not await load.answered(0.01)
+    said = load.summary(1_000, 0.0)
+    assert (said.events, said.unanswered) == (2, 1) and "1 got no list" in latency_line(said)
