@@ -162,7 +162,7 @@ def _with_spread(spread: Spread, form: str) -> str:
 
 def table(result: Result) -> Table:
     """For the terminal."""
-    shown = Table(title=f"{result.events:,} events, median of {_count(result)} (least to most)")
+    shown = Table(title=f"{result.events:,} events, {_count(result)}")
     for heading in HEADINGS:
         shown.add_column(heading, justify="left" if heading == "variant" else "right")
     for each in figures(result.rounds):
@@ -187,7 +187,7 @@ def markdown(result: Result) -> str:
     packages = ", ".join(f"{name} {number}" for name, number in here.packages.items())
     busy = " **The machine was busy with other work: ratios say more than rates.**" if is_busy(here) else ""
     lines = [
-        f"MovieLens-100k, {result.events:,} clicks and views; median of {_count(result)} (least to most).",
+        f"MovieLens-100k, {result.events:,} clicks and views; {_count(result)}.",
         "",
         f"| {' | '.join(HEADINGS)} | what |",
         f"|{'---|' * (len(HEADINGS) + 1)}",
@@ -216,4 +216,4 @@ def write_between(path: Path, text: str) -> None:
 
 def _count(result: Result) -> str:
     rounds = len({each.number for each in result.rounds})
-    return f"{rounds} rounds" if rounds != 1 else "1 round"
+    return f"median of {rounds} rounds (least-most)" if rounds > 1 else "one round"
