@@ -23,6 +23,8 @@ class Catalogue(StrEnum):
 
 topics_app = typer.Typer(no_args_is_help=True, help="The topics and their schemas.")
 app.add_typer(topics_app, name="topics")
+train_app = typer.Typer(no_args_is_help=True, help="Train what the encoders and fusion can learn, and measure it.")
+app.add_typer(train_app, name="train")
 console = Console()
 
 
@@ -160,6 +162,31 @@ def recs(user_id: str) -> None:
     for place, item in enumerate(found.items, 1):
         table.add_row(str(place), item.item_id, f"{item.score:.3f}", item.reason, item.because or "")
     console.print(table)
+
+
+@train_app.command("align")
+def train_align(
+    save: Annotated[Path | None, typer.Option(help="Write projections trained on all items there.")] = None,
+    spoken: Annotated[str, typer.Option(help="Language of the speech: English, Spanish or French.")] = "English",
+    splits: Annotated[int, typer.Option(min=0, help="Splits to measure on; 0 measures nothing.")] = 5,
+) -> None:
+    """Make modalities meet, on the stamps' own pairs of parts; print how well one finds another."""
+    from encoders.training import stamps_report
+
+    if spoken not in stamps_report.SPOKEN:
+        raise typer.BadParameter(f"{spoken!r} is none of: {', '.join(stamps_report.SPOKEN)}")
+    stamps_report.run(load().downloads_folder, save=save, spoken=spoken, splits=splits)
+
+
+@train_app.command("fusion")
+def train_fusion(
+    folder: Annotated[Path, typer.Argument(help="With items.jsonl, ml-100k.inter and posters/.")],
+    splits: Annotated[int, typer.Option(min=1, help="Splits to measure on.")] = 3,
+) -> None:
+    """Compare ways of fusing text and pictures on items that nobody has clicked yet."""
+    from encoders.training import cold_items_report
+
+    cold_items_report.run(folder, load().downloads_folder, splits=splits)
 
 
 @topics_app.command("list")

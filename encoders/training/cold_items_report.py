@@ -1,12 +1,11 @@
 """Items that nobody has clicked yet, found by what they look and read like, as a table in Markdown.
 
-    python -m encoders.training.cold_items_report FOLDER --cache ~/.cache/anabranch
+    anabranch train fusion FOLDER
 
 A fifth of MovieLens' items is cold: no click on one is learned from or counted as history. Whenever a user clicks a
 cold item, it is ranked among all cold items by the user's earlier clicks on the others.
 """
 
-import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -138,16 +137,12 @@ def table(data: Movies, parts: Floats, splits: int) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="with items.jsonl, ml-100k.inter and posters/")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "anabranch")
-    parser.add_argument("--splits", type=int, default=3)
-    arguments = parser.parse_args()
+def run(folder: Path, cache: Path, *, splits: int) -> None:
+    """Print the table.
+
+    folder  with items.jsonl, ml-100k.inter and posters/
+    cache   where native vectors are kept
+    """
     torch.set_num_threads(1)
-    data = movies.read(arguments.folder)
-    print(table(data, vectors(data, arguments.cache / "natives"), arguments.splits))
-
-
-if __name__ == "__main__":
-    main()
+    data = movies.read(folder)
+    print(table(data, vectors(data, cache / "natives"), splits))

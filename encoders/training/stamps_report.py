@@ -1,13 +1,12 @@
 """Cross-modal retrieval on Tux Paint's stamps, before and after alignment, as a table in Markdown.
 
-    python -m encoders.training.stamps_report --cache ~/.cache/anabranch --save projections
+    anabranch train align --save projections
 
 Items are split 80/20 by their English name, so that no name is on both sides; the candidates of a query are the parts
 of the items held out. Speech is aligned one language at a time. With `--save`, projections are then trained on all
 stamps and written for serving.
 """
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -127,23 +126,19 @@ def table(found: Mapping[str, Part], labels: NDArray[np.str_], splits: int) -> s
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "anabranch")
-    parser.add_argument("--save", type=Path, help="folder for projections trained on all stamps")
-    parser.add_argument("--spoken", choices=SPOKEN, default="English", help="the speech to align with `--save`")
-    parser.add_argument("--splits", type=int, default=5)
-    arguments = parser.parse_args()
+def run(cache: Path, *, save: Path | None, spoken: str, splits: int) -> None:
+    """Print the table of so many splits, and write projections trained on all stamps.
+
+    cache   where the stamps and their native vectors are kept
+    save    folder for the projections; None trains none
+    spoken  the language of the speech to align with `save`, one of SPOKEN
+    """
     torch.set_num_threads(1)
-    items = stamps.read(stamps.fetch(arguments.cache))
+    items = stamps.read(stamps.fetch(cache))
     labels = np.array([stamp.texts["en"] for stamp in items])
-    found = parts(items, arguments.cache / "natives")
-    if arguments.splits:
-        print(table(found, labels, arguments.splits))
-    if arguments.save:
-        for name, projection in align(to_align(found, arguments.spoken), labels.tolist()).items():
-            print(projection.save(MODALITIES[name], arguments.save))
-
-
-if __name__ == "__main__":
-    main()
+    found = parts(items, cache / "natives")
+    if splits:
+        print(table(found, labels, splits))
+    if save:
+        for name, projection in align(to_align(found, spoken), labels.tolist()).items():
+            print(projection.save(MODALITIES[name], save))
