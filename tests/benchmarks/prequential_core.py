@@ -44,18 +44,18 @@ class Outcome(NamedTuple):
     seconds: NDArray[np.float64]
 
 
-def read_events(path: Path) -> list[Event]:
-    """Clicks in order."""
+def read_events(path: Path) -> tuple[list[Event], list[str]]:
+    """(clicks in order, the whole catalogue: what nobody liked is in it too)."""
     with path.open() as lines:
         rows = [line.split("\t") for line in list(lines)[1:]]
     clicks = [Event(user, item, float(at)) for user, item, rating, at in rows if float(rating) >= 4]
-    return sorted(clicks, key=lambda event: event.at)
+    items = sorted({item for _, item, _, _ in rows}, key=int)
+    return sorted(clicks, key=lambda event: event.at), items
 
 
-def replay(events: list[Event], settings: RecommenderSettings, held: bool = False) -> Outcome:
+def replay(events: list[Event], catalogue: list[str], settings: RecommenderSettings, held: bool = False) -> Outcome:
     """Ask, compare, learn, event by event."""
     recommender = Recommender(settings)
-    catalogue = sorted({event.item for event in events}, key=int)
     number = {item: place for place, item in enumerate(catalogue)}
     for place in np.random.default_rng(7).permutation(len(catalogue)):
         recommender.put_item(catalogue[place], None, events[0].at)
@@ -107,9 +107,9 @@ def table(outcome: Outcome, items: int) -> str:
 def main() -> None:
     changes = dict(each.split("=", 1) for each in sys.argv[1:] if each != "held")
     settings = msgspec.convert(changes, RecommenderSettings, strict=False)
-    events = read_events(Path(os.environ["ML100K"]))
-    outcome = replay(events, settings, held="held" in sys.argv[1:])
-    print(table(outcome, len({event.item for event in events})))
+    events, catalogue = read_events(Path(os.environ["ML100K"]))
+    outcome = replay(events, catalogue, settings, held="held" in sys.argv[1:])
+    print(table(outcome, len(catalogue)))
 
 
 if __name__ == "__main__":
