@@ -157,14 +157,20 @@ async def test_a_new_users_first_event_brings_a_list(
         assert len(watcher.report.users["newcomer"].items) == servers.worker.list_length
 
 
-def test_an_item_just_uploaded_is_recommended_to_who_likes_its_kind(
-    servers: Settings, catalogue: dict[str, dict[str, Vector]]
+def test_an_item_just_uploaded_reaches_those_who_like_its_kind_at_their_next_event(
+    servers: Settings, dataset: Dataset, catalogue: dict[str, dict[str, Vector]]
 ) -> None:
     announced = TopicReader(servers, "items.embedded")
-    sequel = Upload(
-        event_id="u-sequel", ts=NOW, item_id="sequel", title="Star Trek: The Voyage Goes On", attributes=["Sci-Fi"]
-    )
-    fans = {"Star Trek: First Contact (1996)", "Star Trek: The Wrath of Khan (1982)", "Star Trek: Generations (1994)"}
+    sequel = Upload(event_id="u-sequel", ts=NOW, item_id="sequel", title="Star Trek: The Voyage Goes On (1998)")
+    likes = {
+        "trekker": [
+            "Star Trek: First Contact (1996)",
+            "Star Trek: Generations (1994)",
+            "Star Trek VI: The Undiscovered Country (1991)",
+        ],
+        "romantic": ["Sense and Sensibility (1995)", "English Patient, The (1996)", "Shall We Dance? (1996)"],
+    }
+    films = {film.title: film.item_id for film in dataset.uploads}
     with (
         EventProducer(servers.kafka.bootstrap_servers) as producer,
         ListWatcher(servers.kafka.bootstrap_servers) as watcher,
@@ -172,13 +178,22 @@ def test_an_item_just_uploaded_is_recommended_to_who_likes_its_kind(
         producer.send(sequel)
         producer.flush()
         assert announced.read(1)[0].key == b"sequel"
-        films = {film.title: film.item_id for film in movielens(servers.downloads_folder).uploads}
-        for n, title in enumerate(sorted(fans)):
-            click = Click(event_id=f"fan-{n}", user_id="trekker", item_id=films[title], ts=NOW + n)
-            watcher.expect(click)
-            producer.send(click)
+        for kind, titles in likes.items():
+            for fan in range(30):
+                for n, title in enumerate(titles):
+                    click = Click(
+                        event_id=f"{kind}-{fan}-{n}", user_id=f"{kind}-{fan}", item_id=films[title], ts=NOW + n
+                    )
+                    watcher.expect(click)
+                    producer.send(click)
         watcher.wait(patience=30)
-        assert "sequel" in [item.item_id for item in watcher.report.users["trekker"].items]
+        reached = Counter(
+            user_id.partition("-")[0]
+            for user_id, list_ in watcher.report.users.items()
+            if "sequel" in [item.item_id for item in list_.items]
+        )
+    assert reached["trekker"] >= 3
+    assert reached["trekker"] > 2 * reached["romantic"]
 
 
 def test_what_the_worker_measures_can_be_scraped(servers: Settings, worker: RunningWorker) -> None:
