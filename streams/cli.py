@@ -87,7 +87,7 @@ def demo(
     catalogue: Annotated[
         Catalogue, typer.Option(help="Films and real clicks, or stamps with pictures and sounds.")
     ] = Catalogue.movielens,
-    events: Annotated[int, typer.Option(min=1, help="Events to replay, oldest first.")] = 30_000,
+    events: Annotated[int, typer.Option(min=1, help="Events to replay, oldest first.")] = 12_000,
     speed: Annotated[float | None, typer.Option(min=0, help="Events a second; 0 plays as fast as it goes.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave servers and worker running.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Write the last screen there, as SVG.")] = None,

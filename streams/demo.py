@@ -48,7 +48,7 @@ def run(
     console: Console,
     *,
     catalogue: str = "movielens",
-    events: int = 30_000,
+    events: int = 12_000,
     events_per_second: float | None = None,
     keep: bool = False,
     picture: Path | None = None,

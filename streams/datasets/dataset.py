@@ -25,7 +25,7 @@ class Dataset(Struct, frozen=True, kw_only=True):
     captions: dict[str, str]
     liked: dict[str, frozenset[str]] = {}
     media_root: Path | None = None
-    pace: float = 500.0
+    pace: float = 200.0
 
     def with_sign_ups(self) -> Iterator[Profile | Click | View]:
         """The activity, each user's profile just before their first event."""
