@@ -13,3 +13,26 @@ The path of the data, and where to read about each step:
 
 `core` is pure: numbers in, numbers out. `adapters` hold the clients, each behind a Protocol of `ports.py`.
 """
+
+import os
+from hashlib import blake2b
+from pathlib import Path
+
+
+def _keep_kernels_of_each_version_apart() -> None:
+    """Give numba a cache of its own for these very sources.
+
+    It notices a change of a kernel's own file only, not of the kernels that this one calls from other files: after an
+    upgrade, an old cache would go on computing the old thing.
+    """
+    sources = sorted((Path(__file__).parent / "core").rglob("*.py"))
+    digest = blake2b(b"".join(source.read_bytes() for source in sources), digest_size=8).hexdigest()
+    cache = Path(os.environ.get("ANABRANCH_CACHE", Path.home() / ".cache" / "anabranch")) / "kernels" / digest
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:  # nowhere to write: numba looks for a place by itself
+        return
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))
+
+
+_keep_kernels_of_each_version_apart()

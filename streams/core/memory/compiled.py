@@ -13,8 +13,7 @@ def compiled(function: Callable[Params, Result]) -> Callable[Params, Result]:
     """Compile for the types of the first call; the machine code is kept on disk for the next process.
 
     Sums may be reassociated, so that loops use the vector unit; NaN and infinity keep their meaning.
-    On disk it is found by the time of the function's own file: after a change to a function that others call
-    from other files, delete `__pycache__` beside them. An installed package always starts afresh.
+    Each version of the sources has a place of its own there (`streams/__init__.py`).
     """
     decorate = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"})
     return cast(Callable[Params, Result], decorate(function))
