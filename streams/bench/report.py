@@ -96,7 +96,7 @@ def environment() -> Environment:
         cpu=cpu[1] if cpu else platform.machine(),
         memory_gib=round(psutil.virtual_memory().total / 1024**3, 1),
         load_average=round(os.getloadavg()[0], 2),
-        system=f"{platform.system()} {platform.release().partition("-")[0]}",
+        system=f"{platform.system()} {platform.release().partition('-')[0]}",
         python=platform.python_version(),
         packages={name: version(name) for name in PACKAGES},
     )
