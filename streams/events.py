@@ -170,17 +170,23 @@ class Embedded(Struct, kw_only=True, frozen=True):
     version: int = VERSION
 
 
-class Learned(Struct, kw_only=True, frozen=True, gc=False):
-    """An interaction that has been stored: the log that every worker's shared memory follows.
+class LearnedTouch(Struct, frozen=True, gc=False, kw_only=True):
+    """An item that a user touched, and how much that says: 1 for a click, less for a view."""
+
+    event_id: str
+    item_id: str
+    at: float
+    weight: float
+
+
+class Learned(Struct, kw_only=True, frozen=True):
+    """What a user did within one micro-batch, once it is stored: the log that every worker's shared memory follows.
 
     worker  who learned it already, and need not again
     """
 
-    event_id: str
     user_id: str
-    item_id: str
-    at: float
-    weight: float
+    touches: list[LearnedTouch]
     worker: str
     version: int = VERSION
 

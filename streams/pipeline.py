@@ -7,7 +7,7 @@ of it may be committed; handling it again has no further effect on a user.
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
@@ -25,6 +25,7 @@ from streams.events import (
     Embedded,
     Event,
     Learned,
+    LearnedTouch,
     Profile,
     Recommendations,
     Recommended,
@@ -104,9 +105,7 @@ class Pipeline:
         accepted, rejected = self._decode(batch)
         async with self._turn:
             users = await self._read_users(accepted)
-            learned = [
-                self._learn(users[event.user_id], event) for _, event in accepted if isinstance(event, Click | View)
-            ]
+            learned = self._learn(users, [event for _, event in accepted if isinstance(event, Click | View)])
             await self._write_and_refresh(users, accepted, [*learned, *rejected])
 
     async def profiles(self, batch: Sequence[Incoming]) -> None:
@@ -165,9 +164,10 @@ class Pipeline:
     def follow_interaction(self, learned: Learned) -> None:
         """Learn from an interaction that another worker stored."""
         if learned.worker != self.worker:
-            self.recommender.learn_remote(
-                Interaction(learned.event_id, learned.user_id, learned.item_id, learned.at, learned.weight)
-            )
+            for each in learned.touches:
+                self.recommender.learn_remote(
+                    Interaction(each.event_id, learned.user_id, each.item_id, each.at, each.weight)
+                )
 
     def drop_users(self) -> None:
         """Forget the cached users: their partitions may have moved to another worker."""
@@ -207,27 +207,33 @@ class Pipeline:
     def _new_user(self, user_id: str) -> UserState:
         return UserState(user_id, History(), RecentEvents(limit=self.policy.dedup_window))
 
-    def _learn(self, user: UserState, event: Click | View) -> Outgoing:
-        """Let one interaction change the shared memory, then the user; the log of interactions hears of it.
+    def _learn(self, users: Mapping[str, UserState], events: Sequence[Click | View]) -> list[Outgoing]:
+        """Let interactions change the shared memory and the users; the log of interactions hears of them.
 
         A repeated delivery changes neither, but is logged again: the first attempt may have died before it was.
         """
-        weight = self.policy.click_weight if isinstance(event, Click) else self.policy.view_weight
-        interaction = Interaction(event.event_id, event.user_id, event.item_id, event.ts, weight)
-        topic = "events.click" if isinstance(event, Click) else "events.view"
-        self.recommender.learn(user.view(self._weights(user)), interaction)
-        touched = Touch(event.item_id, event.ts, weight)
-        fresh = apply(user, event.event_id, touched, self.item_vectors.get, self.policy.taste_half_life)
-        (metrics.EVENTS if fresh else metrics.DUPLICATES).labels(topic).inc()
-        learned = Learned(
-            event_id=event.event_id,
-            user_id=event.user_id,
-            item_id=event.item_id,
-            at=event.ts,
-            weight=weight,
-            worker=self.worker,
-        )
-        return Outgoing("interactions", event.key.encode(), encode(learned))
+        views = {user_id: user.view(self._weights(user)) for user_id, user in users.items()}
+        touches: dict[str, list[LearnedTouch]] = {user_id: [] for user_id in users}
+        counts: Counter[tuple[str, bool]] = Counter()
+        for event in events:
+            clicked = isinstance(event, Click)
+            weight = self.policy.click_weight if clicked else self.policy.view_weight
+            interaction = Interaction(event.event_id, event.user_id, event.item_id, event.ts, weight)
+            self.recommender.learn(views[event.user_id], interaction)
+            fresh = apply(users[event.user_id], event.event_id, Touch(event.item_id, event.ts, weight))
+            counts["events.click" if clicked else "events.view", fresh] += 1
+            touches[event.user_id].append(
+                LearnedTouch(event_id=event.event_id, item_id=event.item_id, at=event.ts, weight=weight)
+            )
+        for (topic, fresh), count in counts.items():
+            (metrics.EVENTS if fresh else metrics.DUPLICATES).labels(topic).inc(count)
+        return [
+            Outgoing(
+                "interactions", user_id.encode(), encode(Learned(user_id=user_id, touches=each, worker=self.worker))
+            )
+            for user_id, each in touches.items()
+            if each
+        ]
 
     async def _write_and_refresh(
         self, users: Mapping[str, UserState], accepted: Sequence[Accepted], others: Sequence[Outgoing]

@@ -5,7 +5,8 @@ events give the same taste as a tidy stream. The direction is read off at the en
 Koychev, "Gradual forgetting for adaptation to concept drift", 2000).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -31,29 +32,40 @@ class Taste(Struct, frozen=True):
         return unit(total) if total is not None and total.any() else None
 
 
-def touch(taste: Taste, item: Mapping[str, Vector], weight: float, at: float, half_life: float) -> Taste:
-    """Add one touched item to a fading taste.
+class Touched(NamedTuple):
+    """An item that a user touched.
 
-    item       modality -> (dim,) float32, unit length; 'fused' among them
-    weight     how much the touch says: 1 for a click, less for a view
-    at         event time, seconds since the epoch; never the wall clock
+    item    modality -> (dim,) float32, unit length; 'fused' among them
+    weight  how much the touch says: 1 for a click, less for a view
+    at      event time, seconds since the epoch; never the wall clock
+    """
+
+    item: Mapping[str, Vector]
+    weight: float
+    at: float
+
+
+def touch(taste: Taste, touched: Sequence[Touched], half_life: float) -> Taste:
+    """Add touched items, in any order, to a fading taste.
+
     half_life  seconds until a touch counts half; above 0
 
     >>> item = {"fused": np.array([1, 0], np.float32)}
-    >>> once = touch(Taste(), item, 1.0, at=100.0, half_life=10.0)
-    >>> touch(once, item, 1.0, at=110.0, half_life=10.0).totals["fused"].tolist()
+    >>> once = touch(Taste(), [Touched(item, 1.0, at=100.0)], half_life=10.0)
+    >>> touch(once, [Touched(item, 1.0, at=110.0)], half_life=10.0).totals["fused"].tolist()
     [1.5, 0.0]
     """
-    as_of = max(taste.as_of, at)
+    as_of = max(taste.as_of, *(each.at for each in touched)) if touched else taste.as_of
     kept = _faded(as_of - taste.as_of, half_life)
-    added = weight * _faded(as_of - at, half_life)
     totals = {name: total * np.float32(kept) for name, total in taste.totals.items()}
     masses = {name: (mass * kept, squares * kept * kept) for name, (mass, squares) in taste.masses.items()}
-    for name, vector in item.items():
-        gain = vector * np.float32(added)
-        totals[name] = totals[name] + gain if name in totals else gain
-        mass, squares = masses.get(name, (0.0, 0.0))
-        masses[name] = (mass + added, squares + added * added)
+    for item, weight, at in touched:
+        added = weight * _faded(as_of - at, half_life)
+        for name, vector in item.items():
+            gain = vector * np.float32(added)
+            totals[name] = np.add(totals[name], gain, out=gain) if name in totals else gain
+            mass, squares = masses.get(name, (0.0, 0.0))
+            masses[name] = (mass + added, squares + added * added)
     return Taste(totals, as_of, masses)
 
 

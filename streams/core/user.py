@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from streams.core.attention import direction
 from streams.core.history import History
 from streams.core.recommender import UserView
-from streams.core.taste import Taste, touch
+from streams.core.taste import Taste, Touched, touch
 from streams.core.vectors import Vector
 
 ItemVectors = Callable[[str], Mapping[str, Vector] | None]
@@ -88,27 +88,28 @@ class UserState(Struct):
         return UserView(self.user_id, self.history, direction(self.taste, weights), self.profile)
 
 
-def apply(state: UserState, event_id: str, touched: Touch, vectors: ItemVectors, half_life: float) -> bool:
-    """Let one interaction change the user; False if it had been counted already.
-
-    vectors    item id -> modality -> (dim,) float32, or None while the item is unknown
-    half_life  of the taste, seconds
-    """
+def apply(state: UserState, event_id: str, touched: Touch) -> bool:
+    """Let one interaction change the user, but for the taste (see `settle`); False if it had been counted already."""
     if not state.recent_events.add(event_id):
         return False
     state.waiting.append(touched)
     state.history.add(touched.item_id, touched.at, touched.weight)
-    settle(state, vectors, half_life)
     return True
 
 
 def settle(state: UserState, vectors: ItemVectors, half_life: float) -> None:
-    """Move the touches of items that are known by now into the taste; the oldest beyond the limit are given up."""
-    unknown = []
+    """Move the touches of items that are known by now into the taste; the oldest beyond the limit are given up.
+
+    vectors    item id -> modality -> (dim,) float32, or None while the item is unknown
+    half_life  of the taste, seconds
+    """
+    known, unknown = [], []
     for waiting in state.waiting:
         item = vectors(waiting.item_id)
         if item is None:
             unknown.append(waiting)
         else:
-            state.taste = touch(state.taste, item, waiting.weight, waiting.at, half_life)
+            known.append(Touched(item, waiting.weight, waiting.at))
+    if known:
+        state.taste = touch(state.taste, known, half_life)
     state.waiting = unknown[-UserState.MAX_WAITING :]

@@ -8,7 +8,7 @@ import pytest
 
 from streams.adapters.cassandra import CassandraStore
 from streams.core.history import History
-from streams.core.taste import Taste, touch
+from streams.core.taste import Taste, Touched, touch
 from streams.core.user import RecentEvents, Touch, UserState
 from streams.core.vectors import Vector, to_bytes, unit
 from streams.errors import StoreUnavailable
@@ -43,7 +43,7 @@ def a_user(name: str = "") -> UserState:
     for event_id in ("e1", "e2"):
         user.recent_events.add(event_id)
     for at, seed in ((100.0, 1), (200.0, 2)):
-        user.taste = touch(user.taste, {"fused": vector(seed), "text": vector(seed + 5)}, 1.0, at, 1000.0)
+        user.taste = touch(user.taste, [Touched({"fused": vector(seed), "text": vector(seed + 5)}, 1.0, at)], 1000.0)
     user.waiting = [Touch("unknown", 150.0, 1.0)]
     user.profile, user.traits = vector(9), b'{"age":36}'
     user.version = 2

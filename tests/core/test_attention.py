@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.core.attention import BOUND, Background, direction, modality_weights
-from streams.core.taste import Taste, touch
+from streams.core.taste import Taste, Touched, touch
 from streams.core.vectors import Vector, unit
 
 DIM = 32
@@ -34,7 +34,7 @@ def a_catalogue() -> Background:
 def taste_of(items: list[dict[str, Vector]]) -> Taste:
     taste = Taste()
     for at, item in enumerate(items):
-        taste = touch(taste, item, 1.0, float(at), half_life=1e9)
+        taste = touch(taste, [Touched(item, 1.0, float(at))], half_life=1e9)
     return taste
 
 
@@ -98,9 +98,9 @@ def test_the_order_of_events_does_not_matter() -> None:
     forth = Taste()
     back = Taste()
     for at, item in enumerate(items):
-        forth = touch(forth, item, 1.0, float(at), half_life=3.0)
+        forth = touch(forth, [Touched(item, 1.0, float(at))], half_life=3.0)
     for at, item in reversed(list(enumerate(items))):
-        back = touch(back, item, 1.0, float(at), half_life=3.0)
+        back = touch(back, [Touched(item, 1.0, float(at))], half_life=3.0)
     background = a_catalogue()
     assert modality_weights(forth, background, BASE) == pytest.approx(
         modality_weights(back, background, BASE), rel=1e-3

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.core.taste import Taste, touch
+from streams.core.taste import Taste, Touched, touch
 from streams.core.vectors import Vector, from_bytes, to_bytes, unit
 
 DAY = 86_400.0
@@ -25,7 +25,7 @@ def basis(index: int, dim: int = 4) -> Vector:
 def fold(events: list[tuple[int, float, float]]) -> Taste:
     taste = Taste()
     for item, weight, at in events:
-        taste = touch(taste, {"fused": basis(item)}, weight, at, half_life=7 * DAY)
+        taste = touch(taste, [Touched({"fused": basis(item)}, weight, at)], half_life=7 * DAY)
     return taste
 
 
@@ -34,8 +34,8 @@ def test_a_new_user_has_no_direction() -> None:
 
 
 def test_a_touch_counts_half_after_one_half_life() -> None:
-    taste = touch(Taste(), {"fused": basis(0)}, 1.0, at=0.0, half_life=DAY)
-    later = touch(taste, {"fused": basis(1)}, 1.0, at=DAY, half_life=DAY)
+    taste = touch(Taste(), [Touched({"fused": basis(0)}, 1.0, at=0.0)], half_life=DAY)
+    later = touch(taste, [Touched({"fused": basis(1)}, 1.0, at=DAY)], half_life=DAY)
     assert later.totals["fused"].tolist() == [0.5, 1.0, 0.0, 0.0]
 
 
@@ -54,6 +54,15 @@ def test_the_order_of_arrival_does_not_matter(events: list[tuple[int, float, flo
 
 
 @given(touches)
+def test_touches_together_count_as_touches_one_by_one(events: list[tuple[int, float, float]]) -> None:
+    together = touch(Taste(), [Touched({"fused": basis(item)}, weight, at) for item, weight, at in events], 7 * DAY)
+    one_by_one = fold(events)
+    np.testing.assert_allclose(together.totals["fused"], one_by_one.totals["fused"], rtol=1e-4, atol=1e-6)
+    assert together.as_of == one_by_one.as_of
+    assert together.masses["fused"] == pytest.approx(one_by_one.masses["fused"])
+
+
+@given(touches)
 def test_a_direction_is_of_unit_length_and_points_to_what_was_touched(events: list[tuple[int, float, float]]) -> None:
     direction = fold(events).direction()
     assert direction is not None
@@ -62,16 +71,16 @@ def test_a_direction_is_of_unit_length_and_points_to_what_was_touched(events: li
 
 
 def test_each_modality_has_a_taste_of_its_own() -> None:
-    taste = touch(Taste(), {"fused": basis(0), "image": basis(2)}, 1.0, at=0.0, half_life=DAY)
-    taste = touch(taste, {"fused": basis(1), "text": basis(3)}, 1.0, at=0.0, half_life=DAY)
+    taste = touch(Taste(), [Touched({"fused": basis(0), "image": basis(2)}, 1.0, at=0.0)], half_life=DAY)
+    taste = touch(taste, [Touched({"fused": basis(1), "text": basis(3)}, 1.0, at=0.0)], half_life=DAY)
     image, text = taste.direction("image"), taste.direction("text")
     assert image is not None and image.tolist() == basis(2).tolist()
     assert text is not None and text.tolist() == basis(3).tolist()
 
 
 def test_a_touch_leaves_the_earlier_taste_as_it_was() -> None:
-    before = touch(Taste(), {"fused": basis(0)}, 1.0, at=0.0, half_life=DAY)
-    touch(before, {"fused": basis(1)}, 1.0, at=DAY, half_life=DAY)
+    before = touch(Taste(), [Touched({"fused": basis(0)}, 1.0, at=0.0)], half_life=DAY)
+    touch(before, [Touched({"fused": basis(1)}, 1.0, at=DAY)], half_life=DAY)
     assert before.totals["fused"].tolist() == basis(0).tolist()
 
 

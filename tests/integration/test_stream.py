@@ -12,7 +12,7 @@ import pytest
 
 from streams.adapters.cassandra import CassandraStore
 from streams.core.history import History
-from streams.core.user import RecentEvents, Touch, UserState, apply
+from streams.core.user import RecentEvents, Touch, UserState, apply, settle
 from streams.core.vectors import Vector, from_bytes
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
@@ -75,8 +75,9 @@ def replayed(
         )
         if isinstance(event, Click | View):
             weight = settings.worker.click_weight if isinstance(event, Click) else settings.worker.view_weight
-            touched = Touch(event.item_id, event.ts, weight)
-            apply(user, event.event_id, touched, catalogue.get, settings.worker.taste_half_life_seconds)
+            apply(user, event.event_id, Touch(event.item_id, event.ts, weight))
+    for user in users.values():
+        settle(user, catalogue.get, settings.worker.taste_half_life_seconds)
     return users
 
 
