@@ -36,7 +36,7 @@ output [
   {{ name: "{contract.NATIVE}" data_type: TYPE_FP32 dims: [ {modality.native_dim} ] }}
 ]
 instance_group [ {{ count: 1 kind: {kind} }} ]
-dynamic_batching {{ max_queue_delay_microseconds: 500 }}
+dynamic_batching {{ }}
 version_policy {{ latest {{ num_versions: 1 }} }}
 """
 

@@ -2,32 +2,77 @@
 
     python -m encoders.throughput --triton 127.0.0.1:8001
 
-Each modality is measured on copies of its encoder's sample. Without `--triton` only in process.
+Each modality is measured on copies of its encoder's sample. In process and Triton take turns, in many short rounds, so
+that other work on the machine meets both. A rate is that of the best round, which was disturbed least, and `ratio` is of
+such rates; `of rounds` is the median of the ratios within each round, with the least and the most, and `by processor
+time` the same of what the client and every process of Triton computed. Without `--triton` only in process.
 """
 
 import argparse
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from statistics import median
 
 import numpy as np
+import psutil
+from threadpoolctl import threadpool_limits
 
 from encoders import contract
 from encoders.contract import ITEM_MAX_BATCH, ITEM_MODEL, MODALITIES, PARTS
 from encoders.training.natives import encoder
 
 BATCHES = (1, 8, 32)
+Embed = Callable[[], object]
+Clock = Callable[[], float]
 
 
-def rate(embed: Callable[[], object], items: int, seconds: float) -> float:
-    """Items a second over at least so many seconds, after one call to warm up."""
-    embed()
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Of one measurement.
+
+    per_second      items a second by the clock on the wall
+    cpu_per_second  items a second of processor time; 0 where it is not known
+    """
+
+    per_second: float
+    cpu_per_second: float
+
+
+def speed(embed: Embed, items: int, seconds: float, processor: Clock | None) -> Speed:
+    """Call for at least so many seconds.
+
+    items      that one call embeds
+    processor  seconds that all processes at work have computed; None where that cannot be seen
+    """
+    processor_began = processor() if processor else 0.0
     calls, began = 0, time.perf_counter()
     while (took := time.perf_counter() - began) < seconds or calls == 0:
         embed()
         calls += 1
-    return calls * items / took
+    computed = processor() - processor_began if processor else 0.0
+    return Speed(calls * items / took, calls * items / computed if computed else 0.0)
+
+
+def server_clock(address: str) -> Clock | None:
+    """Processor seconds of this process and of the server that listens at host:port, the processes of its models
+    included; None where the server is on another machine or belongs to somebody else.
+    """
+    port = int(address.rpartition(":")[2])
+    try:
+        listening = [each for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == port]
+        server = next(each.pid for each in listening if each.status == psutil.CONN_LISTEN and each.pid)
+        processes = [psutil.Process(server), *psutil.Process(server).children(recursive=True)]
+    except (psutil.Error, StopIteration):
+        return None
+
+    def computed() -> float:
+        theirs = [process.cpu_times() for process in processes]
+        return time.process_time() + sum(times.user + times.system for times in theirs)
+
+    return computed
 
 
 class Triton:
@@ -53,15 +98,18 @@ class Triton:
         from tritonclient.grpc import InferInput, InferRequestedOutput
 
         outputs = [InferRequestedOutput(contract.VECTOR), InferRequestedOutput(contract.ERROR)]
-        waiting = []
+        inputs = []
         for call in calls:
-            inputs = []
-            for name, rows in call.items():
-                tensor = InferInput(name, [len(rows), 1], "BYTES")
+            tensors = [InferInput(name, [len(rows), 1], "BYTES") for name, rows in call.items()]
+            for tensor, rows in zip(tensors, call.values(), strict=True):
                 tensor.set_data_from_numpy(np.array(rows, dtype=object).reshape(-1, 1))
-                inputs.append(tensor)
-            waiting.append(_Answer())
-            self._client.async_infer(model, inputs, waiting[-1], outputs=outputs)
+            inputs.append(tensors)
+        if len(inputs) == 1:  # without the hand-over between threads that several at once need
+            self._client.infer(model, inputs[0], outputs=outputs)
+            return
+        waiting = [_Answer() for _ in inputs]
+        for tensors, answer in zip(inputs, waiting, strict=True):
+            self._client.async_infer(model, tensors, answer, outputs=outputs)
         for answer in waiting:
             answer.wait()
 
@@ -81,38 +129,77 @@ class _Answer:
             raise self._error
 
 
+def interleaved(ways: Sequence[tuple[Embed, Clock | None]], items: int, seconds: float, rounds: int) -> list[list[Speed]]:
+    """The speeds of each round, one for each way; every way is called once beforehand, to warm up."""
+    for embed, _ in ways:
+        embed()
+    return [[speed(embed, items, seconds, clock) for embed, clock in ways] for _ in range(rounds)]
+
+
+def best(found: Sequence[Sequence[Speed]], way: int) -> float:
+    """Items a second of one way in the round that was disturbed least."""
+    return max(speeds[way].per_second for speeds in found)
+
+
+def ratios(found: Sequence[Sequence[Speed]]) -> tuple[str, str, str]:
+    """Second way to first: of the best rates, of each round's two, and of each round's two by processor time.
+
+    >>> ratios([[Speed(10, 10), Speed(9, 8)], [Speed(5, 10), Speed(5, 8)], [Speed(10, 10), Speed(8, 8)]])
+    ('0.90', '0.90 (0.80 to 1.00)', '0.80 (0.80 to 0.80)')
+    """
+    by_wall = [other.per_second / one.per_second for one, other in found]
+    by_processor = [other.cpu_per_second / one.cpu_per_second for one, other in found if other.cpu_per_second]
+    return f"{best(found, 1) / best(found, 0):.2f}", _with_spread(by_wall), _with_spread(by_processor)
+
+
+def _with_spread(values: Sequence[float]) -> str:
+    return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else ""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--triton", help="host:port of the gRPC endpoint")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each measurement, at least")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="items in one call; the last has ratios")
+    parser.add_argument("--modality", choices=MODALITIES, action="append", help="only these; all by default")
     arguments = parser.parse_args()
-    triton = Triton(arguments.triton) if arguments.triton else None
-    heads = [f"in process, {size}" for size in BATCHES] + [f"Triton, {size}" for size in BATCHES]
-    print(f"| items/s | {' | '.join(heads)} | ratio at {BATCHES[-1]} |")
-    print("|---|" + "---:|" * (len(heads) + 1))
-    contents: dict[str, bytes] = {}
-    for modality in MODALITIES:
+    threadpool_limits(1)
+    heads = [f"in process, {size}" for size in arguments.batches]
+    triton, clock = None, None
+    if arguments.triton:
+        triton, clock = Triton(arguments.triton), server_clock(arguments.triton)
+        heads += [f"Triton, {size}" for size in arguments.batches]
+        heads += [f"ratio at {arguments.batches[-1]}", "of rounds", "by processor time"]
+    print(f"| items/s | {' | '.join(heads)} |")
+    print("|---|" + "---:|" * len(heads))
+    contents = {}
+    for modality in arguments.modality or MODALITIES:
         local = encoder(modality)
         content = contents[modality] = local.sample()
-        rates = [rate(partial(local.encode, [content] * size), size, arguments.seconds) for size in BATCHES]
-        if triton:
-            rates += [
-                rate(partial(triton.embed, modality, [content] * size), size, arguments.seconds) for size in BATCHES
-            ]
-            print(_row(modality, rates, f"{rates[-1] / rates[len(BATCHES) - 1]:.2f}"))
-        else:
-            print(_row(modality, rates, ""))
-    if triton:
+        found = []
+        for size in arguments.batches:
+            ways: list[tuple[Embed, Clock | None]] = [(partial(local.encode, [content] * size), time.process_time)]
+            if triton:
+                ways.append((partial(triton.embed, modality, [content] * size), clock))
+            found.append(interleaved(ways, size, arguments.seconds, arguments.rounds))
+        rates = [best(rounds, way) for way in range(len(ways)) for rounds in found]
+        print(_row(modality, [*map(_figure, rates), *(ratios(found[-1]) if triton else ())]), flush=True)
+    if triton and not arguments.modality:
         together = tuple(part for part in PARTS if part != "video")
-        rates = [
-            rate(partial(triton.embed_items, together, contents, size), size, arguments.seconds) for size in BATCHES
-        ]
-        print(_row(f"item of {', '.join(together)}", [float("nan")] * len(BATCHES) + rates, ""))
+        cells = []
+        for size in arguments.batches:
+            way = (partial(triton.embed_items, together, contents, size), clock)
+            cells.append(_figure(best(interleaved([way], size, arguments.seconds, arguments.rounds // 3 or 1), 0)))
+        print(_row(f"item of {', '.join(together)}", [*[""] * len(arguments.batches), *cells, "", "", ""]))
 
 
-def _row(name: str, rates: Sequence[float], ratio: str) -> str:
-    cells = ["" if np.isnan(each) else f"{each:.0f}" if each >= 100 else f"{each:.1f}" for each in rates]
-    return f"| {name} | {' | '.join(cells)} | {ratio} |"
+def _figure(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 100 else f"{rate:.1f}"
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
