@@ -7,6 +7,7 @@ row and answers with a vector or with the reason why there is none, so that a cl
     vector   FP32  [n, 256]   unit length; zeros where `error` is not empty
     error    BYTES [n, 1]     empty, or a name and a sentence, such as `ImageUndecodable: ...`
     native   FP32  [n, native_dim]   what the network said before projection; only where asked for
+    language BYTES [n, 1]     of text: the ISO 639 code of its language, empty where that is not clear
 
 `item_encoder` takes whatever parts an item has and answers for all of them in one call:
 
@@ -27,6 +28,7 @@ CONTENT = "content"
 VECTOR = "vector"
 ERROR = "error"
 NATIVE = "native"
+LANGUAGE = "language"
 
 ITEM_MODEL = "item_encoder"
 ITEM_MAX_BATCH = 16
@@ -50,6 +52,7 @@ class Modality:
     made_of          modalities whose native vectors begin its own, in this order
     part_of_item     false where it describes a user
     uploaded_as_file whether a client hands over a file rather than a field of the event
+    has_language     whether the model has the output `language`
     """
 
     name: str
@@ -61,6 +64,7 @@ class Modality:
     made_of: tuple[str, ...] = ()
     part_of_item: bool = True
     uploaded_as_file: bool = True
+    has_language: bool = False
 
     @property
     def model(self) -> str:
@@ -91,6 +95,7 @@ MODALITIES: Mapping[str, Modality] = MappingProxyType(
                 media_types=("text/plain",),
                 timeout_seconds=10.0,
                 uploaded_as_file=False,
+                has_language=True,
             ),
             Modality(
                 name="image",

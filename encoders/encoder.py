@@ -18,14 +18,16 @@ Prepared = TypeVar("Prepared")
 class Encoded(NamedTuple):
     """What became of a batch of contents.
 
-    vectors  (n, DIM) float32, unit length; zeros where refused
-    natives  (n, native_dim) float32, before projection; zeros where refused
-    errors   n reasons, empty where not refused
+    vectors    (n, DIM) float32, unit length; zeros where refused
+    natives    (n, native_dim) float32, before projection; zeros where refused
+    errors     n reasons, empty where not refused
+    languages  n ISO 639 codes, empty where not clear or of no meaning
     """
 
     vectors: Floats
     natives: Floats
     errors: list[str]
+    languages: list[str]
 
 
 class Encoder(ABC, Generic[Prepared]):
@@ -59,23 +61,28 @@ class Encoder(ABC, Generic[Prepared]):
     def embed(self, batch: Sequence[Prepared]) -> Floats:
         """(n, native_dim): the network's vectors for n > 0 prepared contents."""
 
+    def language(self, prepared: Prepared) -> str:
+        """The ISO 639 code of the language that one content is in; empty where that is not clear."""
+        return ""
+
     def encode(self, contents: Sequence[bytes]) -> Encoded:
         """Embed any number of contents, at most `modality.max_batch` at a time."""
         natives = np.zeros((len(contents), self.modality.native_dim), np.float32)
         vectors = np.zeros((len(contents), DIM), np.float32)
-        errors = [""] * len(contents)
+        errors, languages = [""] * len(contents), [""] * len(contents)
         for start in range(0, len(contents), self.modality.max_batch):
             prepared: dict[int, Prepared] = {}
             for row in range(start, min(start + self.modality.max_batch, len(contents))):
                 try:
                     prepared[row] = self._read(contents[row])
+                    languages[row] = self.language(prepared[row])
                 except Refused as refusal:
                     errors[row] = str(refusal)
             if prepared:
                 rows = list(prepared)
                 natives[rows] = self.embed(list(prepared.values()))
                 vectors[rows] = self._projection(natives[rows])
-        return Encoded(vectors, natives, errors)
+        return Encoded(vectors, natives, errors, languages)
 
     def _read(self, content: bytes) -> Prepared:
         if not content:

@@ -33,12 +33,18 @@ input [
 output [
   {{ name: "{contract.VECTOR}" data_type: TYPE_FP32 dims: [ {DIM} ] }},
   {{ name: "{contract.ERROR}" data_type: TYPE_STRING dims: [ 1 ] }},
-  {{ name: "{contract.NATIVE}" data_type: TYPE_FP32 dims: [ {modality.native_dim} ] }}
+  {{ name: "{contract.NATIVE}" data_type: TYPE_FP32 dims: [ {modality.native_dim} ] }}{_language(modality)}
 ]
 instance_group [ {{ count: 1 kind: {kind} }} ]
 dynamic_batching {{ }}
 version_policy {{ latest {{ num_versions: 1 }} }}
 """
+
+
+def _language(modality: Modality) -> str:
+    if not modality.has_language:
+        return ""
+    return f',\n  {{ name: "{contract.LANGUAGE}" data_type: TYPE_STRING dims: [ 1 ] }}'
 
 
 def item_config() -> str:

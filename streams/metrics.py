@@ -14,6 +14,7 @@ REJECTED = Counter("anabranch_events_rejected", "Events refused and dead-lettere
 DUPLICATES = Counter("anabranch_events_duplicate", "Deliveries of an event that had been counted before", ["topic"])
 LISTS = Counter("anabranch_lists_emitted", "Refreshed lists published")
 PARTS_REFUSED = Counter("anabranch_parts_refused", "Parts of items that could not be embedded", ["modality", "reason"])
+LANGUAGES = Counter("anabranch_texts_told", "Texts of items whose language was told", ["language"])
 STAGE = Histogram("anabranch_stage_seconds", "Time of one micro-batch in one stage", ["stage"], buckets=_FAST)
 EVENT_TO_LIST = Histogram(
     "anabranch_event_to_list_seconds", "From an event's arrival in Kafka to the list it led to", buckets=_FAST

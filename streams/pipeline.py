@@ -278,6 +278,7 @@ class Pipeline:
         """Vectors of every part of every item, one call to Triton for each modality."""
         vectors: dict[str, dict[str, Vector]] = {upload.item_id: {} for upload in uploads}
         refused: dict[str, dict[str, str]] = {upload.item_id: {} for upload in uploads}
+        languages: dict[str, str] = {}
         present = [upload for upload in uploads if not upload.withdrawn]
         contents: dict[str, list[tuple[str, bytes]]] = {}
         for upload in present:
@@ -293,13 +294,21 @@ class Pipeline:
                 contents.setdefault(modality, []).append((item_id, part))
         for modality, parts in contents.items():
             embedded = await self.embedder.embed(modality, [part for _, part in parts])
-            for (item_id, _), vector, error in zip(parts, embedded.vectors, embedded.errors, strict=True):
+            for (item_id, _), vector, error, language in zip(
+                parts, embedded.vectors, embedded.errors, embedded.languages, strict=True
+            ):
+                if language:
+                    languages[item_id] = language
+                    metrics.LANGUAGES.labels(language).inc()
                 if vector is None:
                     refused[item_id][modality] = error
                     _count_refusal(modality, error)
                 else:
                     vectors[item_id][modality] = vector
-        return [self._fused(upload, vectors[upload.item_id], refused[upload.item_id]) for upload in uploads]
+        return [
+            self._fused(upload, vectors[upload.item_id], refused[upload.item_id], languages.get(upload.item_id, ""))
+            for upload in uploads
+        ]
 
     async def _fetch(self, modality: str, uri: str) -> bytes | PartRefused:
         async with self._fetches:
@@ -308,7 +317,7 @@ class Pipeline:
             except PartRefused as refusal:
                 return refusal
 
-    def _fused(self, upload: Upload, vectors: dict[str, Vector], refused: dict[str, str]) -> Embedded:
+    def _fused(self, upload: Upload, vectors: dict[str, Vector], refused: dict[str, str], language: str) -> Embedded:
         fused = self.fuse(vectors)
         return Embedded(
             item_id=upload.item_id,
@@ -320,6 +329,7 @@ class Pipeline:
                 for name, vector in (vectors | ({"fused": fused} if fused is not None else {})).items()
             },
             refused=refused,
+            language=language,
             withdrawn=upload.withdrawn,
         )
 

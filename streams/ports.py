@@ -36,12 +36,14 @@ class Outgoing(Struct, frozen=True, gc=False):
 class Embeddings(Struct, frozen=True):
     """What an encoder made of a batch.
 
-    vectors  one (dim,) float32 unit vector for each content, or None where it was refused
-    errors   why it was refused; empty where it was not
+    vectors    one (dim,) float32 unit vector for each content, or None where it was refused
+    errors     why it was refused; empty where it was not
+    languages  ISO 639 code of the language it is in; empty where not clear or of no meaning
     """
 
     vectors: Sequence[Vector | None]
     errors: Sequence[str]
+    languages: Sequence[str]
 
 
 class Store(Protocol):

@@ -42,7 +42,10 @@ class FakeStore:
 
 
 class FakeEmbedder:
-    """Each word has a random direction; a content's vector is their sum. Refuses what starts with 'corrupt'."""
+    """Each word has a random direction; a content's vector is their sum. Refuses what starts with 'corrupt'.
+
+    Of a text's language it knows that German has 'ein'.
+    """
 
     def __init__(self) -> None:
         self.down = False
@@ -54,7 +57,12 @@ class FakeEmbedder:
         self.calls.append((modality, len(contents)))
         refused = [content.startswith(b"corrupt") for content in contents]
         vectors = [None if bad else self._vector(content) for content, bad in zip(contents, refused, strict=True)]
-        return Embeddings(vectors, ["Undecodable: it says so itself" if bad else "" for bad in refused])
+        german = [modality == "text" and b"ein" in content.lower().split() for content in contents]
+        return Embeddings(
+            vectors,
+            ["Undecodable: it says so itself" if bad else "" for bad in refused],
+            ["de" if each else "" for each in german],
+        )
 
     @staticmethod
     def _vector(content: bytes) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

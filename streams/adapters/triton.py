@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
-from tritonclient.grpc import InferInput
+from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from encoders.contract import CONTENT, ERROR, MODALITIES, VECTOR
+from encoders.contract import CONTENT, ERROR, LANGUAGE, MODALITIES, VECTOR
 from streams import metrics
 from streams.core.vectors import Vector
 from streams.errors import EmbedderUnavailable
@@ -43,29 +43,38 @@ class TritonEmbedder:
         return Embeddings(
             [vector for answer in answers for vector in answer.vectors],
             [error for answer in answers for error in answer.errors],
+            [language for answer in answers for language in answer.languages],
         )
 
     async def _call(self, modality: str, contents: Sequence[bytes]) -> Embeddings:
         contract = MODALITIES[modality]
         content = InferInput(CONTENT, [len(contents), 1], "BYTES")
         content.set_data_from_numpy(np.array(contents, dtype=object).reshape(-1, 1))
+        wanted = [InferRequestedOutput(name) for name in _outputs(modality)]
         try:
             async with self._slots:
-                answer = await self._client.infer(contract.model, [content], client_timeout=contract.timeout_seconds)
+                answer = await self._client.infer(
+                    contract.model, [content], outputs=wanted, client_timeout=contract.timeout_seconds
+                )
         except InferenceServerException as error:
             metrics.ERRORS.labels("triton", error.status() or "unknown").inc()
             raise EmbedderUnavailable(
                 f"{contract.model} at {self._address} gave no answer in {contract.timeout_seconds} s: {error.message()}"
             ) from error
-        vectors = answer.as_numpy(VECTOR)
-        errors = answer.as_numpy(ERROR)
+        vectors, errors, languages = (answer.as_numpy(name) for name in (VECTOR, ERROR, LANGUAGE))
         if vectors is None or errors is None or len(vectors) != len(contents):
             raise EmbedderUnavailable(f"{contract.model} at {self._address} answered without {VECTOR!r} and {ERROR!r}")
         said = [error.decode() for error in errors.reshape(-1)]
         found: list[Vector | None] = [
             None if error else vector for vector, error in zip(vectors.astype(np.float32), said, strict=True)
         ]
-        return Embeddings(found, said)
+        told = [""] * len(said) if languages is None else [language.decode() for language in languages.reshape(-1)]
+        return Embeddings(found, said, told)
+
+
+def _outputs(modality: str) -> tuple[str, ...]:
+    """What is asked of a model: not the native vectors, which are large."""
+    return (VECTOR, ERROR, LANGUAGE) if MODALITIES[modality].has_language else (VECTOR, ERROR)
 
 
 class PatientEmbedder:

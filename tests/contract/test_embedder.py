@@ -31,6 +31,15 @@ async def test_each_content_gets_a_unit_vector(embedder: Embedder) -> None:
         assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-3)
 
 
+async def test_the_language_of_a_text_is_told(embedder: Embedder) -> None:
+    answer = await embedder.embed("text", ["ein Liebesfilm, der in Köln spielt".encode(), b"1989"])
+    assert list(answer.languages) == ["de", ""]
+
+
+async def test_what_is_no_text_has_no_language(embedder: Embedder) -> None:
+    assert list((await embedder.embed("profile", [b'{"says": "ein Buch"}'])).languages) == [""]
+
+
 async def test_nothing_asked_is_nothing_answered(embedder: Embedder) -> None:
     answer = await embedder.embed("text", [])
     assert list(answer.vectors) == [] and list(answer.errors) == []

@@ -195,6 +195,14 @@ async def test_a_new_user_gets_a_list_from_their_profile_alone(world: World) -> 
     assert world.store.users["eve"].profile is not None
 
 
+async def test_the_language_of_an_upload_is_announced(world: World) -> None:
+    await world.pipeline.uploads(
+        [world.upload("dieb", text="ein Dieb in Rom"), world.upload("thief", text="a thief in Rome")]
+    )
+    told = [msgspec.json.decode(each.value, type=Embedded) for each in world.sink.on("items.embedded")[-2:]]
+    assert {item.item_id: item.language for item in told} == {"dieb": "de", "thief": ""}
+
+
 async def test_a_part_that_cannot_be_read_is_refused_and_the_item_goes_on_without_it(world: World) -> None:
     upload = world.upload("dune", text="space desert", media={"image": "data:,corrupt"})
     await world.pipeline.uploads([upload])
