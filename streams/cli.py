@@ -21,6 +21,14 @@ class Catalogue(StrEnum):
     stamps = "stamps"
 
 
+class Against(StrEnum):
+    """What lists can be compared with."""
+
+    baselines = "baselines"
+    ablations = "ablations"
+    nothing = "nothing"
+
+
 topics_app = typer.Typer(no_args_is_help=True, help="The topics and their schemas.")
 app.add_typer(topics_app, name="topics")
 train_app = typer.Typer(no_args_is_help=True, help="Train what the encoders and fusion can learn, and measure it.")
@@ -122,16 +130,62 @@ def replay(
 
 @app.command()
 def evaluate(
-    clicks: Annotated[int, typer.Option(min=100, help="Clicks to replay, of 55,375.")] = 55_375,
+    offline: Annotated[bool, typer.Option("--offline", help="In this process, without servers.")] = False,
+    log: Annotated[
+        Path | None, typer.Option(help="With --offline: events as JSON lines to replay, in place of MovieLens-100k.")
+    ] = None,
+    clicks: Annotated[int | None, typer.Option(min=100, help="Judge at most so many clicks, the oldest.")] = None,
+    views: Annotated[
+        bool, typer.Option("--views", help="Offline, replay MovieLens' ratings below 4 as views.")
+    ] = False,
     rate: Annotated[
         float, typer.Option(min=0, help="Clicks a second; 0 waits for each list before the next click.")
     ] = 0,
+    against: Annotated[
+        Against | None, typer.Option(help="What to compare with, in this process; offline, baselines unless told.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Offline, a setting of the recommender.")
+    ] = None,
+    held: Annotated[
+        bool, typer.Option("--held", help="Offline, judge the list made right after the user's event before.")
+    ] = False,
+    compare: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FILE", help="Compare with lists that --lists wrote, too.")
+    ] = None,
     lists: Annotated[Path | None, typer.Option(help="Write the judged lists there, one JSON array a line.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write report.html, .png, .md and .json into that folder.")
+    ] = None,
 ) -> None:
-    """Judge the running system by the lists it publishes, on MovieLens-100k. Start from fresh data."""
-    from streams import evaluate as judge
+    """Judge the lists that the running system publishes, on MovieLens-100k and fresh data; or any log, offline."""
+    from streams.evaluate.run import Wanted
+    from streams.evaluate.run import evaluate as judge
 
-    console.print(judge.evaluate(load(), console, clicks=clicks, clicks_per_second=rate, lists_file=lists))
+    if log and not offline:
+        raise typer.BadParameter("a log is replayed with --offline")
+    default = Against.baselines if offline else Against.nothing
+    wanted = Wanted(
+        offline=offline,
+        file=log,
+        clicks=clicks,
+        views=views,
+        clicks_per_second=rate,
+        against=(against or default).value,
+        changes=_pairs(set_),
+        held=held,
+        compared={name: Path(file) for name, file in _pairs(compare).items()},
+        lists=lists,
+        folder=report,
+    )
+    judge(load(), console, wanted)
+
+
+def _pairs(given: list[str] | None) -> dict[str, str]:
+    """NAME=VALUE, any number of times."""
+    if wrong := [each for each in given or [] if "=" not in each]:
+        raise typer.BadParameter(f"{wrong[0]!r} is not NAME=VALUE")
+    return dict(each.split("=", 1) for each in given or [])
 
 
 @app.command()

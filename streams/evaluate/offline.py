@@ -1,0 +1,121 @@
+"""A log replayed in this process, test-then-learn: the recommender itself, with any settings, or a baseline."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from msgspec import Struct, structs
+from numpy.typing import NDArray
+
+from streams.core.baselines import BASELINES, System
+from streams.core.evaluation import K
+from streams.core.history import History
+from streams.core.memory.settings import EXPERTS
+from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UserView
+from streams.evaluate.log import Log
+from streams.events import Click
+
+OURS = "anabranch"
+WARM_UP = 100  # events whose time is not counted: functions are compiled, files are read
+
+Make = Callable[[Sequence[str]], System]
+
+
+class Outcome(Struct, frozen=True):
+    """What a system listed before each click, and what that took.
+
+    seconds  (n,) of the processor for each click, learning and listing together; empty where it was not measured
+    """
+
+    lists: list[list[str]]
+    seconds: NDArray[np.float64]
+
+
+class InProcess:
+    """The recommender as a worker uses it, without content: no vectors are at hand here.
+
+    held  lists are made right after the user's event before, as a worker does, instead of when they are asked for
+    """
+
+    def __init__(
+        self, items: Sequence[str], at: float, settings: RecommenderSettings | None = None, *, held: bool = False
+    ) -> None:
+        self.recommender = Recommender(settings or RecommenderSettings())
+        for item in items:
+            self.recommender.put_item(item, None, at)
+        self._users: dict[str, UserView] = {}
+        self._held: dict[str, list[str]] | None = {} if held else None
+        self._events = 0
+
+    def recommend(self, user: str, at: float, k: int) -> list[str]:
+        """See `System`."""
+        kept = self._held.pop(user, None) if self._held is not None else None
+        return kept or self._list(user, at, k)
+
+    def learn(self, user: str, item: str, at: float) -> None:
+        """See `System`."""
+        self.see(user, item, at, 1.0)
+
+    def see(self, user: str, item: str, at: float, weight: float) -> None:
+        """See `System`."""
+        view = self._view(user)
+        self._events += 1
+        self.recommender.learn(view, Interaction(str(self._events), user, item, at, weight))
+        view.history.add(item, at, weight)
+        if self._held is not None:
+            self._held[user] = self._list(user, at, K)
+
+    def _list(self, user: str, at: float, k: int) -> list[str]:
+        return [each.item_id for each in self.recommender.recommend(self._view(user), at, k)]
+
+    def _view(self, user: str) -> UserView:
+        return self._users.setdefault(user, UserView(user, History()))
+
+
+def systems(against: str, log: Log, settings: RecommenderSettings, *, held: bool) -> dict[str, Make]:
+    """Name -> how it is made for a catalogue: ours first, then what it is compared with.
+
+    against  'baselines', 'ablations' or 'nothing'
+    """
+    started = log.touches[0].ts if log.touches else 0.0
+
+    def ours(settings: RecommenderSettings) -> Make:
+        return lambda items: InProcess(items, started, settings, held=held)
+
+    others: Mapping[str, Make] = {}
+    if against == "baselines":
+        others = BASELINES
+    elif against == "ablations":
+        others = {name: ours(each) for name, each in ablations(settings).items()}
+    return {OURS: ours(settings), **others}
+
+
+def ablations(settings: RecommenderSettings) -> dict[str, RecommenderSettings]:
+    """The settings with one part at a time taken out."""
+    changes: dict[str, dict[str, object]] = {
+        f"without {expert}": {"experts": tuple(each for each in settings.experts if each != expert)}
+        for expert in EXPERTS
+        if expert in settings.experts
+    }
+    changes["without item bias"] = {"ranker_bias_rate": 0.0}
+    changes["without gating by history"] = {"ranker_knots": (0.0,)}
+    changes["weights not learned"] = {"ranker_rate": 0.0}
+    changes["neither weights nor bias learned"] = {"ranker_rate": 0.0, "ranker_bias_rate": 0.0}
+    changes["without exploration"] = {"exploration_share": 0.0}
+    return {name: structs.replace(settings, **change) for name, change in changes.items()}
+
+
+def replay(system: System, log: Log, *, view_weight: float, on_click: Callable[[], None] = lambda: None) -> Outcome:
+    """Ask for a list before each click, then let the system learn it; views are shown to it, and not judged."""
+    lists: list[list[str]] = []
+    seconds: list[float] = []
+    for touch in log.touches:
+        if not isinstance(touch, Click):
+            system.see(touch.user_id, touch.item_id, touch.ts, view_weight)
+            continue
+        started = time.thread_time()
+        lists.append(system.recommend(touch.user_id, touch.ts, K))
+        system.learn(touch.user_id, touch.item_id, touch.ts)
+        seconds.append(time.thread_time() - started)
+        on_click()
+    return Outcome(lists, np.array(seconds[WARM_UP:]))
