@@ -62,7 +62,7 @@ def bad_clicks(now: float) -> list[tuple[str, bytes | None]]:
         ("out_of_range", click(item_id="line\nbreak")),
         ("bad_time", click(ts=0)),
         ("bad_time", click(ts=-5)),
-        ("future", click(ts=now + 330)),
+        ("future", click(ts=now + 3_600)),
     ]
 
 
