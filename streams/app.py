@@ -12,12 +12,13 @@ from uuid import uuid4
 import faust
 import msgspec
 import structlog
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from prometheus_client import start_http_server
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
 from streams import metrics
-from streams.adapters import schema
+from streams.adapters import clients, schema
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.fusion import LearnedFusion
 from streams.adapters.index import VectorIndex
@@ -30,7 +31,7 @@ from streams.core.recommender import Recommender, RecommenderSettings
 from streams.core.warm_up import warm_up
 from streams.events import Embedded, Learned
 from streams.pipeline import Pipeline, Policy
-from streams.settings import Settings
+from streams.settings import Kafka, Settings
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -79,17 +80,14 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Fol
     policy = _policy(settings)
     await asyncio.to_thread(schema.migrate, settings.cassandra)
     store = await CassandraStore.connect(
-        settings.cassandra.host,
-        settings.cassandra.port,
-        settings.cassandra.keyspace,
-        shards=settings.cassandra.shards,
+        settings.cassandra,
         dedup_window=policy.dedup_window,
     )
-    sink = KafkaSink(settings.kafka.bootstrap_servers)
+    sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
     folder = settings.worker.fusion_folder
     fuse = LearnedFusion(folder) if folder else partial(fusion.fuse, weights=settings.worker.fusion_weights)
-    triton = TritonEmbedder(settings.triton.grpc_address)
+    triton = TritonEmbedder(settings.triton)
     try:
         await sink.start()
         pipeline = Pipeline(
@@ -109,7 +107,7 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Fol
             worker=worker,
         )
         follower = Follower(
-            settings.kafka.bootstrap_servers,
+            settings.kafka,
             {
                 "items.embedded": _reader(Embedded, pipeline.follow_item),
                 "interactions": _reader(Learned, pipeline.follow_interaction),
@@ -127,6 +125,7 @@ def faust_app(settings: Settings) -> faust.App:
     return faust.App(
         settings.kafka.group,
         broker=f"kafka://{settings.kafka.bootstrap_servers}",
+        broker_credentials=_credentials(settings.kafka),
         broker_session_timeout=settings.kafka.session_timeout_seconds,
         broker_heartbeat_interval=settings.kafka.session_timeout_seconds / 4,
         broker_commit_interval=settings.kafka.commit_interval_seconds,
@@ -138,6 +137,19 @@ def faust_app(settings: Settings) -> faust.App:
         web_enabled=False,
         store="memory://",
         datadir=str(settings.home / "faust"),
+    )
+
+
+def _credentials(kafka: Kafka) -> Credentials | None:
+    """What `clients.kafka` says, in Faust's words."""
+    context = clients.tls(kafka)
+    if kafka.password is None:
+        return SSLCredentials(context) if context else None
+    return SASLCredentials(
+        username=kafka.username,
+        password=kafka.password.get_secret_value(),
+        ssl_context=context,
+        mechanism=kafka.sasl_mechanism,
     )
 
 

@@ -40,11 +40,12 @@ console = Console()
 def up(
     fresh: Annotated[bool, typer.Option(help="Clear all data first.")] = False,
     free_ports: Annotated[bool, typer.Option(help="Take other ports where the usual ones are in use.")] = False,
+    secure: Annotated[bool, typer.Option("--secure", help="Let in known users only, over TLS; it stays so.")] = False,
 ) -> None:
     """Start Kafka, Cassandra and Triton, and create topics and tables. Data is kept between runs."""
     from deploy.local import servers
 
-    settings = servers.up(load(), console, fresh=fresh, free_ports=free_ports)
+    settings = servers.up(load(), console, fresh=fresh, free_ports=free_ports, secure=secure)
     console.print(
         f"logs: {settings.home / 'logs'}   next: [bold]anabranch worker[/], stop with: [bold]anabranch down[/]"
     )
@@ -71,11 +72,11 @@ def status() -> None:
 
 @app.command()
 def prepare() -> None:
-    """Create the topics and tables that are missing, where the servers are not started by `up`."""
+    """Create missing topics and tables and grant rights, where the servers are not started by `up`."""
     from deploy.local import servers
 
     servers.prepare(load())
-    console.print("topics and tables are there")
+    console.print("topics, tables and rights are there")
 
 
 @app.command()
@@ -87,7 +88,7 @@ def worker() -> None:
     from streams.logs import set_up_logs
 
     set_up_logs()
-    uvloop.run(run_worker(load()))
+    uvloop.run(run_worker(load("worker")))
 
 
 @app.command()
@@ -205,7 +206,7 @@ def recs(user_id: str) -> None:
     """Show the list a user has now."""
     from streams.consumer import latest
 
-    found = latest(load().kafka.bootstrap_servers, user_id)
+    found = latest(load("consumer").kafka, user_id)
     if found is None:
         console.print(f"user {user_id!r} has no list yet: send an event of theirs, or `anabranch replay`")
         raise typer.Exit(1)

@@ -12,8 +12,10 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from kafka.partitioner.default import murmur2
 
+from streams.adapters import connections
 from streams.errors import AnabranchError
 from streams.events import Recommendations
+from streams.settings import Kafka
 
 TOPIC = "recommendations"
 _decoder = msgspec.json.Decoder(Recommendations)
@@ -22,16 +24,16 @@ _decoder = msgspec.json.Decoder(Recommendations)
 class ListReader:
     """Reads refreshed lists as they come; never one older than what it has given of that user before.
 
-    servers     Kafka's bootstrap servers, host:port
+    to          Kafka's settings; or only host:port, where Kafka lets anybody in
     from_start  begin with the lists that are there already
 
-    Raises AnabranchError when the topic does not exist.
+    Raises AnabranchError when the topic does not exist, KafkaUnavailable when Kafka does not let us in.
     """
 
-    def __init__(self, servers: str, *, from_start: bool = False) -> None:
+    def __init__(self, to: Kafka | str, *, from_start: bool = False) -> None:
         self._newest: dict[str, int] = {}
-        self._consumer = _connect(servers)
-        partitions = _partitions(self._consumer, servers)
+        self._consumer = _connect(to)
+        partitions = _partitions(self._consumer)
         self._consumer.assign(partitions)
         (self._consumer.seek_to_beginning if from_start else self._consumer.seek_to_end)(*partitions)
         for partition in partitions:
@@ -67,11 +69,11 @@ class ListReader:
         self.close()
 
 
-def latest(servers: str, user_id: str) -> Recommendations | None:
+def latest(to: Kafka | str, user_id: str) -> Recommendations | None:
     """The list a user has now, or None. Raises AnabranchError when the topic does not exist."""
-    consumer = _connect(servers)
+    consumer = _connect(to)
     try:
-        partitions = _partitions(consumer, servers)
+        partitions = _partitions(consumer)
         key = user_id.encode()
         partition = partitions[(murmur2(key) & 0x7FFFFFFF) % len(partitions)]
         consumer.assign([partition])
@@ -89,13 +91,14 @@ def latest(servers: str, user_id: str) -> Recommendations | None:
         consumer.close()
 
 
-def _connect(servers: str) -> KafkaConsumer:
-    return KafkaConsumer(bootstrap_servers=servers, group_id=None, enable_auto_commit=False)
+def _connect(to: Kafka | str) -> KafkaConsumer:
+    return connections.kafka(KafkaConsumer, to, group_id=None, enable_auto_commit=False)
 
 
-def _partitions(consumer: KafkaConsumer, servers: str) -> list[TopicPartition]:
+def _partitions(consumer: KafkaConsumer) -> list[TopicPartition]:
     numbers = consumer.partitions_for_topic(TOPIC)
     if not numbers:
         consumer.close()
-        raise AnabranchError(f"Kafka at {servers} has no topic {TOPIC!r}; create it with: anabranch topics create")
+        where = consumer.config["bootstrap_servers"]
+        raise AnabranchError(f"Kafka at {where} has no topic {TOPIC!r}; create it with: anabranch topics create")
     return [TopicPartition(TOPIC, number) for number in sorted(numbers)]

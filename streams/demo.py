@@ -72,7 +72,7 @@ def run(
         if dataset.media_root:
             environment["ANABRANCH_WORKER__MEDIA_ROOT"] = str(dataset.media_root)
         worker.start([sys.executable, "-m", "streams.cli", "worker"], env=environment)
-        with EventProducer(settings.kafka.bootstrap_servers) as producer:
+        with EventProducer(settings.kafka) as producer:
             load_catalogue(settings, console, producer, dataset.uploads, worker)
             pace = dataset.pace if events_per_second is None else events_per_second
             report = _show(settings, console, producer, dataset, events, pace, picture)
@@ -199,7 +199,7 @@ def _show(
     """Play the activity and draw what comes back until all is answered."""
     activity = list(islice(dataset.with_sign_ups(), events))
     screen = _Screen(dataset, len(activity))
-    with ListWatcher(settings.kafka.bootstrap_servers, screen.on_list) as watcher:
+    with ListWatcher(settings.kafka, screen.on_list) as watcher:
 
         def before(event: Upload | Profile | Click | View) -> None:
             screen.on_event(event)

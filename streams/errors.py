@@ -30,5 +30,9 @@ class StoreUnavailable(AnabranchError):
     """Cassandra gave no answer in the time allowed; nothing was acknowledged."""
 
 
+class KafkaUnavailable(AnabranchError):
+    """Kafka is away, does not let us in, or refuses what we ask."""
+
+
 class SinkUnavailable(AnabranchError):
     """Kafka did not acknowledge what the worker published."""

@@ -12,8 +12,10 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from streams.adapters import connections
 from streams.errors import SinkUnavailable
 from streams.events import EVENT_TYPES, Event, decode, encode
+from streams.settings import Kafka
 
 TOPICS = {kind: topic for topic, kind in EVENT_TYPES.items()}
 
@@ -21,15 +23,16 @@ TOPICS = {kind: topic for topic, kind in EVENT_TYPES.items()}
 class EventProducer:
     """Validates and sends events; in the background, and surely once `flush` or the `with` block has returned.
 
-    servers  Kafka's bootstrap servers, host:port
+    to       Kafka's settings; or only host:port, where Kafka lets anybody in
+    options  of kafka-python's producer
+
+    Raises KafkaUnavailable.
     """
 
-    def __init__(self, servers: str, **options: Any) -> None:
+    def __init__(self, to: Kafka | str, **options: Any) -> None:
         self._failure: BaseException | None = None
-        self._producer = KafkaProducer(
-            bootstrap_servers=servers,
-            **{"acks": "all", "linger_ms": 1, "batch_size": 256 * 1024, "max_request_size": 4 * 1024 * 1024} | options,
-        )
+        ours = {"acks": "all", "linger_ms": 1, "batch_size": 256 * 1024, "max_request_size": 4 * 1024 * 1024}
+        self._producer = connections.kafka(KafkaProducer, to, **ours | options)
 
     def send(self, event: Event, on_sent: Callable[[], None] | None = None) -> None:
         """Send one event, keyed so that all of a user's go through one partition. Raises Rejected.

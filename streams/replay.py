@@ -24,7 +24,7 @@ from streams.datasets.movielens import movielens
 from streams.errors import AnabranchError
 from streams.events import Click, Profile, Recommendations, Upload, View
 from streams.producer import EventProducer
-from streams.settings import Settings
+from streams.settings import Kafka, Settings
 
 
 class Report(Struct):
@@ -59,9 +59,9 @@ class ListWatcher:
     on_list  called, from that thread, with every list
     """
 
-    def __init__(self, servers: str, on_list: Callable[[Recommendations], None] | None = None) -> None:
+    def __init__(self, kafka: Kafka | str, on_list: Callable[[Recommendations], None] | None = None) -> None:
         self.report = Report()
-        self._reader = ListReader(servers)
+        self._reader = ListReader(kafka)
         self._on_list = on_list
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -162,9 +162,9 @@ def replay(settings: Settings, console: Console, *, events: int, events_per_seco
     """Play MovieLens-100k, catalogue first, into a running system, and wait for the lists."""
     dataset = movielens(settings.downloads_folder)
     activity = list(islice(dataset.with_sign_ups(), events))
-    with EventProducer(settings.kafka.bootstrap_servers) as producer:
+    with EventProducer(settings.kafka) as producer:
         load_catalogue(settings, console, producer, dataset.uploads, None)
-        with ListWatcher(settings.kafka.bootstrap_servers) as watcher, _progress(console) as progress:
+        with ListWatcher(settings.kafka) as watcher, _progress(console) as progress:
             task = progress.add_task("events answered with a list", total=len(activity))
             sent = progress.add_task("events sent", total=len(activity))
 

@@ -1,15 +1,18 @@
 """Every setting of the system, read once from the environment and validated.
 
 A setting is an environment variable such as `ANABRANCH_KAFKA__PORT=9192`: the prefix, the group, two underscores, the
-name. `anabranch up` notes the ports it picked in `<home>/ports.env`, so that the other commands find the servers.
+name. `anabranch up` notes the ports it picked in `<home>/ports.env`, and with `--secure` what each identity needs to
+come in in `<home>/secrets/IDENTITY.env`, so that the other commands find the servers and are let in.
 """
 
 import os
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableSettings
 
 from encoders.contract import PARTS
 from streams.errors import AnabranchError
@@ -17,6 +20,7 @@ from streams.errors import AnabranchError
 PREFIX = "ANABRANCH_"
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Positive = Annotated[float, Field(gt=0)]
+User = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
 
 
 class SettingsError(AnabranchError):
@@ -26,14 +30,95 @@ class SettingsError(AnabranchError):
 class Group(BaseModel):
     """Settings that belong together; an unknown name is an error, not ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class Kafka(Group):
-    """Where Kafka is, and how this worker takes part in its consumer group."""
+class Server(Group):
+    """A server that this process is a client of.
+
+    tls               encrypt, and make sure that the server is who it says
+    ca_file           PEM: the authorities that vouch for the server; unset, those of the system
+    certificate_file  PEM: who this client is, for servers that ask for a certificate (mutual TLS)
+    key_file          PEM: the key of that certificate
+    """
+
+    NAME: ClassVar[str]
 
     host: str = "127.0.0.1"
+    tls: bool = False
+    ca_file: FilePath | None = None
+    certificate_file: FilePath | None = None
+    key_file: FilePath | None = None
+
+    @property
+    def address(self) -> str:
+        """host:port that clients come to."""
+        raise NotImplementedError
+
+    @classmethod
+    def key(cls, name: str) -> str:
+        """The environment variable of a setting."""
+        return f"{PREFIX}{cls.NAME}__{name.upper()}"
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError(f"{self.key('certificate_file')} and {self.key('key_file')} belong together")
+        if not self.tls and (self.ca_file or self.certificate_file):
+            raise ValueError(f"certificates are of no use without {self.key('tls')}=true")
+        return self
+
+
+class ServerWithUsers(Server):
+    """A server that lets users in by password.
+
+    password_file  holds the password instead, as secrets of Docker and Kubernetes do; the end of its line is no part
+    """
+
+    port: Port
+    username: str | None = None
+    password: SecretStr | None = None
+    password_file: FilePath | None = None
+
+    @property
+    def address(self) -> str:
+        """host:port that clients come to."""
+        return f"{self.host}:{self.port}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_password(cls, given: Any) -> Any:
+        file = given.get("password_file") if isinstance(given, dict) else None
+        if file is None:
+            return given
+        if given.get("password") is not None:
+            raise ValueError(f"of {cls.key('password')} and {cls.key('password_file')} only one can be set")
+        try:
+            return {**given, "password": Path(file).read_text().rstrip("\r\n")}
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{cls.key('password_file')}={str(file)!r} cannot be read: {error}") from None
+
+    @model_validator(mode="after")
+    def _check_user(self) -> Self:
+        password = self.password.get_secret_value() if self.password else ""
+        if bool(self.username) != bool(password):
+            either = f"{self.key('password')} (or {self.key('password_file')})"
+            raise ValueError(f"{self.key('username')} and {either} belong together, and neither may be empty")
+        if password and not self.tls and not _is_loopback(self.host):
+            raise ValueError(
+                f"the password of {self.username!r} would cross the network to {self.host} unencrypted;"
+                f" set {self.key('tls')}=true"
+            )
+        return self
+
+
+class Kafka(ServerWithUsers):
+    """Where Kafka is, who we are there, and how this worker takes part in its consumer group."""
+
+    NAME = "KAFKA"
+
     port: Port = 9092
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
     controller_port: Port = 9093
     group: str = "anabranch"
     partitions: Annotated[int, Field(ge=1, le=1_000)] = 8
@@ -43,13 +128,14 @@ class Kafka(Group):
     @property
     def bootstrap_servers(self) -> str:
         """As Kafka clients want it, host:port."""
-        return f"{self.host}:{self.port}"
+        return self.address
 
 
-class Cassandra(Group):
-    """Where Cassandra is, and how rows are spread."""
+class Cassandra(ServerWithUsers):
+    """Where Cassandra is, who we are there, and how rows are spread."""
 
-    host: str = "127.0.0.1"
+    NAME = "CASSANDRA"
+
     port: Port = 9042
     storage_port: Port = 7000
     keyspace: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")] = "anabranch"
@@ -57,18 +143,32 @@ class Cassandra(Group):
     shards: Annotated[int, Field(ge=1, le=65_536)] = 64
 
 
-class Triton(Group):
-    """Where Triton is."""
+class Triton(Server):
+    """Where Triton is. It knows no users: who may come in has a certificate."""
 
-    host: str = "127.0.0.1"
+    NAME = "TRITON"
+
     http_port: Port = 8000
     grpc_port: Port = 8001
     metrics_port: Port = 8002
 
     @property
-    def grpc_address(self) -> str:
+    def address(self) -> str:
         """host:port of the gRPC endpoint."""
         return f"{self.host}:{self.grpc_port}"
+
+
+class Roles(Group):
+    """Whom `anabranch prepare` gives the rights they need, and no others; unset, nobody.
+
+    worker    Kafka user and Cassandra role of the workers
+    producer  Kafka user who sends events
+    consumer  Kafka user who reads lists
+    """
+
+    worker: User | None = None
+    producer: User | None = None
+    consumer: User | None = None
 
 
 class Metrics(Group):
@@ -115,13 +215,16 @@ class Settings(BaseSettings):
     home  folder of data, logs, downloads and the state of local servers
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     home: Path = Path(".anabranch")
     downloads: Path | None = None
     kafka: Kafka = Kafka()
     cassandra: Cassandra = Cassandra()
     triton: Triton = Triton()
+    roles: Roles = Roles()
     metrics: Metrics = Metrics()
     worker: Worker = Worker()
 
@@ -135,20 +238,42 @@ class Settings(BaseSettings):
         """The ports that `up` picked."""
         return self.home / "ports.env"
 
+    @property
+    def secrets_folder(self) -> Path:
+        """Keys and passwords of the servers that `up --secure` started."""
+        return self.home / "secrets"
 
-def load(**overrides: Any) -> Settings:
-    """Read the settings: overrides, then the environment, then the ports that `up` picked, then the defaults.
+
+def load(identity: str = "admin", **overrides: Any) -> Settings:
+    """Read the settings: overrides, then the environment, then what `up` has noted, then the defaults.
+
+    identity  as whom to come to servers that `up --secure` started: admin, worker, producer or consumer
 
     Raises SettingsError.
     """
     try:
-        home = Settings(**overrides).home
-        return Settings(_env_file=home / "ports.env", **overrides)  # type: ignore[call-arg]
+        home = Settings(**overrides)
+        noted = (home.ports_file, home.secrets_folder / f"{identity}.env")
+        return Settings(_env_file=noted, **overrides)  # type: ignore[call-arg]
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(each) for each in error.errors())) from error
+    except UnreadableSettings as error:
+        raise SettingsError(f"{error}: {error.__cause__}") from error
 
 
 def _explain(error: Any) -> str:
+    """One line about one error; never with a value that may be a secret."""
     key = PREFIX + "__".join(str(part) for part in error["loc"]).upper()
-    value = os.environ.get(key, error["input"])
-    return f"{key}={value!r}: {error['msg']}"
+    if error["type"] == "extra_forbidden":
+        return f"{key}: there is no such setting"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    value = "" if "PASSWORD" in key else f"={os.environ.get(key, error['input'])!r}"
+    return f"{key}{value}: {error['msg']}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,13 +1,13 @@
 """The topics: how many partitions each has, and what is kept."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError
 from msgspec import Struct
 
+from streams.adapters import connections
 from streams.errors import AnabranchError
 from streams.settings import Kafka
 
@@ -51,7 +51,7 @@ TOPICS = (
 
 def create(settings: Kafka) -> list[str]:
     """Create the topics that are missing; their names. Raises AnabranchError if one has another partition count."""
-    with _admin(settings) as admin:
+    with connections.kafka_admin(settings) as admin:
         present = _partition_counts(admin)
         for topic in TOPICS:
             count = present.get(topic.name, settings.partitions)
@@ -71,21 +71,9 @@ def create(settings: Kafka) -> list[str]:
 
 
 def partition_counts(settings: Kafka) -> Mapping[str, int]:
-    """Topic -> its partitions, for those of our topics that exist. Raises AnabranchError without Kafka."""
-    with _admin(settings) as admin:
+    """Topic -> its partitions, for those of our topics that exist. Raises KafkaUnavailable."""
+    with connections.kafka_admin(settings) as admin:
         return _partition_counts(admin)
-
-
-@contextmanager
-def _admin(settings: Kafka) -> Iterator[KafkaAdminClient]:
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-    except KafkaError as error:
-        raise AnabranchError(f"Kafka at {settings.bootstrap_servers}: {error}; is it up? anabranch status") from error
-    try:
-        yield admin
-    finally:
-        admin.close()
 
 
 def _partition_counts(admin: KafkaAdminClient) -> Mapping[str, int]:

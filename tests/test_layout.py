@@ -15,7 +15,7 @@ ALLOWED = {
     "streams/ports.py": ["streams.core", "streams.events", "streams.errors"],
     "streams/pipeline.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/agents.py": ["streams.pipeline", "streams.ports"],
-    "streams/adapters": [*BELOW_PIPELINE, "streams.ports", "streams.settings", "encoders.fusion"],
+    "streams/adapters": ["streams.adapters", *BELOW_PIPELINE, "streams.ports", "streams.settings", "encoders.fusion"],
     "encoders": ["encoders"],
     "triton_models": ["encoders"],
 }

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from cassandra import DriverException
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
-from cassandra.policies import RoundRobinPolicy
+from cassandra.cluster import Session
+from pydantic import SecretStr
 
+from streams.adapters import connections
+from streams.errors import StoreUnavailable
 from streams.settings import Cassandra
 
 HEAP = "-Xmx1g"
@@ -44,8 +45,11 @@ OPENS = [
 ]  # fmt: skip
 
 
-def configure(settings: Cassandra, folder: Path) -> Path:
-    """Write `cassandra.yaml`; the path of the file."""
+def configure(settings: Cassandra, folder: Path, secrets: Path | None = None) -> Path:
+    """Write `cassandra.yaml`; the path of the file.
+
+    secrets  the folder of `credentials`, for a server that lets in only those it knows
+    """
     file = folder / "cassandra.yaml"
     data = folder / "data"
     lines = {
@@ -64,7 +68,7 @@ def configure(settings: Cassandra, folder: Path) -> Path:
         "endpoint_snitch": "SimpleSnitch",
         **TUNING,
     }
-    text = "".join(f"{key}: {value}\n" for key, value in lines.items())
+    text = "".join(f"{key}: {value}\n" for key, value in (lines | (_secured(secrets) if secrets else {})).items())
     seed = f"{settings.host}:{settings.storage_port}"
     text += (
         "seed_provider:\n  - class_name: org.apache.cassandra.locator.SimpleSeedProvider\n"
@@ -80,9 +84,53 @@ def configure(settings: Cassandra, folder: Path) -> Path:
     return file
 
 
-def command(settings: Cassandra, jars: Path, folder: Path) -> list[str]:
+def _secured(secrets: Path) -> dict[str, str]:
+    """Users come in by password over TLS and may do what their role may; other nodes come in by certificate."""
+    pem = "ssl_context_factory: {class_name: org.apache.cassandra.security.PEMBasedSslContextFactory}"
+    files = f"keystore: {secrets / 'cassandra.pem'}, truststore: {secrets / 'ca.pem'}"
+    return {
+        "authenticator": "PasswordAuthenticator",
+        "authorizer": "CassandraAuthorizer",
+        "role_manager": "CassandraRoleManager",
+        "client_encryption_options": f"{{enabled: true, optional: false, {pem}, {files}}}",
+        "server_encryption_options": f"{{internode_encryption: all, require_client_auth: true, {pem}, {files}}}",
+    }
+
+
+def take_over(settings: Cassandra) -> None:
+    """Make our administrator, as the user whom every new Cassandra knows, and whose password everybody knows."""
+    known = settings.model_copy(update={"username": "cassandra", "password": SecretStr("cassandra")})
+    try:
+        with connections.cassandra(known, request_timeout=3) as session:
+            _set_role(session, settings, superuser=True)
+    except StoreUnavailable:
+        return  # it is not up yet; or somebody has taken over, and that user is locked out
+
+
+def lock_out_the_known_user(settings: Cassandra) -> None:
+    """Nobody comes in any more with the password that everybody knows. Raises StoreUnavailable."""
+    with connections.cassandra(settings) as session:
+        session.execute("ALTER ROLE cassandra WITH SUPERUSER = false AND LOGIN = false")
+
+
+def add_user(admin: Cassandra, user: Cassandra) -> None:
+    """Let a user in by its password. Raises StoreUnavailable."""
+    with connections.cassandra(admin) as session:
+        _set_role(session, user, superuser=False)
+
+
+def _set_role(session: Session, user: Cassandra, *, superuser: bool) -> None:
+    assert user.password is not None
+    session.execute(f'CREATE ROLE IF NOT EXISTS "{user.username}"')
+    session.execute(
+        f'ALTER ROLE "{user.username}" WITH SUPERUSER = {superuser} AND LOGIN = true AND PASSWORD = %s',
+        (user.password.get_secret_value(),),
+    )
+
+
+def command(settings: Cassandra, jars: Path, folder: Path, secrets: Path | None = None) -> list[str]:
     """How to start it."""
-    yaml = configure(settings, folder)
+    yaml = configure(settings, folder, secrets)
     return [
         "java",
         HEAP,
@@ -101,6 +149,7 @@ def command(settings: Cassandra, jars: Path, folder: Path) -> list[str]:
         "-Dcassandra.ring_delay_ms=0",
         "-Dcassandra.shutdown_announce_in_ms=0",  # there are no other nodes to tell
         "-Dcassandra.skip_wait_for_gossip_to_settle=0",
+        "-Dcassandra.superuser_setup_delay_ms=0",
         "-Dcassandra-foreground=yes",
         "-cp",
         f"{jars}/*",
@@ -110,17 +159,9 @@ def command(settings: Cassandra, jars: Path, folder: Path) -> list[str]:
 
 def ailment(settings: Cassandra) -> str | None:
     """What keeps it from serving, or None when it is well."""
-    profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=3)
-    cluster = Cluster(
-        [settings.host],
-        port=settings.port,
-        connect_timeout=3,
-        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-    )
     try:
-        cluster.connect().execute("SELECT release_version FROM system.local")
+        with connections.cassandra(settings, request_timeout=3) as session:
+            session.execute("SELECT release_version FROM system.local")
         return None
-    except (NoHostAvailable, DriverException) as error:
-        return f"no answer at {settings.host}:{settings.port}: {error}"
-    finally:
-        cluster.shutdown()
+    except StoreUnavailable as error:
+        return str(error)

@@ -24,8 +24,8 @@ def named(settings: Settings) -> dict[str, dict[str, int]]:
         "kafka": {"KAFKA__PORT": kafka.port, "KAFKA__CONTROLLER_PORT": kafka.controller_port},
         "cassandra": {"CASSANDRA__PORT": cassandra.port, "CASSANDRA__STORAGE_PORT": cassandra.storage_port},
         "triton": {
-            "TRITON__HTTP_PORT": triton.http_port,
             "TRITON__GRPC_PORT": triton.grpc_port,
+            "TRITON__HTTP_PORT": triton.http_port,
             "TRITON__METRICS_PORT": triton.metrics_port,
         },
         "worker": {"METRICS__PORT": settings.metrics.port},

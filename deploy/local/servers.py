@@ -10,12 +10,12 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from deploy.local import cassandra, downloads, kafka, machine, ports, triton
+from deploy.local import cassandra, credentials, downloads, kafka, machine, ports, triton
 from deploy.local.process import Process
-from streams import topics
+from streams import access, topics
 from streams.adapters import schema
 from streams.errors import AnabranchError
-from streams.settings import Settings
+from streams.settings import Settings, load
 
 START_PATIENCE = 120.0
 DATA = ("kafka", "cassandra", "faust")  # the folders of a home that hold what `--fresh` clears
@@ -30,6 +30,7 @@ class Server(Struct, frozen=True):
 
     ports    what it listens on; clients come to the first
     ailment  what keeps it from serving, or None
+    admit    make the user as whom `ailment` asks, where a new server has none yet
     """
 
     name: str
@@ -38,25 +39,27 @@ class Server(Struct, frozen=True):
     ports: list[int]
     start: Callable[[], None]
     ailment: Callable[[], str | None]
+    admit: Callable[[], None]
 
 
 def servers(settings: Settings) -> list[Server]:
     """The three servers, started or not."""
     home = settings.home.resolve()
     cache = settings.downloads_folder.resolve()
+    secrets = settings.secrets_folder.resolve() if settings.secrets_folder.exists() else None
     processes = {name: Process(name, home / "run", home / "logs") for name in ("kafka", "cassandra", "triton")}
 
     def start_kafka() -> None:
         jars = downloads.fetch("kafka", cache)
-        processes["kafka"].start(kafka.command(settings.kafka, jars, home / "kafka"))
+        processes["kafka"].start(kafka.command(settings.kafka, jars, home / "kafka", secrets))
 
     def start_cassandra() -> None:
         jars = downloads.fetch("cassandra", cache)
-        processes["cassandra"].start(cassandra.command(settings.cassandra, jars, home / "cassandra"))
+        processes["cassandra"].start(cassandra.command(settings.cassandra, jars, home / "cassandra", secrets))
 
     def start_triton() -> None:
         files = downloads.fetch("triton", cache)
-        processes["triton"].start(triton.command(settings.triton, files), env=triton.environment(files))
+        processes["triton"].start(triton.command(settings.triton, files, secrets), env=triton.environment(files))
 
     starts = {"kafka": start_kafka, "cassandra": start_cassandra, "triton": start_triton}
     ailments: dict[str, Callable[[], str | None]] = {
@@ -64,21 +67,36 @@ def servers(settings: Settings) -> list[Server]:
         "cassandra": lambda: cassandra.ailment(settings.cassandra),
         "triton": lambda: triton.ailment(settings.triton),
     }
+    admit = {"cassandra": lambda: cassandra.take_over(settings.cassandra)} if secrets else {}
     hosts, numbers = ports.hosts(settings), ports.named(settings)
     return [
-        Server(name, process, hosts[name], list(numbers[name].values()), starts[name], ailments[name])
+        Server(
+            name,
+            process,
+            hosts[name],
+            list(numbers[name].values()),
+            starts[name],
+            ailments[name],
+            admit.get(name, lambda: None),
+        )
         for name, process in processes.items()
     ]
 
 
 def up(
-    settings: Settings, console: Console | None = None, *, fresh: bool = False, free_ports: bool = False
+    settings: Settings,
+    console: Console | None = None,
+    *,
+    fresh: bool = False,
+    free_ports: bool = False,
+    secure: bool = False,
 ) -> Settings:
     """Start what is not running, wait until all is well, create topics and tables.
 
     console     where progress is shown; nowhere if None
     fresh       stop the servers and clear their data first
     free_ports  where a port is taken, take another, and note it in `<home>/ports.env`
+    secure      let in only users with a password or certificate, over TLS; so it stays for this home
 
     Returns the settings with the ports in use. A Triton model that fails to load does not keep the rest down:
     ask `status` for it. Raises AnabranchError: MachineLacks, PortTaken, DownloadFailed or CannotStart.
@@ -89,6 +107,8 @@ def up(
             down(settings)
             for name in DATA:
                 shutil.rmtree(settings.home / name, ignore_errors=True)
+        if secure and not settings.secrets_folder.exists():
+            settings = _secure(settings)
         _stop_triton_if_models_are_missing(settings)
         missing = [server.name for server in servers(settings) if server.process.find() is None]
         cache = settings.downloads_folder.resolve()
@@ -103,14 +123,37 @@ def up(
             console.print("interrupted: stopping what was being started")
             _stop([server for server in servers(settings) if server.name in missing])
             raise
+        if settings.secrets_folder.exists():
+            _add_users(settings)
         prepare(settings)
         return settings
 
 
+def _secure(settings: Settings) -> Settings:
+    """Make keys and passwords; the settings with them."""
+    running = [server.name for server in servers(settings) if server.process.find()]
+    if running:
+        raise CannotStart(f"{', '.join(running)} already let anybody in; stop them first: anabranch down")
+    credentials.make(settings)
+    return load(home=settings.home, downloads=settings.downloads)
+
+
+def _add_users(settings: Settings) -> None:
+    """Make the users that are noted in the folder of secrets; those of them that exist get the noted password."""
+    cassandra.lock_out_the_known_user(settings.cassandra)
+    for identity, known_to in credentials.IDENTITIES.items():
+        user = load(identity, home=settings.home, downloads=settings.downloads)
+        if identity != "admin":
+            kafka.add_user(settings.kafka, user.kafka)
+            if "cassandra" in known_to:
+                cassandra.add_user(settings.cassandra, user.cassandra)
+
+
 def prepare(settings: Settings) -> None:
-    """Create the topics and tables that are missing."""
+    """Create the topics and tables that are missing, and give the roles their rights."""
     topics.create(settings.kafka)
     schema.migrate(settings.cassandra)
+    access.grant(settings)
 
 
 def down(settings: Settings) -> list[str]:
@@ -177,5 +220,7 @@ def _bring_up(server: Server, progress: Progress, given_up: threading.Event) -> 
             )
         if given_up.wait(0.2):
             return
+        if ports.listens(server.ports[0], server.host):
+            server.admit()
     where = f"{server.host}, ports {', '.join(map(str, server.ports))}"
     progress.update(task, completed=1, description=f"{server.name}: up at {where}")

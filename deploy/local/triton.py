@@ -10,26 +10,42 @@ from pathlib import Path
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from streams.adapters import clients
+from streams.adapters.refusal import refusal
 from streams.settings import Triton
 
 MODELS = Path(__file__).parents[2] / "triton_models"
 ANSWER_SECONDS = 3.0
 
 
-def command(settings: Triton, home: Path) -> list[str]:
-    """How to start it. A model that fails to load keeps no other from serving; `unready` names it."""
+def command(settings: Triton, home: Path, secrets: Path | None = None) -> list[str]:
+    """How to start it. A model that fails to load keeps no other from serving; `unready` names it.
+
+    secrets  the folder of `credentials`, for a server that lets in only those with a certificate
+    """
     return [
         str(home / "bin" / "tritonserver"),
         f"--model-repository={MODELS}",
         f"--backend-directory={home / 'backends'}",
-        f"--http-address={settings.host}",
-        f"--http-port={settings.http_port}",
         f"--grpc-address={settings.host}",
         f"--grpc-port={settings.grpc_port}",
         f"--metrics-address={settings.host}",
         f"--metrics-port={settings.metrics_port}",
         "--exit-on-error=false",
         "--strict-readiness=true",
+        *(_secured(secrets) if secrets else [f"--http-address={settings.host}", f"--http-port={settings.http_port}"]),
+    ]
+
+
+def _secured(secrets: Path) -> list[str]:
+    """Over gRPC alone: Triton's HTTP knows no TLS."""
+    return [
+        "--allow-http=false",
+        "--grpc-use-ssl=true",
+        "--grpc-use-ssl-mutual=true",
+        f"--grpc-server-cert={secrets / 'triton.pem'}",
+        f"--grpc-server-key={secrets / 'triton.pem'}",
+        f"--grpc-root-cert={secrets / 'ca.pem'}",
     ]
 
 
@@ -54,9 +70,9 @@ def ailment(settings: Triton) -> str | None:
     try:
         with _client(settings) as client:
             live = client.is_server_live(client_timeout=ANSWER_SECONDS)
-            return None if live else f"the server at {settings.grpc_address} is not live"
+            return None if live else f"the server at {settings.address} is not live"
     except InferenceServerException as error:
-        return f"no answer at {settings.grpc_address}: {error}"
+        return refusal(settings, error)
 
 
 def unready(settings: Triton) -> dict[str, str]:
@@ -75,7 +91,7 @@ def unready(settings: Triton) -> dict[str, str]:
 
 @contextmanager
 def _client(settings: Triton) -> Iterator[InferenceServerClient]:
-    client = InferenceServerClient(settings.grpc_address)
+    client = InferenceServerClient(**clients.triton(settings))
     try:
         yield client
     finally:

@@ -5,7 +5,6 @@ read by one `IN` and written by one unlogged batch, both of which touch a single
 """
 
 import asyncio
-import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -14,8 +13,7 @@ from zlib import crc32
 import msgspec
 import structlog
 from cassandra import DriverException, OperationTimedOut, ReadTimeout, Unavailable, WriteTimeout
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
-from cassandra.policies import RoundRobinPolicy
+from cassandra.cluster import NoHostAvailable, Session
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 from tenacity import (
     AsyncRetrying,
@@ -26,12 +24,15 @@ from tenacity import (
 )
 
 from streams import metrics
+from streams.adapters import clients
+from streams.adapters.refusal import refusal
 from streams.core.history import History
 from streams.core.taste import Taste
 from streams.core.user import RecentEvents, Touch, UserState
 from streams.core.vectors import from_bytes, to_bytes
 from streams.errors import StoreUnavailable
 from streams.events import Embedded
+from streams.settings import Cassandra
 
 TRANSIENT = (NoHostAvailable, OperationTimedOut, ReadTimeout, WriteTimeout, Unavailable)
 MAX_ROWS = 50  # in one request: 50 users of some 8 KB stay well below Cassandra's batch_size_fail_threshold
@@ -81,11 +82,8 @@ class CassandraStore:
     @classmethod
     async def connect(
         cls,
-        host: str,
-        port: int,
-        keyspace: str,
+        settings: Cassandra,
         *,
-        shards: int,
         dedup_window: int,
         request_timeout: float = 5.0,
         give_up_after: float = 120.0,
@@ -93,27 +91,19 @@ class CassandraStore:
         """Connect and prepare. Raises StoreUnavailable."""
 
         def open_session() -> "CassandraStore":
-            profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=request_timeout)
-            cluster = Cluster(
-                [host],
-                port=port,
-                execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-                connect_timeout=request_timeout,
-                # Without this, a request of more than one segment waits 40 ms for the server's delayed acknowledgement.
-                sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-            )
+            cluster = clients.cassandra(settings, request_timeout=request_timeout)
             try:
-                session = cluster.connect(keyspace)
+                session = cluster.connect(settings.keyspace)
                 return cls(
                     session,
-                    shards=shards,
+                    shards=settings.shards,
                     dedup_window=dedup_window,
                     request_timeout=request_timeout,
                     give_up_after=give_up_after,
                 )
             except (NoHostAvailable, DriverException) as error:
                 cluster.shutdown()
-                raise StoreUnavailable(f"Cassandra at {host}:{port}, keyspace {keyspace!r}: {error}") from error
+                raise StoreUnavailable(refusal(settings, error)) from error
 
         return await asyncio.to_thread(open_session)
 

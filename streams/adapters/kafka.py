@@ -7,17 +7,20 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streams import metrics
+from streams.adapters import clients
+from streams.adapters.refusal import refusal
 from streams.errors import SinkUnavailable
 from streams.ports import Outgoing
+from streams.settings import Kafka
 
 
 class KafkaSink:
     """The sink of the pipeline (`ports.Sink`): idempotent, acknowledged by all in-sync replicas."""
 
-    def __init__(self, servers: str) -> None:
-        self._servers = servers
+    def __init__(self, settings: Kafka) -> None:
+        self._settings = settings
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=servers,
+            **clients.kafka(settings),
             acks="all",
             enable_idempotence=True,
             max_request_size=4 * 1024 * 1024,
@@ -26,7 +29,10 @@ class KafkaSink:
         )
 
     async def start(self) -> None:
-        await self._producer.start()
+        try:
+            await self._producer.start()
+        except (KafkaError, OSError) as error:
+            raise SinkUnavailable(await asyncio.to_thread(refusal, self._settings, error)) from error
 
     async def close(self) -> None:
         await self._producer.stop()
@@ -40,7 +46,8 @@ class KafkaSink:
             await asyncio.gather(*acknowledged)
         except KafkaError as error:
             metrics.ERRORS.labels("kafka", type(error).__name__).inc()
-            raise SinkUnavailable(f"Kafka at {self._servers} did not take {len(messages)} messages: {error}") from error
+            where = self._settings.address
+            raise SinkUnavailable(f"Kafka at {where} did not take {len(messages)} messages: {error}") from error
 
 
 class Follower:
@@ -54,12 +61,12 @@ class Follower:
 
     BREATH = 500  # messages handled before other tasks get a turn
 
-    def __init__(self, servers: str, handlers: Mapping[str, Callable[[bytes], None]]) -> None:
+    def __init__(self, settings: Kafka, handlers: Mapping[str, Callable[[bytes], None]]) -> None:
         self.caught_up = asyncio.Event()
         self._handlers = handlers
         self._consumer = AIOKafkaConsumer(
             *handlers,
-            bootstrap_servers=servers,
+            **clients.kafka(settings),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -1,15 +1,11 @@
 """Brings Cassandra's keyspace to the schema this worker needs."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from cassandra import DriverException
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
-from cassandra.policies import RoundRobinPolicy
+from cassandra.cluster import Session
 
-from streams.errors import StoreUnavailable
+from streams.adapters import connections
 from streams.settings import Cassandra
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "cassandra" / "schema.cql"
@@ -39,40 +35,27 @@ def newest() -> int:
 
 def version(settings: Cassandra) -> int:
     """The version the keyspace has; 0 without one. Raises StoreUnavailable."""
-    with _session(settings) as session:
-        known = session.cluster.metadata.keyspaces.get(settings.keyspace)
-        if known is None or VERSIONS not in known.tables:
-            return 0
-        session.set_keyspace(settings.keyspace)
-        return _version(session)
+    with connections.cassandra(settings) as session:
+        return _version(session, settings.keyspace)
 
 
 def migrate(settings: Cassandra) -> int:
-    """Apply the steps that the keyspace lacks; the version it then has. Raises StoreUnavailable."""
-    with _session(settings) as session:
-        return _apply(session, settings)
+    """Apply the steps that the keyspace lacks; the version it then has. Raises StoreUnavailable.
+
+    Where none is lacking it only reads: a worker needs no right to change the schema once `anabranch prepare` has.
+    """
+    with connections.cassandra(settings) as session:
+        present = _version(session, settings.keyspace)
+        return present if present >= newest() else _apply(session, settings, present)
 
 
-@contextmanager
-def _session(settings: Cassandra) -> Iterator[Session]:
-    profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=30)
-    cluster = Cluster([settings.host], port=settings.port, execution_profiles={EXEC_PROFILE_DEFAULT: profile})
-    try:
-        yield cluster.connect()
-    except (NoHostAvailable, DriverException) as error:
-        raise StoreUnavailable(f"Cassandra at {settings.host}:{settings.port}: {error}") from error
-    finally:
-        cluster.shutdown()
-
-
-def _apply(session: Session, settings: Cassandra) -> int:
+def _apply(session: Session, settings: Cassandra, present: int) -> int:
     session.execute(
         f"CREATE KEYSPACE IF NOT EXISTS {settings.keyspace} WITH replication ="
         f" {{'class': 'SimpleStrategy', 'replication_factor': {settings.replication_factor}}}"
     )
     session.set_keyspace(settings.keyspace)
     session.execute(f"CREATE TABLE IF NOT EXISTS {VERSIONS} (name text, version int, PRIMARY KEY (name, version))")
-    present = _version(session)
     for version, statements in steps(SCHEMA.read_text()).items():
         if version > present:
             for statement in statements:
@@ -82,6 +65,9 @@ def _apply(session: Session, settings: Cassandra) -> int:
     return present
 
 
-def _version(session: Session) -> int:
-    rows = session.execute(f"SELECT version FROM {VERSIONS} WHERE name = 'anabranch'")
+def _version(session: Session, keyspace: str) -> int:
+    known = session.cluster.metadata.keyspaces.get(keyspace)
+    if known is None or VERSIONS not in known.tables:
+        return 0
+    rows = session.execute(f"SELECT version FROM {keyspace}.{VERSIONS} WHERE name = 'anabranch'")
     return max((row.version for row in rows), default=0)

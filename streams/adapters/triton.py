@@ -12,9 +12,11 @@ from tritonclient.utils import InferenceServerException
 
 from encoders.contract import CONTENT, ERROR, LANGUAGE, MODALITIES, VECTOR
 from streams import metrics
+from streams.adapters import clients
 from streams.core.vectors import Vector
 from streams.errors import EmbedderUnavailable
 from streams.ports import Embeddings
+from streams.settings import Triton
 
 log = structlog.get_logger()
 
@@ -24,13 +26,12 @@ class TritonEmbedder:
 
     Asks once and says EmbedderUnavailable; wrap it in `PatientEmbedder` to wait for Triton instead.
 
-    address    host:port of the gRPC endpoint
     in_flight  calls at once, at most
     """
 
-    def __init__(self, address: str, *, in_flight: int = 4) -> None:
-        self._address = address
-        self._client = InferenceServerClient(address)
+    def __init__(self, settings: Triton, *, in_flight: int = 4) -> None:
+        self._address = settings.address
+        self._client = InferenceServerClient(**clients.triton(settings))
         self._slots = asyncio.Semaphore(in_flight)
 
     async def close(self) -> None:

@@ -25,7 +25,7 @@ def replay(
 
     clicks_per_second  0 means lockstep
     """
-    with EventProducer(settings.kafka.bootstrap_servers, linger_ms=0) as producer:
+    with EventProducer(settings.kafka, linger_ms=0) as producer:
         load_catalogue(settings, console, producer, dataset.uploads, None)
         return _replay(settings, console, producer, dataset, clicks, clicks_per_second)
 
@@ -61,7 +61,7 @@ def _replay(
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     judged: list[list[str]] = []
-    with ListWatcher(settings.kafka.bootstrap_servers, on_list) as watcher, Progress(*columns, console=console) as bar:
+    with ListWatcher(settings.kafka, on_list) as watcher, Progress(*columns, console=console) as bar:
         task = bar.add_task("clicks judged", total=len(clicks))
         start = time.monotonic()
         for n, click in enumerate(clicks):

@@ -10,6 +10,7 @@ from encoders.contract import DIM
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
 from streams.errors import EmbedderUnavailable
 from streams.ports import Embedder
+from streams.settings import Triton
 from tests.fakes import FakeEmbedder
 
 
@@ -18,7 +19,7 @@ async def embedder(request: pytest.FixtureRequest) -> AsyncIterator[Embedder]:
     if request.param == "fake":
         yield FakeEmbedder()
         return
-    real = TritonEmbedder(request.getfixturevalue("servers").triton.grpc_address)
+    real = TritonEmbedder(request.getfixturevalue("servers").triton)
     yield real
     await real.close()
 
@@ -76,7 +77,7 @@ async def test_a_profile_that_is_not_json_is_refused_and_its_neighbour_is_not(em
 
 
 async def test_an_embedder_that_cannot_be_reached_says_which_model_and_where() -> None:
-    nowhere = TritonEmbedder("127.0.0.1:1")
+    nowhere = TritonEmbedder(Triton(grpc_port=1))
     with pytest.raises(EmbedderUnavailable, match=r"text_encoder at 127\.0\.0\.1:1"):
         await nowhere.embed("text", [b"hello"])
     await nowhere.close()

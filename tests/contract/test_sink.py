@@ -22,7 +22,7 @@ async def sink_and_seen(request: pytest.FixtureRequest) -> AsyncIterator[tuple[S
         return
     settings = request.getfixturevalue("servers")
     reader = TopicReader(settings, "events.rejected")
-    real = KafkaSink(settings.kafka.bootstrap_servers)
+    real = KafkaSink(settings.kafka)
     await real.start()
     yield real, lambda count: [(each.key, each.value, list(each.headers)) for each in reader.read(count)]
     await real.close()
@@ -52,7 +52,7 @@ async def test_nothing_to_publish_is_no_error(sink_and_seen: tuple[Sink, Seen]) 
 
 @pytest.mark.servers
 async def test_a_message_over_kafkas_limit_is_an_error_and_not_lost_in_silence(servers: object) -> None:
-    sink = KafkaSink(servers.kafka.bootstrap_servers)  # type: ignore[attr-defined]
+    sink = KafkaSink(servers.kafka)  # type: ignore[attr-defined]
     await sink.start()
     with pytest.raises(SinkUnavailable, match="did not take"):
         await sink.publish([Outgoing("events.rejected", b"k", b"x" * (5 * 1024 * 1024))])

@@ -14,6 +14,7 @@ from streams.core.vectors import Vector, to_bytes, unit
 from streams.errors import StoreUnavailable
 from streams.events import Embedded
 from streams.ports import Store
+from streams.settings import Cassandra
 from tests.fakes import FakeStore
 
 DEDUP_WINDOW = 64
@@ -25,9 +26,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         yield FakeStore()
         return
     settings = request.getfixturevalue("servers").cassandra
-    real = await CassandraStore.connect(
-        settings.host, settings.port, settings.keyspace, shards=settings.shards, dedup_window=DEDUP_WINDOW
-    )
+    real = await CassandraStore.connect(settings, dedup_window=DEDUP_WINDOW)
     yield real
     await real.close()
 
@@ -120,6 +119,4 @@ async def test_items_can_be_written_many_at_once_and_again(store: Store) -> None
 
 async def test_a_store_that_cannot_be_reached_says_where_it_looked() -> None:
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
-        await CassandraStore.connect(
-            "127.0.0.1", 1, "nowhere", shards=1, dedup_window=DEDUP_WINDOW, request_timeout=0.5
-        )
+        await CassandraStore.connect(Cassandra(port=1), dedup_window=DEDUP_WINDOW, request_timeout=0.5)

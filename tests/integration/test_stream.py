@@ -51,13 +51,7 @@ def catalogue(servers: Settings, worker: RunningWorker, dataset: Dataset) -> dic
 
 
 async def read_users(settings: Settings, user_ids: list[str]) -> dict[str, UserState]:
-    store = await CassandraStore.connect(
-        settings.cassandra.host,
-        settings.cassandra.port,
-        settings.cassandra.keyspace,
-        shards=settings.cassandra.shards,
-        dedup_window=settings.worker.dedup_window,
-    )
+    store = await CassandraStore.connect(settings.cassandra, dedup_window=settings.worker.dedup_window)
     try:
         return dict(await store.read_users(user_ids))
     finally:

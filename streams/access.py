@@ -1,0 +1,81 @@
+"""Who may do what in Kafka and Cassandra: the least that each role needs.
+
+A worker reads events and the logs of the shared memory, writes those logs, lists and dead letters, and reads and writes
+the rows of its keyspace. A producer writes events. A consumer reads lists, in groups whose names begin with its own
+name and a hyphen. None of them creates, changes or drops anything.
+"""
+
+from collections.abc import Iterator
+
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourceType,
+)
+
+from streams.adapters import connections
+from streams.errors import KafkaUnavailable
+from streams.events import EVENT_TYPES
+from streams.settings import Cassandra, Kafka, Roles, Settings
+
+EVENTS = tuple(EVENT_TYPES)
+MEMORY = ("items.embedded", "interactions")
+LISTS = "recommendations"
+REJECTED = "events.rejected"
+
+
+def grant(settings: Settings) -> None:
+    """Give the roles of the settings their rights; those who have them keep them. Raises AnabranchError."""
+    grant_in_kafka(settings.kafka, settings.roles)
+    if settings.roles.worker:
+        grant_in_cassandra(settings.cassandra, settings.roles.worker)
+
+
+def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
+    """The entries of Kafka's access control lists.
+
+    group  the workers' consumer group
+    """
+    read, write = ACLOperation.READ, ACLOperation.WRITE
+    if roles.worker:
+        yield from (_allow(roles.worker, read, topic) for topic in (*EVENTS, *MEMORY))
+        yield from (_allow(roles.worker, write, topic) for topic in (*MEMORY, LISTS, REJECTED))
+        yield _allow(roles.worker, read, group, ResourceType.GROUP)
+    if roles.producer:
+        yield from (_allow(roles.producer, write, topic) for topic in EVENTS)
+    if roles.consumer:
+        yield _allow(roles.consumer, read, LISTS)
+        mine = f"{roles.consumer}-"
+        yield _allow(roles.consumer, read, mine, ResourceType.GROUP, ACLResourcePatternType.PREFIXED)
+
+
+def grant_in_kafka(kafka: Kafka, roles: Roles) -> None:
+    """Add what is missing to the access control lists. Raises AnabranchError."""
+    rights = list(kafka_rights(kafka.group, roles))
+    if not rights:
+        return
+    with connections.kafka_admin(kafka) as admin:
+        failed = admin.create_acls(rights)["failed"]
+    if failed:
+        reason = failed[0].__name__
+        raise KafkaUnavailable(f"Kafka at {kafka.address} did not let {kafka.username!r} grant rights: {reason}")
+
+
+def grant_in_cassandra(cassandra: Cassandra, role: str) -> None:
+    """Let a role read and write the rows of our keyspace, and change no table. Raises StoreUnavailable."""
+    with connections.cassandra(cassandra) as session:
+        for right in ("SELECT", "MODIFY"):
+            session.execute(f'GRANT {right} ON KEYSPACE {cassandra.keyspace} TO "{role}"')
+
+
+def _allow(
+    user: str,
+    operation: ACLOperation,
+    name: str,
+    kind: ResourceType = ResourceType.TOPIC,
+    pattern: ACLResourcePatternType = ACLResourcePatternType.LITERAL,
+) -> ACL:
+    return ACL(f"User:{user}", "*", operation, ACLPermissionType.ALLOW, ResourcePattern(kind, name, pattern))

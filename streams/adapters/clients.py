@@ -1,0 +1,79 @@
+"""Settings -> what each client library wants to hear of where a server is, who we are, and whom to trust."""
+
+import socket
+import ssl
+from typing import Any
+
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.policies import RoundRobinPolicy
+
+from streams.settings import Cassandra, Kafka, Server, SettingsError, Triton
+
+
+def tls(server: Server) -> ssl.SSLContext | None:
+    """How to speak TLS with a server, or None: in clear. Raises SettingsError for files that hold no certificate."""
+    if not server.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=server.ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(f"{server.key('ca_file')}='{server.ca_file}' holds no certificate: {error}") from error
+    if server.certificate_file:
+        try:
+            context.load_cert_chain(server.certificate_file, server.key_file)
+        except (ssl.SSLError, OSError) as error:
+            raise SettingsError(
+                f"{server.key('certificate_file')}='{server.certificate_file}' and"
+                f" {server.key('key_file')}='{server.key_file}' are no certificate and its key: {error}"
+            ) from error
+    return context
+
+
+def kafka(to: Kafka | str) -> dict[str, Any]:
+    """Arguments that every client of kafka-python and aiokafka takes.
+
+    to  the settings; or only host:port, for a broker that lets anybody in
+    """
+    if isinstance(to, str):
+        return {"bootstrap_servers": to}
+    arguments: dict[str, Any] = {"bootstrap_servers": to.bootstrap_servers, "ssl_context": tls(to)}
+    if to.password is None:
+        return arguments | {"security_protocol": "SSL" if to.tls else "PLAINTEXT"}
+    return arguments | {
+        "security_protocol": "SASL_SSL" if to.tls else "SASL_PLAINTEXT",
+        "sasl_mechanism": to.sasl_mechanism,
+        "sasl_plain_username": to.username,
+        "sasl_plain_password": to.password.get_secret_value(),
+    }
+
+
+def cassandra(to: Cassandra, *, request_timeout: float) -> Cluster:
+    """A cluster to connect to; the caller shuts it down.
+
+    request_timeout  seconds for connecting, and for each request
+    """
+    profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=request_timeout)
+    password = to.password.get_secret_value() if to.password else None
+    return Cluster(
+        [to.host],
+        port=to.port,
+        auth_provider=PlainTextAuthProvider(to.username, password) if password else None,
+        ssl_context=tls(to),
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        connect_timeout=request_timeout,
+        # Without this, a request of more than one segment waits 40 ms for the server's delayed acknowledgement.
+        sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+    )
+
+
+def triton(to: Triton) -> dict[str, Any]:
+    """Arguments of tritonclient's gRPC clients, with and without asyncio."""
+    tls(to)  # says which file is wrong, as gRPC does not
+    return {
+        "url": to.address,
+        "ssl": to.tls,
+        "root_certificates": to.ca_file,
+        "certificate_chain": to.certificate_file,
+        "private_key": to.key_file,
+    }

@@ -1,0 +1,37 @@
+"""The least that each role needs."""
+
+from kafka.admin import ACLOperation, ACLPermissionType
+
+from streams.access import kafka_rights
+from streams.settings import Roles
+
+ROLES = Roles(worker="w", producer="p", consumer="c")
+
+
+def rights(roles: Roles) -> set[tuple[str, str, str]]:
+    return {
+        (right.principal, right.operation.name, right.resource_pattern.resource_name)
+        for right in kafka_rights("group", roles)
+    }
+
+
+def test_where_no_role_is_named_nothing_is_granted() -> None:
+    assert rights(Roles()) == set()
+
+
+def test_a_producer_writes_events_and_a_consumer_reads_lists() -> None:
+    events = {"events.click", "events.view", "events.upload", "events.profile"}
+    assert rights(Roles(producer="p")) == {("User:p", "WRITE", topic) for topic in events}
+    assert rights(Roles(consumer="c")) == {("User:c", "READ", "recommendations"), ("User:c", "READ", "c-")}
+
+
+def test_a_worker_writes_no_events_but_dead_letters() -> None:
+    written = {topic for _, operation, topic in rights(Roles(worker="w")) if operation == "WRITE"}
+    assert written == {"items.embedded", "interactions", "recommendations", "events.rejected"}
+
+
+def test_nobody_creates_changes_or_deletes() -> None:
+    for right in kafka_rights("group", ROLES):
+        assert right.operation in (ACLOperation.READ, ACLOperation.WRITE)
+        assert right.permission_type is ACLPermissionType.ALLOW
+        assert right.resource_pattern.resource_name not in ("*", "")
