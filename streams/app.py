@@ -19,16 +19,18 @@ from threadpoolctl import threadpool_limits
 from encoders.contract import DIM
 from streams import metrics
 from streams.adapters import clients, schema
+from streams.adapters.batches import BatchTransport
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.fusion import LearnedFusion
 from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink
 from streams.adapters.media import MediaReader
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
-from streams.agents import Agents
+from streams.agents import Agents, end_process
 from streams.core import fusion
 from streams.core.recommender import Recommender, RecommenderSettings
 from streams.core.warm_up import warm_up
+from streams.errors import AnabranchError
 from streams.events import Embedded, Learned
 from streams.pipeline import Pipeline, Policy
 from streams.settings import Kafka, Settings
@@ -45,8 +47,15 @@ async def run_worker(settings: Settings) -> None:
     threadpool_limits(1)  # a worker is one process on one core; more threads would only wait for each other
     start_http_server(settings.metrics.port, settings.metrics.host)
     warm_up(RecommenderSettings(), DIM)
-    async with open_pipeline(settings) as (pipeline, follower):
-        await serve(settings, pipeline, follower, stopping)
+    try:
+        async with open_pipeline(settings) as (pipeline, follower):
+            await serve(settings, pipeline, follower, stopping)
+    except AnabranchError:
+        raise
+    except Exception as error:
+        # Threads of a client that could not be closed must not keep a dead worker's process, and its partitions, alive.
+        log.critical("the worker ends without committing what it has in hand", exc_info=error)
+        end_process()
     log.info("worker has stopped")
 
 
@@ -122,7 +131,7 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Fol
 
 def faust_app(settings: Settings) -> faust.App:
     """A Faust app that reads and commits, and does nothing else: topics, state and metrics are our own."""
-    return faust.App(
+    app = faust.App(
         settings.kafka.group,
         broker=f"kafka://{settings.kafka.bootstrap_servers}",
         broker_credentials=_credentials(settings.kafka),
@@ -138,6 +147,8 @@ def faust_app(settings: Settings) -> faust.App:
         store="memory://",
         datadir=str(settings.home / "faust"),
     )
+    app.transport = BatchTransport(app.conf.broker_consumer, app)
+    return app
 
 
 def _credentials(kafka: Kafka) -> Credentials | None:

@@ -238,7 +238,11 @@ class Pipeline:
     async def _write_and_refresh(
         self, users: Mapping[str, UserState], accepted: Sequence[Accepted], others: Sequence[Outgoing]
     ) -> None:
-        """Store the users and rank their lists side by side; publish once both are done."""
+        """Store the users, and meanwhile rank and publish their lists; done once both are acknowledged.
+
+        A list may be read before what it was made of is durable. If the worker dies in between, the events come again,
+        and the list is made again with the same version.
+        """
         for user in users.values():
             settle(user, self.item_vectors.get, self.policy.taste_half_life)
             user.version += 1
@@ -246,12 +250,10 @@ class Pipeline:
         await asyncio.sleep(0)  # the requests leave now, and travel while we rank
         with metrics.stage("rank"):
             lists = [self._list(user, causes) for user, causes in _by_user(users, accepted)]
-        with metrics.stage("store"):
-            await write
         with metrics.stage("emit"):
             emitted_at = self.clock()
             stamped = [_stamped(each, emitted_at) for each in lists]
-            await self.sink.publish([*stamped, *others])
+            await asyncio.gather(self.sink.publish([*stamped, *others]), write)
         metrics.LISTS.inc(len(lists))
         for each in lists:
             metrics.EVENT_TO_LIST.observe(max(0.0, emitted_at - each.published_at))

@@ -35,6 +35,16 @@ class Ranked(NamedTuple):
     experts: Slots
 
 
+class Proposals(NamedTuple):
+    """The distinct items that the experts proposed for one request.
+
+    union  (n,) int32, slots    features  (n, 2 * experts) float32, see `Candidates`
+    """
+
+    union: Slots
+    features: Floats
+
+
 class Candidates:
     """Room for what the experts propose in one request, and for the features made of it.
 
@@ -55,9 +65,10 @@ class Candidates:
     def resize(self, capacity: int) -> None:
         self._place = longer(self._place, capacity)
 
-    def merge(self) -> int:
-        """Join the proposals; returns how many distinct items there are."""
-        return _merge(self.slots, self.scores, self.counts, self._place, self.union, self.features)
+    def merge(self) -> Proposals:
+        """Join the proposals; the result is valid until the next merge."""
+        count = _merge(self.slots, self.scores, self.counts, self._place, self.union, self.features)
+        return Proposals(self.union[:count], self.features[:count])
 
 
 class Ranker:
@@ -88,17 +99,16 @@ class Ranker:
     def resize(self, capacity: int) -> None:
         self._bias, self._bias_squares = longer(self._bias, capacity), longer(self._bias_squares, capacity)
 
-    def best(self, candidates: Candidates, count: int, touches: int, length: int) -> Ranked:
-        """The best `length` of the first `count` of the union, for a user with so many touches."""
-        found = _best(
-            candidates.features, candidates.union, count, self._knots, touches, self.weights, self._bias, length
-        )  # fmt: skip
-        return Ranked(*found)
+    def best(self, proposals: Proposals, touches: int, length: int) -> Ranked:
+        """The best `length` of what was proposed, for a user with so many touches."""
+        return Ranked(
+            *_best(proposals.features, proposals.union, self._knots, touches, self.weights, self._bias, length)
+        )
 
-    def learn(self, candidates: Candidates, count: int, touches: int, slot: int, weight: float) -> None:
-        """The user chose `slot`; nothing is learned where it was not among the candidates."""
+    def learn(self, proposals: Proposals, touches: int, slot: int, weight: float) -> None:
+        """The user chose `slot`; nothing is learned where it was not proposed."""
         _learn(
-            candidates.features, candidates.union, count, self._knots, touches, self.weights, self._squares,
+            proposals.features, proposals.union, self._knots, touches, self.weights, self._squares,
             self._bias, self._bias_squares, self._rate, self._bias_rate, slot, weight,
         )  # fmt: skip
 
@@ -164,9 +174,9 @@ def _mixed(knots: Doubles, touches: int, weights: Doubles) -> Floats:
 
 
 @compiled
-def _score(features: Floats, union: Slots, count: int, mixed: Floats, bias: Doubles) -> Floats:
-    result = np.empty(count, np.float32)
-    for row in range(count):
+def _score(features: Floats, union: Slots, mixed: Floats, bias: Doubles) -> Floats:
+    result = np.empty(len(union), np.float32)
+    for row in range(len(union)):
         total = np.float32(bias[union[row]])
         for column in range(len(mixed)):
             total += features[row, column] * mixed[column]
@@ -178,7 +188,6 @@ def _score(features: Floats, union: Slots, count: int, mixed: Floats, bias: Doub
 def _best(
     features: Floats,
     union: Slots,
-    count: int,
     knots: Doubles,
     touches: int,
     weights: Doubles,
@@ -186,7 +195,8 @@ def _best(
     length: int,
 ) -> tuple[Slots, Doubles, Slots]:
     mixed = _mixed(knots, touches, weights)
-    scores = _score(features, union, count, mixed, bias)
+    scores = _score(features, union, mixed, bias)
+    count = len(union)
     length = min(length, count)
     rows = np.empty(length, np.int32)
     taken = 0
@@ -228,7 +238,6 @@ def _best(
 def _learn(
     features: Floats,
     union: Slots,
-    count: int,
     knots: Doubles,
     touches: int,
     weights: Doubles,
@@ -240,13 +249,14 @@ def _learn(
     slot: int,
     weight: float,
 ) -> None:
+    count = len(union)
     chosen = -1
     for row in range(count):
         if union[row] == slot:
             chosen = row
     if chosen < 0:
         return
-    chances = _score(features, union, count, _mixed(knots, touches, weights), bias)
+    chances = _score(features, union, _mixed(knots, touches, weights), bias)
     best = chances.max()
     total = np.float32(0)
     for row in range(count):

@@ -1,8 +1,9 @@
 """Experts learn from every interaction, propose for every request, and are ranked by a learned mix."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -17,7 +18,8 @@ from streams.core.memory.panel import Panel
 from streams.core.memory.sessions import Sessions
 from streams.core.memory.settings import RecommenderSettings
 from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
-from streams.core.ranking import Candidates, Ranked, Ranker
+from streams.core.ranking import Candidates, Proposals, Ranked, Ranker
+from streams.core.served import Served
 from streams.core.vectors import Vector
 
 __all__ = ["Interaction", "Recommender", "RecommenderSettings", "Scored", "UnknownSnapshot", "UserView"]
@@ -90,6 +92,7 @@ class Recommender:
             enough=settings.exploration_enough,
             spread=settings.exploration_spread,
         )
+        self._served = Served(settings.served)
         self._events: OrderedDict[str, None] = OrderedDict()
 
     def put_item(self, item_id: str, vector: Vector | None, at: float, attributes: Sequence[str] = ()) -> None:
@@ -103,12 +106,20 @@ class Recommender:
         self._fit()
 
     def learn(self, user: UserView, interaction: Interaction) -> None:
-        """Learn from an interaction of a user whose state does not contain it yet."""
-        self._learn(interaction, user.taste, user.profile)
+        """Learn from an interaction of a user whose state does not contain it yet.
+
+        The ranker learns from the candidates of the list that the user had before it; see `served`.
+        """
+        self._learn(interaction, user, lambda request: self._served.get(user.user_id) or self._propose(request))
 
     def learn_remote(self, interaction: Interaction) -> None:
-        """Learn from an interaction of a user that another worker owns."""
-        self._learn(interaction, None, None)
+        """Learn from an interaction as the log tells it: of a user that another worker owns, or of an earlier life.
+
+        What that user was served is not known here; the ranker learns from one in `log_share`, told by its id, so that
+        the same log makes the same ranker.
+        """
+        teaches = crc32(interaction.event_id.encode()) % self.settings.log_share == 0
+        self._learn(interaction, None, self._propose if teaches else lambda request: None)
 
     def recommend(self, user: UserView, at: float, k: int = 20) -> list[Scored]:
         """The best k items that the user has not touched; fewer only where the catalogue has no more.
@@ -118,14 +129,16 @@ class Recommender:
         trail = user.history.trail(self.catalogue)
         row = self._sessions.find(user.user_id)
         request = self._request(row, trail, len(user.history), at, user.taste, user.profile)
-        count = self._panel.propose(request, self._candidates)
-        ranked = self._ranker.best(self._candidates, count, request.touches, k)
+        proposals = self._propose(request)
+        self._served.put(user.user_id, proposals)
+        ranked = self._ranker.best(proposals, request.touches, k)
         fresh = self._fresh(request, ranked, user.user_id, k)
         return self._listed(request, ranked, fresh, k)
 
     def forget(self, user_id: str) -> None:
         """Erase what is held of this user alone; counts that many users share stay, as they name nobody."""
         self._sessions.forget(user_id)
+        self._served.forget(user_id)
 
     def snapshot(self) -> bytes:
         """All that was learned, with the catalogue, as bytes for `restore`."""
@@ -156,7 +169,9 @@ class Recommender:
         recommender._load(ids, parts)
         return recommender
 
-    def _learn(self, interaction: Interaction, taste: Vector | None, profile: Vector | None) -> None:
+    def _learn(
+        self, interaction: Interaction, user: UserView | None, candidates: Callable[[Request], Proposals | None]
+    ) -> None:
         if interaction.weight <= 0 or interaction.event_id in self._events:
             return
         self._events[interaction.event_id] = None
@@ -166,12 +181,15 @@ class Recommender:
         self._fit()
         row = self._sessions.open(interaction.user_id)
         trail, touches = self._sessions.trail(row), int(self._sessions.steps[row])
+        taste, profile = (user.taste, user.profile) if user else (None, None)
         request = self._request(row, trail, touches, interaction.at, taste, profile)
-        if self.catalogue.shown[slot] not in (HIDDEN, request.mark):
-            count = self._panel.propose(request, self._candidates)
-            self._ranker.learn(self._candidates, count, request.touches, slot, interaction.weight)
+        if self.catalogue.shown[slot] not in (HIDDEN, request.mark) and (proposals := candidates(request)):
+            self._ranker.learn(proposals, request.touches, slot, interaction.weight)
         self._panel.learn(request, slot, interaction.weight)
         self._sessions.add(row, slot, interaction.at, interaction.weight)
+
+    def _propose(self, request: Request) -> Proposals:
+        return self._panel.propose(request, self._candidates)
 
     def _request(
         self, row: int, trail: Trail, touches: int, at: float, taste: Vector | None, profile: Vector | None

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.core.ranking import Candidates, Ranker
+from streams.core.ranking import Candidates, Proposals, Ranker
 
 
 def make(experts: int = 2, **changes: object) -> Ranker:
@@ -11,32 +11,32 @@ def make(experts: int = 2, **changes: object) -> Ranker:
     return Ranker(experts, 100, **chosen)  # type: ignore[arg-type]
 
 
-def propose(*lists: dict[int, float]) -> tuple[Candidates, int]:
+def propose(*lists: dict[int, float]) -> Proposals:
     """What each expert proposes: slot -> score."""
     candidates = Candidates(len(lists), 50, 100)
     for expert, proposed in enumerate(lists):
         candidates.counts[expert] = len(proposed)
         candidates.slots[expert, : len(proposed)] = list(proposed)
         candidates.scores[expert, : len(proposed)] = list(proposed.values())
-    return candidates, candidates.merge()
+    return candidates.merge()
 
 
 def test_items_that_several_experts_propose_are_joined() -> None:
-    candidates, count = propose({3: 1.0, 5: 3.0}, {5: 2.0})
-    assert candidates.union[:count].tolist() == [3, 5]
-    relative = candidates.features[:count, 1::2]
+    proposals = propose({3: 1.0, 5: 3.0}, {5: 2.0})
+    assert proposals.union.tolist() == [3, 5]
+    relative = proposals.features[:, 1::2]
     assert relative.tolist() == pytest.approx(np.array([[1 / 3, 0], [1, 1]]))
 
 
 def test_the_expert_who_is_right_is_trusted_more() -> None:
     ranker = make()
     for _ in range(50):
-        candidates, count = propose({1: 2.0, 2: 1.0}, {3: 2.0, 4: 1.0})
-        ranker.learn(candidates, count, 5, 3, 1.0)
-        candidates, count = propose({11: 2.0, 12: 1.0}, {13: 2.0, 14: 1.0})
-        ranker.learn(candidates, count, 5, 13, 1.0)
-    candidates, count = propose({21: 2.0}, {23: 2.0})  # items without a bias of their own
-    best = ranker.best(candidates, count, 5, 2)
+        proposals = propose({1: 2.0, 2: 1.0}, {3: 2.0, 4: 1.0})
+        ranker.learn(proposals, 5, 3, 1.0)
+        proposals = propose({11: 2.0, 12: 1.0}, {13: 2.0, 14: 1.0})
+        ranker.learn(proposals, 5, 13, 1.0)
+    proposals = propose({21: 2.0}, {23: 2.0})  # items without a bias of their own
+    best = ranker.best(proposals, 5, 2)
     assert best.slots.tolist() == [23, 21]
     assert best.experts.tolist() == [1, 0]
 
@@ -45,40 +45,40 @@ def test_trust_depends_on_the_length_of_the_history() -> None:
     ranker = make()
     for _ in range(100):
         for touches, right in ((0, 1), (1000, 2)):
-            candidates, count = propose({1: 1.0}, {2: 1.0})
-            ranker.learn(candidates, count, touches, right, 1.0)
-    candidates, count = propose({11: 1.0}, {12: 1.0})
-    assert ranker.best(candidates, count, 0, 1).slots.tolist() == [11]
-    assert ranker.best(candidates, count, 1000, 1).slots.tolist() == [12]
+            proposals = propose({1: 1.0}, {2: 1.0})
+            ranker.learn(proposals, touches, right, 1.0)
+    proposals = propose({11: 1.0}, {12: 1.0})
+    assert ranker.best(proposals, 0, 1).slots.tolist() == [11]
+    assert ranker.best(proposals, 1000, 1).slots.tolist() == [12]
 
 
 def test_an_item_that_is_chosen_more_than_its_scores_say_gets_a_bias() -> None:
     ranker = make()
     for _ in range(50):
-        candidates, count = propose({1: 1.0, 2: 1.0})
-        Ranker.learn(ranker, candidates, count, 5, 2, 1.0)
-    candidates, count = propose({1: 1.0, 2: 1.0})
-    assert ranker.best(candidates, count, 5, 2).slots.tolist() == [2, 1]
+        proposals = propose({1: 1.0, 2: 1.0})
+        Ranker.learn(ranker, proposals, 5, 2, 1.0)
+    proposals = propose({1: 1.0, 2: 1.0})
+    assert ranker.best(proposals, 5, 2).slots.tolist() == [2, 1]
 
 
 def test_a_choice_outside_the_candidates_teaches_nothing() -> None:
     ranker = make()
     before = ranker.weights.copy()
-    candidates, count = propose({1: 1.0}, {2: 1.0})
-    ranker.learn(candidates, count, 5, 99, 1.0)
+    proposals = propose({1: 1.0}, {2: 1.0})
+    ranker.learn(proposals, 5, 99, 1.0)
     np.testing.assert_array_equal(ranker.weights, before)
 
 
 def test_no_candidates_give_an_empty_list() -> None:
-    candidates, count = propose({}, {})
-    assert make().best(candidates, count, 0, 10).slots.tolist() == []
+    proposals = propose({}, {})
+    assert make().best(proposals, 0, 10).slots.tolist() == []
 
 
 @given(st.dictionaries(st.integers(0, 99), st.sampled_from([1.0, 2.0, 3.0]), max_size=40), st.integers(0, 12))
 @settings(deadline=None)
 def test_the_best_come_first_and_equals_in_the_order_of_slots(scores: dict[int, float], length: int) -> None:
-    candidates, count = propose(scores, {})
-    found = make().best(candidates, count, 3, length).slots.tolist()
+    proposals = propose(scores, {})
+    found = make().best(proposals, 3, length).slots.tolist()
     assert found == sorted(scores, key=lambda slot: (-scores[slot], slot))[:length]
 
 
@@ -88,7 +88,7 @@ def test_weights_stay_finite_and_the_same_log_gives_the_same(choices: list[tuple
     rankers = make(), make()
     for ranker in rankers:
         for slot, touches in choices:
-            candidates, count = propose({each: float(each + 1) for each in range(10)}, {each: 1.0 for each in range(5)})
-            ranker.learn(candidates, count, touches, slot, 1.0)
+            proposals = propose({each: float(each + 1) for each in range(10)}, {each: 1.0 for each in range(5)})
+            ranker.learn(proposals, touches, slot, 1.0)
     assert np.isfinite(rankers[0].weights).all()
     np.testing.assert_array_equal(rankers[0].weights, rankers[1].weights)

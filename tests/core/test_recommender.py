@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from streams.core.history import History
 from streams.core.memory.expert import Floats, Slots
-from streams.core.memory.snapshot import MAGIC
+from streams.core.memory.snapshot import MAGIC, pack, unpack
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UnknownSnapshot, UserView
 from streams.core.vectors import Vector
 
@@ -121,7 +121,10 @@ def test_a_weight_of_zero_teaches_nothing() -> None:
 
 
 def test_two_workers_that_read_the_same_log_hold_the_same_memory() -> None:
-    """Whoever owns the users: one learns with their histories at hand, the other from the log alone."""
+    """Whoever owns the users: one learns with their histories at hand, the other from the log alone.
+
+    All but the ranker, that is: each worker's learns from the lists that its own users were served.
+    """
     owner, other = Town(), Town()
     owner.live()
     for number in range(1, owner.events + 1):
@@ -129,7 +132,44 @@ def test_two_workers_that_read_the_same_log_hold_the_same_memory() -> None:
         item = 2 * ((step + user) % 9) + user % 2
         at = NOON + 600 * user + 20 * step
         other.recommender.learn_remote(Interaction(f"event {number}", f"user {user}", f"item {item}", at, 1.0))
-    assert other.recommender.snapshot() == owner.recommender.snapshot()
+    memories = [unpack(town.recommender.snapshot()) for town in (owner, other)]
+    for _, parts in memories:
+        assert parts.pop("ranker")
+    (owner_ids, owner_parts), (other_ids, other_parts) = memories
+    assert other_ids == owner_ids
+    assert pack(other_ids, other_parts) == pack(owner_ids, owner_parts)
+
+
+def test_two_workers_that_replay_the_same_log_are_the_same_in_everything() -> None:
+    towns = [Town(), Town()]
+    for town in towns:
+        for number in range(200):
+            item = f"item {number * 7 % 18}"
+            town.recommender.learn_remote(
+                Interaction(f"event {number}", f"user {number % 9}", item, NOON + number, 1.0)
+            )
+    assert towns[0].recommender.snapshot() == towns[1].recommender.snapshot()
+
+
+def test_the_ranker_learns_from_the_candidates_that_a_user_was_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Touches after a list are compared with what that list was picked from; nothing is proposed anew."""
+    town = Town()
+    town.live()
+    town.listed("ann")
+    before = town.recommender._ranker.weights.copy()
+    monkeypatch.delattr(town.recommender._panel.__class__, "propose")
+    for item in (2, 4, 6):
+        town.click("ann", item, NOON + 10_000 + item)
+    assert (town.recommender._ranker.weights != before).any()
+
+
+def test_a_user_who_was_never_served_teaches_the_ranker_all_the_same() -> None:
+    town = Town()
+    town.live()
+    before = town.recommender._ranker.weights.copy()
+    town.click("never served", 4, NOON + 10_000)
+    town.click("never served", 6, NOON + 10_020)
+    assert (town.recommender._ranker.weights != before).any()
 
 
 def test_a_restored_recommender_lists_and_learns_as_the_original() -> None:

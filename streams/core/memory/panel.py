@@ -12,7 +12,7 @@ from streams.core.memory.sessions import Sessions
 from streams.core.memory.settings import EXPERTS, RecommenderSettings
 from streams.core.memory.sizes import Sizes
 from streams.core.memory.stage import Stage
-from streams.core.ranking import Candidates
+from streams.core.ranking import Candidates, Proposals
 
 
 class Panel:
@@ -100,8 +100,8 @@ class Panel:
         for expert in self.experts:
             expert.learn(request, slot, weight)
 
-    def propose(self, request: Request, candidates: Candidates) -> int:
-        """Gather what the experts propose; returns how many distinct items there are."""
+    def propose(self, request: Request, candidates: Candidates) -> Proposals:
+        """Gather what the experts propose; the result is valid until the next request."""
         for place, expert in enumerate(self.experts):
             candidates.counts[place] = expert.propose(request, candidates.slots[place], candidates.scores[place])
         return candidates.merge()

@@ -17,6 +17,8 @@ class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
     proposals     items that each expert may propose
     event_window  event ids remembered, within which a repeat is ignored
     sessions      users whose latest `session_length` items the shared memory holds
+    served        users whose last list's candidates are kept for the ranker to learn from, some 30 KB each
+    log_share     of the interactions that only the log tells of, one in so many teaches the ranker
     """
 
     capacity: int = 131_072
@@ -25,6 +27,8 @@ class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
     event_window: int = 100_000
     sessions: int = 20_000
     session_length: int = 100
+    served: int = 2_000
+    log_share: int = 8
 
     size_half_life: float = YEAR
     past_power: float = 0.35
