@@ -1,14 +1,14 @@
 """Fetches the bytes behind a URI, and refuses what it should not touch.
 
 An upload is written by a stranger, so its URIs are not trusted: a size limit while reading, a time limit for the whole,
-files only below one folder, and no address that is not public. The address is checked where the connection is made,
-after the name is resolved and again for each redirect, so that a name cannot change its mind in between.
+files only below one folder, and no address that is not public. Addresses are checked where sockets are made, whatever
+name or number led there: a name cannot change its mind in between, and no other reading of a URI leads past the check.
 """
 
 import asyncio
-import binascii
-import ipaddress
+import os
 import socket
+import stat
 from base64 import b64decode
 from collections.abc import Collection
 from pathlib import Path
@@ -17,9 +17,9 @@ from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import aiohttp
 import fsspec
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
+from yarl import URL
 
+from streams.adapters.addresses import is_public
 from streams.errors import PartRefused
 
 MAX_REDIRECTS = 3
@@ -49,7 +49,7 @@ class MediaReader:
     ) -> None:
         self._root = root.resolve() if root else None
         self._private_hosts = frozenset(private_hosts)
-        self._stores = tuple(stores)
+        self._stores = tuple(store if store.endswith("/") else f"{store}/" for store in stores)
         self._seconds = seconds
 
     async def fetch(self, uri: str, limit: int) -> bytes:
@@ -69,29 +69,43 @@ class MediaReader:
         raise PartRefused(f"SchemeRefused: {uri[:80]!r} is neither data:, file:, http(s): nor in an allowed store")
 
     def _is_stored(self, uri: str) -> bool:
-        return bool(self._stores) and uri.startswith(self._stores) and ".." not in uri.split("/")
+        # fsspec reads what follows `::` as another place.
+        return uri.startswith(self._stores) and "::" not in uri and ".." not in uri.split("/")
 
     def _file(self, uri: str, limit: int) -> bytes:
         if self._root is None:
             raise PartRefused("FileRefused: file: URIs are off; set ANABRANCH_WORKER__MEDIA_ROOT to allow a folder")
         try:
             path = Path(unquote_to_bytes(urlsplit(uri).path).decode()).resolve()
-            if not path.is_relative_to(self._root):
-                raise PartRefused(f"FileRefused: {path} lies outside {self._root}")
-            if not path.is_file():
-                raise PartRefused(f"FileUnreadable: {path} is not a file")
-            with path.open("rb") as file:
+            self._check_inside(path)
+            # A pipe in the place of a file is not waited for.
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                opened = os.fstat(file.fileno())
+                if not stat.S_ISREG(opened.st_mode):
+                    raise PartRefused(f"FileUnreadable: {path} is not a file")
+                again = path.resolve()  # had it been replaced by a link, it was another file that was opened
+                self._check_inside(again)
+                if not os.path.samestat(opened, again.stat()):
+                    raise PartRefused(f"FileRefused: {path} was replaced while it was opened")
                 return _at_most(limit, file.read(limit + 1), str(path))
         except (OSError, ValueError) as error:
             raise PartRefused(f"FileUnreadable: {uri[:200]!r}: {error}") from error
 
+    def _check_inside(self, path: Path) -> None:
+        if self._root is None or not path.is_relative_to(self._root):
+            raise PartRefused(f"FileRefused: {path} lies outside {self._root}")
+
     async def _http(self, uri: str, limit: int) -> bytes:
-        connector = aiohttp.TCPConnector(resolver=_PublicResolver(self._private_hosts))
+        sockets = _Sockets()
         try:
-            async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+            connector = aiohttp.TCPConnector(socket_factory=sockets)
+            # What is compressed on its way could expand without end, and pictures are compressed already.
+            headers = {"Accept-Encoding": "identity"}
+            async with aiohttp.ClientSession(connector=connector, auto_decompress=False, headers=headers) as session:
                 for _ in range(MAX_REDIRECTS + 1):
-                    self._check_host(uri)
-                    async with session.get(uri, allow_redirects=False) as response:
+                    url = _http_url(uri)
+                    sockets.may_be_private = url.host in self._private_hosts
+                    async with session.get(url, allow_redirects=False) as response:
                         if response.status in (301, 302, 303, 307, 308):
                             uri = urljoin(uri, response.headers.get("Location", ""))
                             continue
@@ -99,48 +113,45 @@ class MediaReader:
                             raise PartRefused(f"HttpRefused: {uri[:200]!r} answered {response.status}")
                         return await _body(response, limit, uri)
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            if sockets.refused:
+                raise PartRefused(f"HttpRefused: {uri[:200]!r} leads to {sockets.refused}, not public") from error
             raise PartRefused(f"HttpUnreachable: {uri[:200]!r}: {error}") from error
         raise PartRefused(f"HttpRefused: {uri[:200]!r} redirects more than {MAX_REDIRECTS} times")
 
-    def _check_host(self, uri: str) -> None:
-        """Addresses written as numbers never reach the resolver; redirects may also change the scheme."""
-        parts = urlsplit(uri)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise PartRefused(f"HttpRefused: {uri[:200]!r} is no http(s) address")
-        if parts.hostname in self._private_hosts:
-            return
-        try:
-            address = ipaddress.ip_address(parts.hostname)
-        except ValueError:
-            return
-        if not address.is_global:
-            raise PartRefused(f"HttpRefused: {parts.hostname} is not a public address")
+
+class _Sockets:
+    """Makes sockets for public addresses alone, but for a host that the settings name.
+
+    refused  the last address that it made none for
+    """
+
+    def __init__(self) -> None:
+        self.may_be_private = False
+        self.refused: str | None = None
+
+    def __call__(self, found: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, (address, *_) = found
+        if not self.may_be_private and not is_public(address):
+            self.refused = address
+            raise OSError(f"{address} is not a public address")
+        return socket.socket(family, kind, protocol)
 
 
-class _PublicResolver(AbstractResolver):
-    """Resolves names to public addresses only."""
-
-    def __init__(self, private_hosts: frozenset[str]) -> None:
-        self._private_hosts = private_hosts
-        self._resolver = ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        if host not in self._private_hosts:
-            for each in found:
-                if not ipaddress.ip_address(each["host"]).is_global:
-                    raise OSError(f"{host} leads to {each['host']}, which is not a public address")
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
+def _http_url(uri: str) -> URL:
+    """As the client reads it; redirects may also change the scheme."""
+    url = URL(uri)
+    if url.scheme not in ("http", "https") or not url.host:
+        raise PartRefused(f"HttpRefused: {uri[:200]!r} is no http(s) address")
+    if url.user or url.password:
+        raise PartRefused(f"HttpRefused: a password is no part of an address: {url.host}")
+    return url
 
 
 async def _body(response: aiohttp.ClientResponse, limit: int, uri: str) -> bytes:
     if (response.content_length or 0) > limit:
         raise PartRefused(f"TooLarge: {uri[:200]!r} has {response.content_length} bytes, where {limit} are allowed")
+    if encoding := response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise PartRefused(f"HttpRefused: {uri[:200]!r} answered with what is compressed ({encoding})")
     content = bytearray()
     async for chunk in response.content.iter_chunked(CHUNK):
         content += chunk
@@ -164,7 +175,7 @@ def _inline(uri: str, limit: int) -> bytes:
         raise PartRefused("InlineUnreadable: a data: URI has a comma before its content")
     try:
         content = b64decode(body, validate=True) if header.endswith(";base64") else unquote_to_bytes(body)
-    except binascii.Error as error:
+    except ValueError as error:
         raise PartRefused(f"InlineUnreadable: {error}") from error
     return _at_most(limit, content, "a data: URI")
 
