@@ -15,6 +15,17 @@ hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_c
 hypothesis_settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--hostile-files", type=int, default=150, help="hostile media to send through the whole stream")
+
+
+@pytest.fixture(scope="session")
+def hostile_files(request: pytest.FixtureRequest) -> int:
+    """How many hostile media to send."""
+    count: int = request.config.getoption("--hostile-files")
+    return count
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Real Kafka, Cassandra and Triton, started once, with data and ports of their own: nothing else is disturbed."""

@@ -1,7 +1,6 @@
 """One case for each encoder: how to make it, contents it takes, and contents it must refuse by name."""
 
 import ctypes
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,7 +9,7 @@ from typing import Any
 import espeakng_loader
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from encoders import sound
 from encoders.audio import AudioEncoder
@@ -20,33 +19,7 @@ from encoders.profile import ProfileEncoder
 from encoders.speech import SpeechEncoder
 from encoders.text import TextEncoder
 from encoders.video import VideoEncoder, encoded
-
-RATE = 22_050
-
-
-def picture(seed: int, width: int = 300, height: int = 200) -> Image.Image:
-    """Coloured ellipses on a coloured ground."""
-    generator = np.random.default_rng(seed)
-    drawn = Image.new("RGB", (width, height), tuple(generator.integers(0, 255, 3).tolist()))
-    for _ in range(6):
-        x, y, right, down = generator.integers(0, (width, height, width, height)).tolist()
-        colour = tuple(generator.integers(0, 255, 3).tolist())
-        ImageDraw.Draw(drawn).ellipse((x, y, x + right // 2, y + down // 2), fill=colour)
-    return drawn
-
-
-def file_of(drawn: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    file = io.BytesIO()
-    drawn.save(file, kind, **options)
-    return file.getvalue()
-
-
-def tone(hertz: float, seconds: float = 1.0) -> sound.Floats:
-    """A decaying tone with overtones and a little noise."""
-    time = np.arange(int(RATE * seconds)) / RATE
-    overtones = sum(np.sin(2 * np.pi * hertz * number * time) / number for number in (1, 2, 3))
-    noise = np.random.default_rng(int(hertz)).standard_normal(len(time))
-    return np.asarray(0.2 * np.exp(-time) * (overtones + 0.05 * noise), np.float32)
+from tests.media import RATE, file_of, picture, tone
 
 
 @cache
@@ -232,20 +205,3 @@ def spoken_frog() -> bytes:
 @pytest.fixture
 def pictures() -> list[Image.Image]:
     return [picture(seed) for seed in range(1, 4)]
-
-
-@pytest.fixture
-def good_files() -> dict[str, list[bytes]]:
-    """A few valid files of each kind of media."""
-    return {
-        "image": [
-            *(file_of(picture(seed), kind) for seed, kind in enumerate(("PNG", "JPEG", "WEBP", "GIF"))),
-            file_of(picture(5).convert("P"), "PNG"),
-        ],
-        "audio": [
-            sound.wav(tone(220), RATE),
-            sound.wav(tone(3_000, 0.2), RATE),
-            encoded([picture(1)], tone(440), RATE),
-        ],
-        "video": [encoded([picture(1), picture(2)]), encoded([picture(3)], tone(440), RATE)],
-    }

@@ -28,6 +28,11 @@ class RunningWorker:
             stderr=log,
         )
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """kill -9: no time to commit, write or say anything."""
         assert self._process is not None
