@@ -145,7 +145,6 @@ def command(settings: Cassandra, jars: Path, folder: Path, secrets: Path | None 
         f"-Dlogback.configurationFile={folder / 'logback.xml'}",
         f"-Dcassandra.storagedir={folder / 'data'}",
         f"-Dcassandra.logdir={folder / 'data' / 'logs'}",
-        "-Dcassandra.jmx.local.port=0",
         "-Dcassandra.ring_delay_ms=0",
         "-Dcassandra.shutdown_announce_in_ms=0",  # there are no other nodes to tell
         "-Dcassandra.skip_wait_for_gossip_to_settle=0",

@@ -8,7 +8,9 @@ from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
+import psutil
 import pytest
 from cassandra import Unauthorized
 from kafka import KafkaConsumer, TopicPartition
@@ -77,11 +79,15 @@ def test_an_event_of_a_producer_becomes_a_list_for_a_consumer(identities: Identi
         deadline = time.monotonic() + 60
         while indexed_items(identities["worker"]) < len(titles) and time.monotonic() < deadline:
             time.sleep(0.1)
-        click = Click(event_id="c", ts=time.time(), user_id="ada", item_id="Alien")
+        click = Click(event_id="c", ts=time.time(), user_id="ada-lovelace", item_id="Alien")
         watcher.expect(click)
         producer.send(click)
         watcher.wait(patience=30)
-        assert {item.item_id for item in watcher.report.users["ada"].items} == {"Aliens", "Cinderella", "Star Wars"}
+        assert {item.item_id for item in watcher.report.users["ada-lovelace"].items} == {
+            "Aliens",
+            "Cinderella",
+            "Star Wars",
+        }
 
 
 def test_status_is_well_and_shows_no_password(identities: Identities, worker: RunningWorker) -> None:
@@ -111,6 +117,28 @@ def test_no_process_shows_a_password_in_its_command_and_no_log_holds_one(
     assert len(logs) >= 4 and any(logs)
     for text in (*shown, *logs):
         assert not any(password in text for password in passwords(identities))
+
+
+def test_metrics_tell_neither_users_nor_passwords(identities: Identities, worker: RunningWorker) -> None:
+    where = identities["worker"].metrics
+    with urlopen(f"http://{where.host}:{where.port}/metrics", timeout=5) as answer:
+        shown = answer.read().decode()
+    assert "anabranch_lists_emitted_total 1.0" in shown
+    assert not any(secret in shown for secret in ("ada-lovelace", *passwords(identities)))
+
+
+def test_everything_listens_on_loopback_alone_and_at_no_other_port(
+    identities: Identities, worker: RunningWorker
+) -> None:
+    settings = identities["worker"]
+    expected = {server.process.find(): server.ports for server in local_servers.servers(settings)}
+    expected[psutil.Process(worker.pid)] = [settings.metrics.port]
+    for process, known in expected.items():
+        assert process is not None
+        every = [process, *process.children(recursive=True)]
+        found = [it.laddr for one in every for it in one.net_connections("inet") if it.status == psutil.CONN_LISTEN]
+        assert {address.ip.removeprefix("::ffff:") for address in found} == {"127.0.0.1"}, process.name()
+        assert {address.port for address in found} <= set(known), process.name()
 
 
 @pytest.fixture
