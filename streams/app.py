@@ -69,7 +69,7 @@ async def serve(settings: Settings, pipeline: Pipeline, follower: Follower, stop
     agents.attach(app)
     app.on_partitions_revoked.connect(lambda *_, **__: pipeline.drop_users())
     await app.start()
-    watching = asyncio.create_task(_watch_lag(app))
+    watching = asyncio.create_task(_watch(app, pipeline))
     log.info("worker is running", metrics=f"http://{settings.metrics.host}:{settings.metrics.port}/metrics")
     try:
         await _first(stopping.wait(), following, watching, app.wait_until_stopped())
@@ -185,10 +185,11 @@ async def _first(*awaited: Any) -> None:
         task.result()
 
 
-async def _watch_lag(app: faust.App) -> None:
-    """Publish how far each partition is behind, once a second."""
+async def _watch(app: faust.App, pipeline: Pipeline) -> None:
+    """Publish how far each partition is behind, and how good the lists are, once a second."""
     while True:
         await asyncio.sleep(1)
+        metrics.show_quality(pipeline.quality.figures(len(pipeline.item_vectors)))
         consumer: Any = app.consumer  # the committed offsets are missing from Faust's types
         for partition in consumer.assignment():
             committed = consumer._committed_offset.get(partition) or 0

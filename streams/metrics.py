@@ -6,6 +6,8 @@ from time import perf_counter
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from streams.core.live_quality import LiveFigures
+
 _FAST = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -24,7 +26,22 @@ LAG = Gauge("anabranch_consumer_lag_events", "Events in Kafka not yet handled", 
 REPLICA_LAG = Gauge("anabranch_replica_lag_events", "Messages of the shared memory's log not yet followed", ["topic"])
 ITEMS = Gauge("anabranch_index_items", "Items in the nearest-neighbour index")
 CACHED_USERS = Gauge("anabranch_cached_users", "Users held in this worker")
+QUALITY = {
+    "clicks": Gauge("anabranch_judged_clicks", "Clicks in the window that lists are judged by"),
+    "recall": Gauge("anabranch_recall_at_10", "Share of the clicks whose item was in the list that the user held"),
+    "ndcg": Gauge("anabranch_ndcg_at_10", "NDCG of those lists"),
+    "mrr": Gauge("anabranch_mrr_at_10", "Mean reciprocal rank of the items clicked"),
+    "coverage": Gauge("anabranch_coverage_at_10", "Share of the catalogue in any of those lists"),
+    "gini": Gauge("anabranch_exposure_gini", "How unevenly those lists show the catalogue: 0 all alike, 1 one item"),
+}
+UNJUDGED = Counter("anabranch_clicks_unjudged", "Clicks of users whose list is not known to this worker")
 ERRORS = Counter("anabranch_dependency_errors", "Failed calls, each tried again", ["dependency", "error"])
+
+
+def show_quality(figures: LiveFigures) -> None:
+    """Set the gauges of quality."""
+    for name, gauge in QUALITY.items():
+        gauge.set(getattr(figures, name))
 
 
 @contextmanager

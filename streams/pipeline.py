@@ -16,6 +16,7 @@ from encoders.contract import MODALITIES
 from streams import metrics
 from streams.core.attention import Background, modality_weights
 from streams.core.history import History
+from streams.core.live_quality import LiveQuality
 from streams.core.recommender import Interaction, Recommender
 from streams.core.user import RecentEvents, Touch, UserState, apply, settle
 from streams.core.vectors import Vector, from_bytes, to_bytes
@@ -51,6 +52,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     list_length       items in a list
     dedup_window      event ids remembered for each user
     cached_users      users held in memory between batches
+    quality_window    clicks by which the lists are judged live
     """
 
     click_weight: float = 1.0
@@ -60,6 +62,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     list_length: int = 20
     dedup_window: int = 1024
     cached_users: int = 50_000
+    quality_window: int = 10_000
 
 
 class Pipeline:
@@ -95,6 +98,7 @@ class Pipeline:
         self.clock = clock
         self.item_vectors: dict[str, dict[str, Vector]] = {}
         self.background = Background()
+        self.quality = LiveQuality(window=policy.quality_window, users=policy.cached_users)
         self._users: OrderedDict[str, UserState] = OrderedDict()
         # Click, view and profile batches of one user may be in flight together; their changes take turns.
         self._turn = asyncio.Lock()
@@ -172,6 +176,7 @@ class Pipeline:
     def drop_users(self) -> None:
         """Forget the cached users: their partitions may have moved to another worker."""
         self._users.clear()
+        self.quality.forget_lists()
         metrics.CACHED_USERS.set(0)
 
     def _decode(self, batch: Sequence[Incoming]) -> tuple[list[Accepted], list[Outgoing]]:
@@ -222,6 +227,8 @@ class Pipeline:
             self.recommender.learn(views[event.user_id], interaction)
             fresh = apply(users[event.user_id], event.event_id, Touch(event.item_id, event.ts, weight))
             counts["events.click" if clicked else "events.view", fresh] += 1
+            if clicked and fresh and not self.quality.click(event.user_id, event.item_id):
+                metrics.UNJUDGED.inc()
             touches[event.user_id].append(
                 LearnedTouch(event_id=event.event_id, item_id=event.item_id, at=event.ts, weight=weight)
             )
@@ -256,6 +263,7 @@ class Pipeline:
             await asyncio.gather(self.sink.publish([*stamped, *others]), write)
         metrics.LISTS.inc(len(lists))
         for each in lists:
+            self.quality.hold(each.user_id, [item.item_id for item in each.items])
             metrics.EVENT_TO_LIST.observe(max(0.0, emitted_at - each.published_at))
 
     def _list(self, user: UserState, causes: Sequence[Accepted]) -> Recommendations:

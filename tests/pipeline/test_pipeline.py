@@ -239,3 +239,20 @@ async def test_the_cache_of_users_is_bounded_and_what_falls_out_is_read_back(wor
         await world.pipeline.interactions([world.click(name, "alien" if name != "ada" else "star")])
     assert len(world.pipeline._users) == 2
     assert world.store.users["ada"].version == 2
+
+
+async def test_each_click_is_judged_once_by_the_list_its_user_held_before_it(world: World) -> None:
+    first = world.click("ada", "alien")
+    await world.pipeline.interactions([first])
+    quality = world.pipeline.quality
+    assert quality.figures(len(FILMS)).clicks == 0, "there was no list yet"
+    held = [item.item_id for item in world.lists()[-1].items]
+    second = world.click("ada", held[1])
+    view = world.message("events.view", "ada", {"user_id": "ada", "item_id": held[2]})
+    await world.pipeline.interactions([first, second, second, view])
+    figures = quality.figures(len(FILMS))
+    assert (figures.clicks, figures.recall, figures.mrr) == (1, 1.0, 1 / 2)
+    assert figures.coverage == len(held) / len(FILMS)
+    world.pipeline.drop_users()
+    await world.pipeline.interactions([world.click("ada", held[3])])
+    assert quality.figures(len(FILMS)).clicks == 1, "another worker may have served a newer list"

@@ -1,0 +1,87 @@
+"""How good the lists are right now: each click is judged by the list that its user held, over the latest clicks."""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from streams.core.evaluation import K, gains, gini
+
+
+class LiveFigures(Struct, frozen=True):
+    """Means over the clicks in the window, as in `evaluation.Quality`; all 0 while there are none."""
+
+    clicks: int
+    recall: float
+    ndcg: float
+    mrr: float
+    coverage: float
+    gini: float
+
+
+class LiveQuality:
+    """Told of every list and every click, in the order they come; a click costs a few microseconds.
+
+    window  clicks that count, the latest
+    users   users whose list is remembered, those with the latest lists
+
+    >>> live = LiveQuality(window=100, users=10)
+    >>> live.hold("ann", ["a", "b"])
+    >>> live.click("ann", "b"), live.click("bob", "b")
+    (True, False)
+    >>> live.figures(catalogue=4)
+    LiveFigures(clicks=1, recall=1.0, ndcg=0.6309297535714575, mrr=0.5, coverage=0.5, gini=0.5)
+    """
+
+    def __init__(self, *, window: int, users: int) -> None:
+        self._users = users
+        self._held: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._judged: deque[tuple[int, tuple[str, ...]]] = deque(maxlen=window)  # rank, list
+        self._exposure: Counter[str] = Counter()
+
+    def hold(self, user_id: str, item_ids: Sequence[str]) -> None:
+        """The user holds this list from now on, the best first."""
+        self._held[user_id] = tuple(item_ids[:K])
+        self._held.move_to_end(user_id)
+        if len(self._held) > self._users:
+            self._held.popitem(last=False)
+
+    def click(self, user_id: str, item_id: str) -> bool:
+        """The user clicked the item: judge the list they hold. False where that is not known."""
+        held = self._held.get(user_id)
+        if held is None:
+            return False
+        if len(self._judged) == self._judged.maxlen:
+            self._exposure.subtract(self._judged[0][1])
+        self._judged.append((held.index(item_id) + 1 if item_id in held else 0, held))
+        self._exposure.update(held)
+        return True
+
+    def forget(self, user_id: str) -> None:
+        """Erase the list that is held for this user; the items of lists that were judged name nobody."""
+        self._held.pop(user_id, None)
+
+    def forget_lists(self) -> None:
+        """Erase every list that is held: another worker may make newer ones from now on."""
+        self._held.clear()
+
+    def figures(self, catalogue: int) -> LiveFigures:
+        """As of now; takes about a millisecond.
+
+        catalogue  items that could be recommended
+        """
+        ranks = np.fromiter((rank for rank, _ in self._judged), np.int32, len(self._judged))
+        if not len(ranks):
+            return LiveFigures(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        shown = np.array([count for count in self._exposure.values() if count], np.int64)
+        exposure = np.zeros(max(catalogue, len(shown)), np.int64)
+        exposure[: len(shown)] = shown
+        return LiveFigures(
+            clicks=len(ranks),
+            recall=float((ranks > 0).mean()),
+            ndcg=float(gains(ranks).mean()),
+            mrr=float((1 / ranks[ranks > 0]).sum()) / len(ranks),
+            coverage=len(shown) / len(exposure),
+            gini=gini(exposure),
+        )
