@@ -170,6 +170,7 @@ def _policy(settings: Settings) -> Policy:
         click_weight=worker.click_weight,
         view_weight=worker.view_weight,
         taste_half_life=worker.taste_half_life_seconds,
+        typical_dwell=worker.typical_dwell_seconds,
         modality_weights=settings.worker.fusion_weights,
         list_length=worker.list_length,
         dedup_window=worker.dedup_window,

@@ -29,6 +29,13 @@ class Against(StrEnum):
     nothing = "nothing"
 
 
+class Recorded(StrEnum):
+    """Real activity to be judged on."""
+
+    movielens = "movielens"
+    nowplaying = "nowplaying"
+
+
 topics_app = typer.Typer(no_args_is_help=True, help="The topics and their schemas.")
 app.add_typer(topics_app, name="topics")
 train_app = typer.Typer(no_args_is_help=True, help="Train what the encoders and fusion can learn, and measure it.")
@@ -133,8 +140,9 @@ def replay(
 def evaluate(
     offline: Annotated[bool, typer.Option("--offline", help="In this process, without servers.")] = False,
     log: Annotated[
-        Path | None, typer.Option(help="With --offline: events as JSON lines to replay, in place of MovieLens-100k.")
+        Path | None, typer.Option(help="With --offline: events as JSON lines to replay, in place of a data set.")
     ] = None,
+    dataset: Annotated[Recorded, typer.Option(help="Offline, real activity to replay.")] = Recorded.movielens,
     clicks: Annotated[int | None, typer.Option(min=100, help="Judge at most so many clicks, the oldest.")] = None,
     views: Annotated[
         bool, typer.Option("--views", help="Offline, replay MovieLens' ratings below 4 as views.")
@@ -163,12 +171,13 @@ def evaluate(
     from streams.evaluate.run import Wanted
     from streams.evaluate.run import evaluate as judge
 
-    if log and not offline:
-        raise typer.BadParameter("a log is replayed with --offline")
+    if (log or dataset != Recorded.movielens) and not offline:
+        raise typer.BadParameter("only MovieLens goes through the running system: add --offline")
     default = Against.baselines if offline else Against.nothing
     wanted = Wanted(
         offline=offline,
         file=log,
+        dataset=dataset.value,
         clicks=clicks,
         views=views,
         clicks_per_second=rate,
@@ -187,6 +196,20 @@ def _pairs(given: list[str] | None) -> dict[str, str]:
     if wrong := [each for each in given or [] if "=" not in each]:
         raise typer.BadParameter(f"{wrong[0]!r} is not NAME=VALUE")
     return dict(each.split("=", 1) for each in given or [])
+
+
+@app.command()
+def scale(
+    items: Annotated[list[int] | None, typer.Option(min=100, help="Size of a catalogue; may be given again.")] = None,
+    clicks_per_item: Annotated[float, typer.Option(min=1, help="Clicks learned for each item, measured ones in.")] = 10,
+) -> None:
+    """Measure what an event costs the recommender as the catalogue grows, in this process, on one core."""
+    from streams.evaluate import report
+    from streams.evaluate import scale as costs
+
+    sizes = items or [1_000, 3_000, 10_000, 30_000, 100_000]
+    points = costs.run(load().downloads_folder, console, sizes, clicks_per_item=clicks_per_item)
+    console.print(report.table(costs.sheet(points)))
 
 
 @app.command()

@@ -76,6 +76,7 @@ class Interaction(Event, kw_only=True, frozen=True, gc=False):
     position  0-based place in the list where it was shown, if it was
     variant   the experiment arm of that list
     dwell_s   seconds spent on the item
+    rating    what the user said of it, from 0, the worst, to 1
     """
 
     user_id: Id
@@ -83,6 +84,7 @@ class Interaction(Event, kw_only=True, frozen=True, gc=False):
     position: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     variant: Annotated[str, Meta(max_length=64)] | None = None
     dwell_s: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+    rating: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
 class Click(Interaction, kw_only=True, frozen=True, gc=False):
@@ -220,8 +222,9 @@ def decode(topic: str, value: bytes | None, *, key: bytes | None, now: float) ->
 
     Raises `Rejected` with one of `REASONS`.
 
-    >>> decode("events.click", b'{"event_id":"e1","user_id":"u","item_id":"i","ts":9e8}', key=b"u", now=1e9)
-    Click(event_id='e1', ts=900000000.0, version=1, user_id='u', item_id='i', position=None, variant=None, dwell_s=None)
+    >>> click = decode("events.click", b'{"event_id":"e1","user_id":"u","item_id":"i","ts":9e8}', key=b"u", now=1e9)
+    >>> click.item_id, click.ts, click.rating
+    ('i', 900000000.0, None)
     """
     if not value:
         raise Rejected("empty", "the message has no bytes")

@@ -20,6 +20,7 @@ from streams.core.live_quality import LiveQuality
 from streams.core.recommender import Interaction, Recommender
 from streams.core.user import RecentEvents, Touch, UserState, apply, settle
 from streams.core.vectors import Vector, from_bytes, to_bytes
+from streams.core.weighing import weigh
 from streams.errors import PartRefused, Rejected
 from streams.events import (
     Click,
@@ -53,6 +54,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     dedup_window      event ids remembered for each user
     cached_users      users held in memory between batches
     quality_window    clicks by which the lists are judged live
+    typical_dwell     seconds on an item that say as much as if no time was given
     """
 
     click_weight: float = 1.0
@@ -63,6 +65,12 @@ class Policy(Struct, frozen=True, kw_only=True):
     dedup_window: int = 1024
     cached_users: int = 50_000
     quality_window: int = 10_000
+    typical_dwell: float = 30.0
+
+    def weight(self, event: Click | View) -> float:
+        """How much the event says; see `core.weighing`."""
+        base = self.click_weight if isinstance(event, Click) else self.view_weight
+        return weigh(base, rating=event.rating, dwell_s=event.dwell_s, typical_dwell_s=self.typical_dwell)
 
 
 class Pipeline:
@@ -222,7 +230,7 @@ class Pipeline:
         counts: Counter[tuple[str, bool]] = Counter()
         for event in events:
             clicked = isinstance(event, Click)
-            weight = self.policy.click_weight if clicked else self.policy.view_weight
+            weight = self.policy.weight(event)
             interaction = Interaction(event.event_id, event.user_id, event.item_id, event.ts, weight)
             self.recommender.learn(views[event.user_id], interaction)
             fresh = apply(users[event.user_id], event.event_id, Touch(event.item_id, event.ts, weight))

@@ -183,6 +183,7 @@ class Worker(Group):
 
     batch_size               events of a topic handled together, at most
     taste_half_life_seconds  until a touch counts half in a user's taste
+    typical_dwell_seconds    on an item, that say as much as if no time was given
     dedup_window             event ids remembered for each user
     cached_users             users held in memory
     fusion_weights           modality -> weight in an item's fused vector, JSON object
@@ -197,6 +198,7 @@ class Worker(Group):
     click_weight: Positive = 1.0
     view_weight: Positive = 0.2
     taste_half_life_seconds: Positive = 7 * 86_400.0
+    typical_dwell_seconds: Positive = 30.0
     list_length: Annotated[int, Field(ge=1, le=200)] = 20
     dedup_window: Annotated[int, Field(ge=16, le=100_000)] = 1024
     cached_users: Annotated[int, Field(ge=0)] = 50_000

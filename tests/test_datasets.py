@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from streams.datasets.movielens import movielens
+from streams.datasets.nowplaying import nowplaying
 from streams.datasets.stamps import FAITHFUL, kind, stamps
 from streams.events import Click, Profile, View, decode, encode
 from streams.settings import load
@@ -38,6 +39,15 @@ def test_all_of_movielens_passes_as_events() -> None:
     for event in dataset.activity[::50]:
         topic = "events.click" if isinstance(event, Click) else "events.view"
         decode(topic, encode(event), key=event.key.encode(), now=2e9)
+
+
+def test_nowplaying_is_the_oldest_plays_in_the_order_they_happened() -> None:
+    dataset = nowplaying(DOWNLOADS, plays=20_000)
+    assert len(dataset.activity) == 20_000
+    times = [event.ts for event in dataset.activity]
+    assert times == sorted(times)
+    assert {event.item_id for event in dataset.activity} == {upload.item_id for upload in dataset.uploads}
+    assert len({event.user_id for event in dataset.activity}) == 1_992
 
 
 @pytest.mark.servers

@@ -1,9 +1,10 @@
 """Systems side by side on the same clicks, and whether what sets them apart is luck."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from streams.core.evaluation import Judged, Quality, gains, judge, quality, windows
 from streams.core.significance import Difference, McNemar, mcnemar, user_bootstrap
@@ -23,6 +24,12 @@ class Cost(Struct, frozen=True):
     p50: float
     p99: float
     max: float
+
+    @classmethod
+    def of(cls, seconds: NDArray[np.float64]) -> "Cost":
+        spent = 1000 * seconds
+        p50, p99 = np.quantile(spent, (0.5, 0.99))
+        return cls(mean=float(spent.mean()), p50=float(p50), p99=float(p99), max=float(spent.max()))
 
 
 class Beside(Struct, frozen=True):
@@ -97,7 +104,7 @@ def _figures(judged: Judged, first: Judged, outcome: Outcome) -> Figures:
     return Figures(
         quality={name: quality(judged, window) for name, window in windows(len(judged.ranks)).items()},
         by_history=_by_history(judged, last),
-        cost=_cost(outcome) if len(outcome.seconds) else None,
+        cost=Cost.of(outcome.seconds) if len(outcome.seconds) else None,
         beside=None if judged is first else _beside(judged, first, last),
     )
 
@@ -111,12 +118,6 @@ def _by_history(judged: Judged, window: slice) -> dict[str, float]:
             name = str(low) if low == high else f"{low}+" if high is None else f"{low}-{high}"
             found[name] = float(hits[inside].mean())
     return found
-
-
-def _cost(outcome: Outcome) -> Cost:
-    spent: Sequence[float] = (1000 * outcome.seconds).tolist()
-    p50, p99 = np.quantile(spent, (0.5, 0.99))
-    return Cost(mean=float(np.mean(spent)), p50=float(p50), p99=float(p99), max=float(np.max(spent)))
 
 
 def _beside(judged: Judged, first: Judged, window: slice) -> Beside:

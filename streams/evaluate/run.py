@@ -1,6 +1,6 @@
 """`anabranch evaluate`: replay, compare, show."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streams.core.recommender import RecommenderSettings
+from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
+from streams.datasets.nowplaying import nowplaying
 from streams.errors import AnabranchError
 from streams.evaluate import log as logs
 from streams.evaluate import report, served
@@ -20,12 +22,15 @@ from streams.evaluate.log import Log
 from streams.evaluate.offline import OURS, Make, Outcome, replay, systems
 from streams.settings import Settings
 
+DATASETS: dict[str, Callable[[Path], Dataset]] = {"movielens": movielens, "nowplaying": nowplaying}
+
 
 class Wanted(Struct, frozen=True, kw_only=True):
     """What to evaluate.
 
     offline            in this process; else the running system
-    file               a log to replay offline in place of MovieLens
+    file               a log to replay offline in place of a data set
+    dataset            one of DATASETS
     clicks             at most so many, the oldest
     views              of MovieLens, ratings below 4, are replayed too
     clicks_per_second  through the running system; 0 means lockstep
@@ -39,6 +44,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
     offline: bool = False
     file: Path | None = None
+    dataset: str = "movielens"
     clicks: int | None = None
     views: bool = False
     clicks_per_second: float = 0.0
@@ -73,7 +79,8 @@ def _log(settings: Settings, wanted: Wanted) -> Log:
     if wanted.file:
         log = logs.read(wanted.file, clicks=wanted.clicks)
     else:
-        log = logs.of_dataset(movielens(settings.downloads_folder), clicks=wanted.clicks, views=wanted.views)
+        dataset = DATASETS[wanted.dataset](settings.downloads_folder)
+        log = logs.of_dataset(dataset, clicks=wanted.clicks, views=wanted.views)
     if not log.clicks:
         raise AnabranchError(f"{log.name} has no click to judge by")
     return log

@@ -256,3 +256,24 @@ async def test_each_click_is_judged_once_by_the_list_its_user_held_before_it(wor
     world.pipeline.drop_users()
     await world.pipeline.interactions([world.click("ada", held[3])])
     assert quality.figures(len(FILMS)).clicks == 1, "another worker may have served a newer list"
+
+
+@pytest.mark.parametrize(
+    ("said", "weight"),
+    [({}, 1.0), ({"rating": 0.25}, 0.25), ({"dwell_s": 30.0}, 1.0), ({"dwell_s": 60.0, "rating": 0.5}, 0.75)],
+)
+async def test_a_rating_and_the_time_spent_decide_how_much_a_click_says(
+    world: World, said: dict[str, float], weight: float
+) -> None:
+    await world.pipeline.interactions([world.click("ada", "alien", **said)])
+    [logged] = world.sink.on("interactions")
+    assert msgspec.json.decode(logged.value, type=Learned).touches[0].weight == weight
+    assert world.store.users["ada"].history.weights == [weight]
+
+
+async def test_a_click_that_says_nothing_teaches_nothing_but_is_not_shown_again(world: World) -> None:
+    before = world.pipeline.recommender.snapshot()
+    await world.pipeline.interactions([world.click("ada", "alien", dwell_s=0.0)])
+    assert world.pipeline.recommender.snapshot() == before
+    assert world.store.users["ada"].view(WEIGHTS).taste is None
+    assert "alien" not in {item.item_id for item in world.lists()[-1].items}

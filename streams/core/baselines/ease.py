@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import lapack
+from scipy.sparse import csr_matrix
 
 from streams.core.baselines.baseline import Baseline, Floats, Slots, recencies
 
@@ -13,7 +14,7 @@ class Ease(Baseline):
     others, in closed form.
 
     ridge  added to the diagonal
-    refit  touches between two fits; the first comes after as many
+    refit  touches between two fits; each is of what came before
     widest  items that are modelled, the most popular: a fit takes widest ** 3
     depth, half  see `recencies`: the user's latest items, which the model is asked with
     """
@@ -38,9 +39,9 @@ class Ease(Baseline):
         return scores
 
     def _learn(self, row: int, past: Slots, slot: int, at: float) -> None:
-        self._touches += 1
-        if self._touches % self._refit == 0:
+        if self._touches and self._touches % self._refit == 0:
             self._fit()
+        self._touches += 1
 
     def _fit(self) -> None:
         """B = I - P / diag(P), where P is the inverse of the ridged Gram matrix of who touched what."""
@@ -48,11 +49,13 @@ class Ease(Baseline):
         self._modelled = touched[np.argsort(-self.popularity[touched], kind="stable")][: self._widest]
         self._columns[:] = -1
         self._columns[self._modelled] = np.arange(len(self._modelled))
-        users = np.zeros((len(self.pasts), len(self._modelled)), np.float32)
-        for row, past in enumerate(self.pasts):
-            columns = self._columns[past.slots]
-            users[row, columns[columns >= 0]] = 1
-        gram = users.T @ users
+        lengths = [len(past.slots) for past in self.pasts]
+        columns = self._columns[np.concatenate([past.slots for past in self.pasts])]
+        known = columns >= 0
+        rows = np.repeat(np.arange(len(lengths)), lengths)[known]
+        shape = (len(lengths), len(self._modelled))
+        users = csr_matrix((np.ones(len(rows), np.float32), (rows, columns[known])), shape)
+        gram = (users.T @ users).toarray()
         gram[np.diag_indices_from(gram)] += self._ridge
         factor, _ = lapack.spotrf(gram, overwrite_a=True)
         upper, _ = lapack.spotri(factor, overwrite_c=True)
