@@ -2,7 +2,8 @@
 #
 #   make demo     set up, start the servers, load a catalogue, replay real activity, show the lists
 #   make test     set up and run every test, on real servers with ports and data of their own
-#   make check    lint, format, types and the tests that need no server
+#   make check    lint, format, types, licences, a bill of materials, and the tests that need no server
+#   make audit    known vulnerabilities of the packages, as osv.dev tells (the one thing that needs more than registries)
 #   make bench    measure; `make lock`: choose the packages anew; `make clean`: remove what was built, data included
 #
 # ANABRANCH_TORCH_INDEX=URL   a package index with a CPU build of torch, instead of the CUDA build and its 3 GB of libraries
@@ -15,7 +16,7 @@ STAMP := $(VENV)/.set-up
 LOCKS := requirements.lock weights.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check audit bench lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -50,7 +51,15 @@ check: setup
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
+	$(RUN)/python -m deploy.packages build/anabranch.cdx.json
 	$(RUN)/python -m pytest -m "not servers"
+
+audit: $(UV)
+	@mkdir -p build
+	@$(UV) tool run --quiet pip-audit==2.10.1 --requirement requirements.lock --requirement weights.lock \
+	    --disable-pip --no-deps --vulnerability-service osv --progress-spinner off 2> build/audit.log || { \
+	    if grep -q requests.exceptions build/audit.log; then echo "audit: osv.dev gave no answer, so nothing was looked up"; \
+	    else grep -v WARNING build/audit.log; fi; exit 1; }
 
 bench: setup
 	$(RUN)/anabranch bench
