@@ -65,21 +65,3 @@ def test_an_item_taken_out_is_found_no_more_and_can_come_back() -> None:
     assert index.nearest(vector, 5)[0].tolist() == []
     index.put(3, vector)
     assert index.nearest(vector, 5)[0].tolist() == [3]
-
-
-def test_few_items_are_compared_one_by_one() -> None:
-    index, items = VectorIndex(DIM), vectors(VectorIndex.FEW)
-    for slot, vector in enumerate(items):
-        index.put(slot, vector)
-    index.remove(5)
-    [query] = vectors(1, seed=1)
-    exact = [slot for slot in np.argsort(-(np.array(items) @ query)).tolist() if slot != 5]
-    assert index.nearest(query, 100)[0].tolist() == exact[:100]
-
-
-def test_beyond_the_few_those_held_before_are_still_found() -> None:
-    index, items = VectorIndex(DIM), vectors(VectorIndex.FEW + 1)
-    for slot in (0, 7, VectorIndex.FEW):
-        index.put(slot, items[slot])
-    index.remove(7)
-    assert sorted(index.nearest(items[0], 5)[0].tolist()) == [0, VectorIndex.FEW]

@@ -232,7 +232,7 @@ def test_an_index_that_is_handed_in_is_asked_for_the_nearest() -> None:
         asked.append(count)
         return np.array([2], np.int32), np.array([0.5], np.float32)
 
-    recommender = Recommender(SMALL, nearest=nearest)
+    recommender = Recommender(msgspec.structs.replace(SMALL, content_exact=1), nearest=nearest)
     for item, vector in enumerate(np.eye(4, dtype=np.float32)):
         recommender.put_item(f"item {item}", vector, NOON)
     user = UserView("ann", History(), np.eye(4, dtype=np.float32)[0])

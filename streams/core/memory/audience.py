@@ -8,8 +8,12 @@ import math
 import numpy as np
 
 from streams.core.catalogue import longer
-from streams.core.memory.expert import NOBODY, Floats, Request, Slots, State
+from streams.core.memory.compiled import compiled
+from streams.core.memory.expert import NOBODY, Doubles, Floats, Marks, Request, Slots, State, keep_best
 from streams.core.memory.popularity import Leaders
+
+MEAN_RATE = 0.001
+"""How far one touch moves the average profile."""
 
 
 class Audience:
@@ -38,28 +42,15 @@ class Audience:
         if profile is None:
             return
         sums = self._room(len(profile))
-        kept = math.exp(min((self._as_of[slot] - request.at) * self._rate, 0.0))
-        late = math.exp(min((request.at - self._as_of[slot]) * self._rate, 0.0))
-        sums[slot] *= np.float32(kept)
-        sums[slot] += profile * np.float32(weight * late)
-        self._touches[slot] = self._touches[slot] * kept + weight * late
-        self._as_of[slot] = max(self._as_of[slot], request.at)
-        self._mean += (profile - self._mean) * np.float32(0.001)
+        _learn(sums, self._touches, self._as_of, self._mean, self._rate, profile, slot, request.at, weight)
 
     def propose(self, request: Request, slots: Slots, scores: Floats) -> int:
         if request.profile is None or self._sums is None:
             return 0
         leaders = self._leaders.slots[: self._considered]
-        touches = self._touches[leaders]
-        usable = (request.shown[leaders] >= 0) & (request.shown[leaders] != request.mark) & (touches > 0)
-        leaders, touches = leaders[usable], touches[usable]
-        gains = (self._sums[leaders] @ request.profile - touches * float(self._mean @ request.profile)) / np.sqrt(
-            touches
-        )
-        best = np.argsort(-gains, kind="stable")[: len(slots)]
-        best = best[gains[best] > 0]
-        slots[: len(best)], scores[: len(best)] = leaders[best], gains[best]
-        return len(best)
+        return _propose(
+            self._sums, self._touches, self._mean, leaders, request.profile, request.shown, request.mark, slots, scores
+        )  # fmt: skip
 
     def because(self, request: Request, slots: Slots) -> Slots:
         return np.full(len(slots), NOBODY, np.int32)
@@ -92,3 +83,55 @@ class Audience:
             self._sums = np.zeros((self._capacity, dim), np.float32)
             self._mean = np.zeros(dim, np.float32)
         return self._sums
+
+
+@compiled
+def _learn(
+    sums: Floats,
+    touches: Doubles,
+    as_of: Doubles,
+    mean: Floats,
+    rate: float,
+    profile: Floats,
+    slot: int,
+    at: float,
+    weight: float,
+) -> None:
+    kept = math.exp(min((as_of[slot] - at) * rate, 0.0))
+    added = weight * math.exp(min((at - as_of[slot]) * rate, 0.0))
+    for each in range(len(profile)):
+        sums[slot, each] = sums[slot, each] * np.float32(kept) + profile[each] * np.float32(added)
+        mean[each] += (profile[each] - mean[each]) * np.float32(MEAN_RATE)
+    touches[slot] = touches[slot] * kept + added
+    as_of[slot] = max(as_of[slot], at)
+
+
+@compiled
+def _propose(
+    sums: Floats,
+    touches: Doubles,
+    mean: Floats,
+    leaders: Slots,
+    profile: Floats,
+    shown: Marks,
+    mark: int,
+    slots: Slots,
+    scores: Floats,
+) -> int:
+    usual = np.float32(0)
+    for each in range(len(profile)):
+        usual += mean[each] * profile[each]
+    found = np.empty(len(leaders), np.int32)
+    gains = np.empty(len(leaders), np.float32)
+    count = 0
+    for slot in leaders:
+        if shown[slot] >= 0 and shown[slot] != mark and touches[slot] > 0:
+            close = np.float32(0)
+            for each in range(len(profile)):
+                close += sums[slot, each] * profile[each]
+            gain = (close - touches[slot] * usual) / math.sqrt(touches[slot])
+            if gain > 0:
+                found[count] = slot
+                gains[count] = gain
+                count += 1
+    return keep_best(found[:count], gains[:count], slots, scores)

@@ -1,11 +1,14 @@
 """Content: items whose fused vectors are near the user's taste; the one expert that knows items nobody touched."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streams.core.catalogue import Catalogue
-from streams.core.memory.expert import NOBODY, Floats, Request, Slots, State
+from streams.core.memory.compiled import compiled
+from streams.core.memory.expert import NOBODY, Floats, Marks, Request, Slots, State, keep_best
 from streams.core.vectors import Vector
 
 Nearest = Callable[[Vector, int], tuple[Slots, Floats]]
@@ -21,7 +24,8 @@ LOOKED_BACK = 20
 class Content:
     """Nothing to learn: the vectors are the catalogue's and the taste is the user's.
 
-    nearest  an index to ask; without one the newest `exact` items are compared one by one
+    exact    up to so many items are compared one by one, which is exact and costs less than a search
+    nearest  an index to ask where there are more; without one the newest `exact` are compared
     """
 
     name = "content"
@@ -37,22 +41,13 @@ class Content:
     def propose(self, request: Request, slots: Slots, scores: Floats) -> int:
         if request.taste is None or self._catalogue.vectors is None:
             return 0
-        if self._nearest is not None:
+        first = max(0, len(self._catalogue) - self._exact)
+        if self._nearest is not None and first > 0:
             found, cosines = self._nearest(request.taste, 2 * len(slots))
         else:
-            first = max(0, len(self._catalogue) - self._exact)
             found = np.arange(first, len(self._catalogue), dtype=np.int32)
             cosines = self._catalogue.vectors[first : len(self._catalogue)] @ request.taste
-        shown = request.shown[found]
-        usable = (shown >= 0) & (shown != request.mark) & self._catalogue.has_vector[found]
-        found, cosines = found[usable], cosines[usable]
-        if len(found) > len(slots):
-            best = np.argpartition(-cosines, len(slots) - 1)[: len(slots)]
-            found, cosines = found[best], cosines[best]
-        count = len(found)
-        if count:
-            slots[:count], scores[:count] = found, np.exp((cosines - cosines.max()) / TEMPERATURE)
-        return count
+        return _keep(found, cosines, self._catalogue.has_vector, request.shown, request.mark, slots, scores)
 
     def because(self, request: Request, slots: Slots) -> Slots:
         past = request.trail.slots[-LOOKED_BACK:]
@@ -71,3 +66,29 @@ class Content:
 
     def load(self, state: State) -> None:
         pass
+
+
+@compiled
+def _keep(
+    found: Slots,
+    cosines: Floats,
+    has_vector: NDArray[np.bool_],
+    shown: Marks,
+    mark: int,
+    slots: Slots,
+    scores: Floats,
+) -> int:
+    usable = np.empty(len(found), np.int32)
+    values = np.empty(len(found), np.float32)
+    count = 0
+    best = np.float32(-1)
+    for each in range(len(found)):
+        slot = found[each]
+        if shown[slot] >= 0 and shown[slot] != mark and has_vector[slot]:
+            usable[count] = slot
+            values[count] = cosines[each]
+            best = max(best, cosines[each])
+            count += 1
+    for each in range(count):
+        values[each] = math.exp((values[each] - best) / TEMPERATURE)
+    return keep_best(usable[:count], values[:count], slots, scores)

@@ -112,12 +112,36 @@ def cut(values: Floats, room: int) -> tuple[int, int]:
 
 
 @compiled
-def take_best(totals: Floats, touched: Slots, count: int, shown: Marks, mark: int, slots: Slots, scores: Floats) -> int:
-    """Move the best of the touched totals that may be shown into `slots` and `scores`; clear the totals.
+def keep_best(found: Slots, values: Floats, slots: Slots, scores: Floats) -> int:
+    """Copy the items with the best values, all above 0, into `slots` and `scores`; returns how many.
 
-    Where there are more than fit, scores that differ by less than 2 percent count as equal, and equal ones are
-    taken in the order of `touched`.
+    Where there are more than fit, values that differ by less than 2 percent count as equal, and equal ones are taken
+    in the order of `found`.
     """
+    room = len(slots)
+    if len(found) <= room:
+        for row in range(len(found)):
+            slots[row] = found[row]
+            scores[row] = values[row]
+        return len(found)
+    bits = values.view(np.int32)
+    sure, maybe = cut(values, room)
+    level = room
+    for row in range(len(found)):
+        level -= bits[row] > sure
+    taken = 0
+    for row in range(len(found)):
+        if bits[row] > sure or (bits[row] > maybe and level > 0):
+            level -= bits[row] <= sure
+            slots[taken] = found[row]
+            scores[taken] = values[row]
+            taken += 1
+    return taken
+
+
+@compiled
+def take_best(totals: Floats, touched: Slots, count: int, shown: Marks, mark: int, slots: Slots, scores: Floats) -> int:
+    """Move the best of the touched totals that may be shown into `slots` and `scores`, see `keep_best`; clear all."""
     allowed = 0
     values = np.empty(count, np.float32)
     for row in range(count):
@@ -127,23 +151,4 @@ def take_best(totals: Floats, touched: Slots, count: int, shown: Marks, mark: in
             values[allowed] = totals[slot]
             allowed += 1
         totals[slot] = 0
-    room = len(slots)
-    if allowed <= room:
-        for row in range(allowed):
-            slots[row] = touched[row]
-            scores[row] = values[row]
-        return allowed
-    values = values[:allowed]
-    bits = values.view(np.int32)
-    sure, maybe = cut(values, room)
-    level = room
-    for row in range(allowed):
-        level -= bits[row] > sure
-    taken = 0
-    for row in range(allowed):
-        if bits[row] > sure or (bits[row] > maybe and level > 0):
-            level -= bits[row] <= sure
-            slots[taken] = touched[row]
-            scores[taken] = values[row]
-            taken += 1
-    return taken
+    return keep_best(touched[:allowed], values[:allowed], slots, scores)
