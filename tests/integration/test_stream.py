@@ -44,10 +44,16 @@ def catalogue(servers: Settings, worker: RunningWorker, dataset: Dataset) -> dic
     announced = TopicReader(servers, "items.embedded")
     with EventProducer(servers.kafka.bootstrap_servers) as producer:
         play(producer, dataset.uploads)
-    items = [msgspec.json.decode(each.value, type=Embedded) for each in announced.read(len(dataset.uploads))]
+    missing = {upload.item_id for upload in dataset.uploads}
+    vectors: dict[str, dict[str, Vector]] = {}
+    while missing:
+        messages = announced.read(1)
+        assert messages, f"{len(missing)} films were not announced"
+        for item in (msgspec.json.decode(each.value, type=Embedded) for each in messages):
+            missing.discard(item.item_id)  # other tests' uploads may be announced as well
+            vectors[item.item_id] = {name: from_bytes(data) for name, data in item.vectors.items()}
     announced.close()
-    assert len({item.item_id for item in items}) == len(dataset.uploads)
-    return {item.item_id: {name: from_bytes(data) for name, data in item.vectors.items()} for item in items}
+    return vectors
 
 
 async def read_users(settings: Settings, user_ids: list[str]) -> dict[str, UserState]:
