@@ -7,12 +7,13 @@ whoever comes next.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import structlog
-from faust import App, StreamT
-from faust.types import Message
+from faust import App, EventT, StreamT
 
 from streams.pipeline import Pipeline
 from streams.ports import Incoming
@@ -61,49 +62,87 @@ class Agents:
             await asyncio.wait(self._in_hand)
 
     def _consumer(self, handle: Handle) -> Callable[[StreamT[bytes]], Awaitable[None]]:
-        async def consume(stream: Any) -> None:
-            queue, consumer = stream.channel.queue, stream.app.consumer
-            while True:
-                messages = await next_batch(queue, self._batch_size)
+        async def consume(stream: StreamT[bytes]) -> None:
+            async for events in micro_batches(_unacknowledged(stream), self._batch_size):
                 if self._draining:
                     return
-                batch = asyncio.create_task(self._handle_or_die(handle, messages, consumer))
+                batch = asyncio.create_task(self._handle_or_die(handle, events))
                 self._in_hand.add(batch)
                 batch.add_done_callback(self._in_hand.discard)
                 await asyncio.shield(batch)
 
         return consume
 
-    async def _handle_or_die(self, handle: Handle, messages: Sequence[Message], consumer: Any) -> None:
-        consumer._unacked_messages.update(messages)  # a rebalance waits for these
+    async def _handle_or_die(self, handle: Handle, events: Sequence[EventT[bytes]]) -> None:
         try:
-            await handle([_incoming(message) for message in messages])
+            await handle([_incoming(event) for event in events])
         except Exception as error:
-            first = messages[0]
+            first = events[0].message
             log.critical(
                 "batch failed, the worker ends without committing it",
                 topic=first.topic,
                 partition=first.partition,
                 offset=first.offset,
-                events=len(messages),
+                events=len(events),
                 exc_info=error,
             )
             self._die()
             return
-        for message in messages:
-            consumer.ack(message)
+        for event in events:
+            event.ack()
 
 
-def _incoming(message: Any) -> Incoming:
-    return Incoming(message.topic, message.partition, message.offset, message.key, message.value, message.timestamp)
+def _unacknowledged(stream: Any) -> AsyncIterator[EventT[bytes]]:
+    """The stream's events, left for us to acknowledge (`noack` is missing from Faust's types)."""
+    events: AsyncIterator[EventT[bytes]] = stream.noack().events()
+    return events
 
 
-async def next_batch(queue: asyncio.Queue[T], limit: int) -> list[T]:
-    """Whatever has arrived since the last batch, at most `limit` at once.
+def _incoming(event: EventT[bytes]) -> Incoming:
+    message: Any = event.message
+    return Incoming(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        published_at=message.timestamp,
+    )
 
-    No timer: an idle topic hands on a lone message at once, and a busy one fills its batches by itself.
+
+async def micro_batches(source: AsyncIterator[T], limit: int) -> AsyncIterator[list[T]]:
+    """Whatever arrived while the last batch was handled, at most `limit` at once.
+
+    No timer: an idle stream hands on a lone event at once, and a busy one fills its batches by itself.
     """
-    batch = [await queue.get()]
-    while len(batch) < limit and not queue.empty():
-        batch.append(queue.get_nowait())
-    return batch
+    waiting: deque[T] = deque()
+    arrived, room = asyncio.Event(), asyncio.Event()
+
+    async def fill() -> None:
+        try:
+            async for each in source:
+                waiting.append(each)
+                arrived.set()
+                if len(waiting) >= limit:
+                    room.clear()
+                    await room.wait()
+        finally:
+            arrived.set()
+
+    filling = asyncio.create_task(fill())
+    try:
+        while True:
+            await arrived.wait()
+            arrived.clear()
+            batch = list(waiting)
+            waiting.clear()
+            room.set()
+            if batch:
+                yield batch
+            if filling.done() and not waiting:
+                await filling  # raises what the source raised
+                return
+    finally:
+        filling.cancel()
+        with suppress(asyncio.CancelledError):
+            await filling

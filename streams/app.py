@@ -19,7 +19,6 @@ from threadpoolctl import threadpool_limits
 from encoders.contract import DIM
 from streams import metrics
 from streams.adapters import clients, schema
-from streams.adapters.batches import BatchTransport
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.fusion import LearnedFusion
 from streams.adapters.index import VectorIndex
@@ -131,7 +130,7 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Fol
 
 def faust_app(settings: Settings) -> faust.App:
     """A Faust app that reads and commits, and does nothing else: topics, state and metrics are our own."""
-    app = faust.App(
+    return faust.App(
         settings.kafka.group,
         broker=f"kafka://{settings.kafka.bootstrap_servers}",
         broker_credentials=_credentials(settings.kafka),
@@ -147,8 +146,6 @@ def faust_app(settings: Settings) -> faust.App:
         store="memory://",
         datadir=str(settings.home / "faust"),
     )
-    app.transport = BatchTransport(app.conf.broker_consumer, app)
-    return app
 
 
 def _credentials(kafka: Kafka) -> Credentials | None:
