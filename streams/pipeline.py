@@ -8,7 +8,7 @@ of it may be committed; handling it again has no further effect on a user.
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -40,6 +40,7 @@ from streams.ports import Embedder, Incoming, Index, Media, Outgoing, Sink, Stor
 
 MAX_FETCHES = 8  # at once
 MAX_UPLOADS_IN_MEMORY = 64  # with all their media, before they are vectors
+MAX_MEDIA_IN_MEMORY = 1024**3  # bytes of these, should each be as large as is allowed
 
 Accepted = tuple[Incoming, Event]
 Fuse = Callable[[Mapping[str, Vector]], Vector | None]
@@ -146,8 +147,8 @@ class Pipeline:
         uploads = list({event.item_id: event for _, event in accepted if isinstance(event, Upload)}.values())
         items: list[Embedded] = []
         with metrics.stage("embed"):
-            for start in range(0, len(uploads), MAX_UPLOADS_IN_MEMORY):
-                items += await self._embed(uploads[start : start + MAX_UPLOADS_IN_MEMORY])
+            for some in _that_fit_in_memory(uploads):
+                items += await self._embed(some)
         with metrics.stage("store"):
             await self.store.write_items(items)
         for item in items:
@@ -375,6 +376,21 @@ def _dead_letter(message: Incoming, refusal: Rejected) -> Outgoing:
         ("offset", str(message.offset).encode()),
     )
     return Outgoing("events.rejected", message.key, message.value or b"", headers)
+
+
+def _that_fit_in_memory(uploads: Iterable[Upload]) -> Iterator[list[Upload]]:
+    """The uploads, in order, in groups whose media fit in memory however large a stranger has made them."""
+    group: list[Upload] = []
+    room = MAX_MEDIA_IN_MEMORY
+    for upload in uploads:
+        size = sum(MODALITIES[modality].max_bytes for modality in upload.media)
+        if group and (size > room or len(group) == MAX_UPLOADS_IN_MEMORY):
+            yield group
+            group, room = [], MAX_MEDIA_IN_MEMORY
+        group.append(upload)
+        room -= size
+    if group:
+        yield group
 
 
 def _count_refusal(modality: str, error: str) -> None:

@@ -89,6 +89,14 @@ async def test_many_uploads_make_one_call_to_triton(world: World) -> None:
     assert world.embedder.calls == [("text", len(FILMS))]
 
 
+async def test_uploads_are_embedded_together_as_far_as_memory_holds_the_largest_that_are_allowed(world: World) -> None:
+    world.embedder.calls.clear()
+    clips = [world.upload(f"clip-{n}", media={"video": "data:,clip"}) for n in range(20)]
+    await world.pipeline.uploads(clips)
+    assert world.embedder.calls == [("video", 16), ("video", 4)]  # of 64 MiB each, 16 make the 1 GiB
+    assert {f"clip-{n}" for n in range(20)} < set(world.store.items)
+
+
 async def test_a_click_brings_a_list_without_the_item_clicked(world: World) -> None:
     await world.pipeline.interactions([world.click("ada", "alien")])
     [list_] = world.lists()
