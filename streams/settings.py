@@ -255,6 +255,9 @@ def load(identity: str = "admin", **overrides: Any) -> Settings:
     """
     try:
         home = Settings(**overrides)
+        known = sorted(file.stem for file in home.secrets_folder.glob("*.env"))
+        if known and identity not in known:
+            raise SettingsError(f"{identity!r} is no identity of {home.secrets_folder}: {', '.join(known)}")
         noted = (home.ports_file, home.secrets_folder / f"{identity}.env")
         return Settings(_env_file=noted, **overrides)  # type: ignore[call-arg]
     except ValidationError as error:

@@ -4,6 +4,7 @@ from kafka.admin import ACLOperation, ACLPermissionType
 
 from streams.access import kafka_rights
 from streams.settings import Roles
+from streams.topics import TOPICS
 
 ROLES = Roles(worker="w", producer="p", consumer="c")
 
@@ -28,6 +29,11 @@ def test_a_producer_writes_events_and_a_consumer_reads_lists() -> None:
 def test_a_worker_writes_no_events_but_dead_letters() -> None:
     written = {topic for _, operation, topic in rights(Roles(worker="w")) if operation == "WRITE"}
     assert written == {"items.embedded", "interactions", "recommendations", "events.rejected"}
+
+
+def test_a_worker_has_to_do_with_every_topic() -> None:
+    granted = {right.resource_pattern.resource_name for right in kafka_rights("group", Roles(worker="w"))}
+    assert granted == {"group", *(topic.name for topic in TOPICS)}
 
 
 def test_nobody_creates_changes_or_deletes() -> None:

@@ -14,7 +14,7 @@ from streams.settings import Settings
 from streams.topics import TOPICS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = [
     pytest.param(block, id=f"{page.name}-{number}")
     for page in PAGES
@@ -63,9 +63,17 @@ def test_every_command_in_the_docs_exists_with_its_options(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_in_the_docs_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def test_every_test_that_the_threat_model_leans_on_exists() -> None:
+    table = re.search(r"<!-- threats -->(.*)<!-- /threats -->", (ROOT / "docs" / "security.md").read_text(), re.DOTALL)
+    assert table is not None
+    named = set(re.findall(r"`(test_\w+)`", table[1]))
+    tests = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 30 and named <= set(re.findall(r"def (test_\w+)\(", tests))
 
 
 @pytest.mark.servers

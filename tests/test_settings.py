@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from streams.adapters import clients
-from streams.settings import Cassandra, Kafka, SettingsError, Triton, load
+from streams.settings import Kafka, SettingsError, Triton, load
 
 
 def test_everything_listens_on_loopback_unless_told_otherwise(tmp_path: Path) -> None:
@@ -106,7 +106,12 @@ def test_each_identity_has_settings_of_its_own(tmp_path: Path) -> None:
         )
     assert load(home=tmp_path).cassandra.username == "admin"
     assert load("worker", home=tmp_path).cassandra.username == "worker"
-    assert load("consumer", home=tmp_path).cassandra == Cassandra()
+    with pytest.raises(SettingsError, match=r"'wroker' is no identity of .*: admin, worker"):
+        load("wroker", home=tmp_path)
+
+
+def test_where_nothing_is_secured_everybody_has_the_same_settings(tmp_path: Path) -> None:
+    assert load("worker", home=tmp_path) == load("consumer", home=tmp_path) == load(home=tmp_path)
 
 
 def test_a_file_without_a_certificate_is_named(tmp_path: Path) -> None:
