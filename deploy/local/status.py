@@ -119,7 +119,19 @@ def _models(settings: Settings) -> list[Line]:
     unready = triton.unready(settings.triton)
     ready = [name for name in triton.models() if name not in unready]
     bad = [Line(f"model {name}", reason, next=RESTART) for name, reason in unready.items()]
-    return [*bad, Line("models", f"ready: {', '.join(ready) or 'none'}")]
+    busy = [Line(f"model {name}", _work(done)) for name, done in sorted(triton.work(settings.triton).items())]
+    return [*bad, Line("models", f"ready: {', '.join(ready) or 'none'}"), *busy]
+
+
+def _work(done: triton.Work) -> str:
+    """What a model has done, for people.
+
+    >>> _work(triton.Work(1_200, 100, 0.0004, 0.0051))
+    '1,200 contents, 12.0 to a batch; an answer took 5.1 ms, 0.4 of them waiting'
+    """
+    took, waited = done.took_seconds * 1e3, done.waited_seconds * 1e3
+    handled = f"{done.contents:,} contents, {done.contents / max(done.batches, 1):.1f} to a batch"
+    return f"{handled}; an answer took {took:.1f} ms, {waited:.1f} of them waiting"
 
 
 def _worker(settings: Settings) -> Line:

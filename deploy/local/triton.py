@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec import Struct
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
@@ -87,6 +88,37 @@ def unready(settings: Triton) -> dict[str, str]:
         elif newest[name].state != "READY":
             found[name] = newest[name].reason or newest[name].state or "it failed to load"
     return found
+
+
+class Work(Struct, frozen=True):
+    """What a model has done since it was loaded.
+
+    contents         that it embedded, or refused by name
+    batches          in which they were handed to it
+    waited_seconds   that a request waited for it, on average
+    took_seconds     until it was answered, waiting included, on average
+    """
+
+    contents: int
+    batches: int
+    waited_seconds: float
+    took_seconds: float
+
+
+def work(settings: Triton) -> dict[str, Work]:
+    """Model -> what it has done, for those that were asked. Raises InferenceServerException without Triton."""
+    with _client(settings) as client:
+        answer = client.get_inference_statistics(client_timeout=ANSWER_SECONDS)
+    return {
+        model.name: Work(
+            model.inference_count,
+            model.execution_count,
+            model.inference_stats.queue.ns / model.inference_stats.success.count / 1e9,
+            model.inference_stats.success.ns / model.inference_stats.success.count / 1e9,
+        )
+        for model in answer.model_stats
+        if model.inference_stats.success.count
+    }
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from deploy.local import servers as local_servers
 from deploy.local.status import Line
 from streams import topics
 from streams.adapters import schema
+from streams.adapters.triton import TritonEmbedder
 from streams.errors import AnabranchError
 from streams.events import MAX_EVENT_BYTES
 from streams.settings import Settings, load
@@ -71,6 +72,17 @@ def test_all_that_up_starts_is_well_and_the_worker_comes_next(servers: Settings)
 def test_every_model_of_the_repository_serves(servers: Settings) -> None:
     assert triton.unready(servers.triton) == {}
     assert all(model in line(servers, "models").detail for model in triton.models())
+
+
+async def test_the_status_says_what_a_model_has_done(servers: Settings) -> None:
+    embedder = TritonEmbedder(servers.triton)
+    before = triton.work(servers.triton).get("profile_encoder", triton.Work(0, 0, 0, 0))
+    await embedder.embed("profile", [b'{"age": 20}', b'{"age": 30}', b"{"])
+    await embedder.close()
+    after = triton.work(servers.triton)["profile_encoder"]
+    assert (after.contents - before.contents, after.batches - before.batches) == (3, 1)
+    assert 0 < after.waited_seconds < after.took_seconds
+    assert f"{after.contents:,} contents" in line(servers, "model profile_encoder").detail
 
 
 def test_a_model_that_fails_to_load_is_named_and_keeps_no_other_from_serving(
