@@ -150,7 +150,7 @@ def _http_url(uri: str) -> URL:
 async def _body(response: aiohttp.ClientResponse, limit: int, uri: str) -> bytes:
     if (response.content_length or 0) > limit:
         raise PartRefused(f"TooLarge: {uri[:200]!r} has {response.content_length} bytes, where {limit} are allowed")
-    if encoding := response.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
         raise PartRefused(f"HttpRefused: {uri[:200]!r} answered with what is compressed ({encoding})")
     content = bytearray()
     async for chunk in response.content.iter_chunked(CHUNK):
