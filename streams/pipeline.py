@@ -8,7 +8,7 @@ of it may be committed; handling it again has no further effect on a user.
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -262,18 +262,23 @@ class Pipeline:
         for user in users.values():
             settle(user, self.item_vectors.get, self.policy.taste_half_life)
             user.version += 1
-        write = asyncio.create_task(self.store.write_users(users.values()))
+        write = asyncio.create_task(self._write(users.values()))
         await asyncio.sleep(0)  # the requests leave now, and travel while we rank
         with metrics.stage("rank"):
             lists = [self._list(user, causes) for user, causes in _by_user(users, accepted)]
         with metrics.stage("emit"):
             emitted_at = self.clock()
             stamped = [_stamped(each, emitted_at) for each in lists]
-            await asyncio.gather(self.sink.publish([*stamped, *others]), write)
+            await self.sink.publish([*stamped, *others])
+        await write
         metrics.LISTS.inc(len(lists))
         for each in lists:
             self.quality.hold(each.user_id, [item.item_id for item in each.items])
             metrics.EVENT_TO_LIST.observe(max(0.0, emitted_at - each.published_at))
+
+    async def _write(self, users: Collection[UserState]) -> None:
+        with metrics.stage("store"):
+            await self.store.write_users(users)
 
     def _list(self, user: UserState, causes: Sequence[Accepted]) -> Recommendations:
         latest = max(event.ts for _, event in causes)

@@ -47,7 +47,7 @@ class Exploration:
         pool = pool[(shown >= 0) & (shown != request.mark) & (self._sizes.amounts[pool] < self._enough)]
         seed = blake2b(f"{user_id} {int(request.at // 3600)}".encode(), digest_size=8).digest()
         belief = self._spread * _noise(int.from_bytes(seed, "big") >> 1, pool) / np.sqrt(1 + self._sizes.amounts[pool])
-        if len(pool) and request.taste is not None and self._catalogue.vectors is not None:
+        if request.taste is not None and self._catalogue.vectors is not None:
             belief += self._catalogue.vectors[pool] @ request.taste
         return np.take(pool, np.argsort(-belief, kind="stable")[:count])
 
