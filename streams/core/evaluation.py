@@ -111,8 +111,16 @@ def judge(
 
 def gains(ranks: Ranks) -> NDArray[np.float64]:
     """(n,) float64: the NDCG of each event, 1 / log2(1 + rank), and 0 for a miss."""
-    hit = ranks > 0
-    return np.where(hit, 1 / np.log2(1 + np.where(hit, ranks, 1)), 0.0)
+    return np.where(ranks > 0, 1 / np.log2(1 + np.maximum(ranks, 1)), 0.0)
+
+
+def reciprocals(ranks: Ranks) -> NDArray[np.float64]:
+    """(n,) float64: 1 / rank of each event, and 0 for a miss.
+
+    >>> reciprocals(np.array([2, 0])).tolist()
+    [0.5, 0.0]
+    """
+    return np.where(ranks > 0, 1 / np.maximum(ranks, 1), 0.0)
 
 
 def quality(judged: Judged, window: slice | NDArray[np.bool_] = slice(None)) -> Quality:
@@ -127,7 +135,7 @@ def quality(judged: Judged, window: slice | NDArray[np.bool_] = slice(None)) -> 
         recall=float(hit.mean()),
         precision=float(hit.mean()) / shown.shape[1],
         ndcg=float(gains(ranks).mean()),
-        mrr=float(np.where(hit, 1 / np.where(hit, ranks, 1), 0.0).mean()),
+        mrr=float(reciprocals(ranks).mean()),
         coverage=float((exposure > 0).mean()),
         novelty=float(judged.surprise[window].mean()),
         gini=gini(exposure),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from streams.core.evaluation import K, gains, gini
+from streams.core.evaluation import K, gains, gini, reciprocals
 
 
 class LiveFigures(Struct, frozen=True):
@@ -81,7 +81,7 @@ class LiveQuality:
             clicks=len(ranks),
             recall=float((ranks > 0).mean()),
             ndcg=float(gains(ranks).mean()),
-            mrr=float((1 / ranks[ranks > 0]).sum()) / len(ranks),
+            mrr=float(reciprocals(ranks).mean()),
             coverage=len(shown) / len(exposure),
             gini=gini(exposure),
         )

@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streams.core.recommender import RecommenderSettings
 from streams.datasets.dataset import Dataset
@@ -20,6 +19,7 @@ from streams.evaluate import report, served
 from streams.evaluate.comparison import Comparison, compare
 from streams.evaluate.log import Log
 from streams.evaluate.offline import OURS, Make, Outcome, replay, systems
+from streams.evaluate.progress import bars
 from streams.settings import Settings
 
 DATASETS: dict[str, Callable[[Path], Dataset]] = {"movielens": movielens, "nowplaying": nowplaying}
@@ -103,9 +103,8 @@ def _served(settings: Settings, console: Console, log: Log, clicks_per_second: f
 
 def _offline(console: Console, log: Log, makers: Mapping[str, Make], *, view_weight: float) -> dict[str, Outcome]:
     """Each system in turn, in this process."""
-    columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     outcomes = {}
-    with Progress(*columns, console=console) as bar:
+    with bars(console) as bar:
         for name, make in makers.items():
             task = bar.add_task(name, total=len(log.clicks))
             advance = partial(bar.advance, task)

@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
@@ -28,6 +28,7 @@ from streams.core.warm_up import warm_up
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
 from streams.evaluate.comparison import Cost
+from streams.evaluate.progress import bars
 from streams.evaluate.report import Sheet
 from streams.events import Click, Upload
 
@@ -53,8 +54,7 @@ def run(downloads: Path, console: Console, sizes: Sequence[int], *, clicks_per_i
     dataset = movielens(downloads)
     threadpool_limits(1)
     warm_up(RecommenderSettings(), DIM)
-    columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
+    with bars(console) as bar:
         return [_measure(dataset, size, int(clicks_per_item * size), bar) for size in sizes]
 
 

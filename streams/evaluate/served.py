@@ -8,10 +8,10 @@ import threading
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streams.core.evaluation import K
 from streams.datasets.dataset import Dataset
+from streams.evaluate.progress import bars
 from streams.events import Click, Profile, Recommendations
 from streams.producer import EventProducer
 from streams.replay import ListWatcher, load_catalogue
@@ -59,9 +59,8 @@ def _replay(
                 )
             answered.clear()
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     judged: list[list[str]] = []
-    with ListWatcher(settings.kafka, on_list) as watcher, Progress(*columns, console=console) as bar:
+    with ListWatcher(settings.kafka, on_list) as watcher, bars(console) as bar:
         task = bar.add_task("clicks judged", total=len(clicks))
         start = time.monotonic()
         for n, click in enumerate(clicks):
