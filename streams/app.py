@@ -132,7 +132,7 @@ def faust_app(settings: Settings) -> faust.App:
     """A Faust app that reads and commits, and does nothing else: topics, state and metrics are our own."""
     return faust.App(
         settings.kafka.group,
-        broker=f"kafka://{settings.kafka.bootstrap_servers}",
+        broker=f"kafka://{settings.kafka.address}",
         broker_credentials=_credentials(settings.kafka),
         broker_session_timeout=settings.kafka.session_timeout_seconds,
         broker_heartbeat_interval=settings.kafka.session_timeout_seconds / 4,

@@ -6,6 +6,7 @@ come in in `<home>/secrets/IDENTITY.env`, so that the other commands find the se
 """
 
 import os
+from abc import abstractmethod
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -51,9 +52,9 @@ class Server(Group):
     key_file: FilePath | None = None
 
     @property
+    @abstractmethod
     def address(self) -> str:
         """host:port that clients come to."""
-        raise NotImplementedError
 
     @classmethod
     def key(cls, name: str) -> str:
@@ -124,11 +125,6 @@ class Kafka(ServerWithUsers):
     partitions: Annotated[int, Field(ge=1, le=1_000)] = 8
     session_timeout_seconds: Annotated[float, Field(ge=6, le=300)] = 8.0
     commit_interval_seconds: Positive = 0.5
-
-    @property
-    def bootstrap_servers(self) -> str:
-        """As Kafka clients want it, host:port."""
-        return self.address
 
 
 class Cassandra(ServerWithUsers):

@@ -79,4 +79,4 @@ def test_every_test_that_the_threat_model_leans_on_exists() -> None:
 @pytest.mark.servers
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_python_example_runs(example: str, servers: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(example.replace("127.0.0.1:9092", servers.kafka.bootstrap_servers), "example", "exec"), {})
+    exec(compile(example.replace("127.0.0.1:9092", servers.kafka.address), "example", "exec"), {})

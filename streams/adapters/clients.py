@@ -37,7 +37,7 @@ def kafka(to: Kafka | str) -> dict[str, Any]:
     """
     if isinstance(to, str):
         return {"bootstrap_servers": to}
-    arguments: dict[str, Any] = {"bootstrap_servers": to.bootstrap_servers, "ssl_context": tls(to)}
+    arguments: dict[str, Any] = {"bootstrap_servers": to.address, "ssl_context": tls(to)}
     if to.password is None:
         return arguments | {"security_protocol": "SSL" if to.tls else "PLAINTEXT"}
     return arguments | {

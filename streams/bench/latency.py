@@ -53,8 +53,8 @@ async def measure(
     Raises AnabranchError when the first event gets no list.
     """
     load = Load(on_answer)
-    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=None)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.address, group_id=None)
     await producer.start()
     await consumer.start()
     try:

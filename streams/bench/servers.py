@@ -40,7 +40,7 @@ def running(home: Path, downloads: Path, console: Console) -> Iterator[Settings]
 
 def load_items(settings: Settings, console: Console, uploads: list[Upload]) -> None:
     """Have a worker embed the catalogue, so that every variant finds the vectors in `items.embedded`."""
-    with worker(settings, {}), EventProducer(settings.kafka.bootstrap_servers) as producer:
+    with worker(settings, {}), EventProducer(settings.kafka.address) as producer:
         load_catalogue(settings, console, producer, uploads, servers.worker_process(settings))
 
 
@@ -62,7 +62,7 @@ def at_home(settings: Settings) -> dict[str, str]:
 
 def send_backlog(settings: Settings, events: Iterable[Click | View]) -> None:
     """Put the events into their topics, as fast as it goes."""
-    with EventProducer(settings.kafka.bootstrap_servers, linger_ms=20) as producer:
+    with EventProducer(settings.kafka.address, linger_ms=20) as producer:
         play(producer, events)
 
 
@@ -96,7 +96,7 @@ def using(group: str, keyspace: str) -> dict[str, str]:
 
 @contextmanager
 def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.address)
     try:
         yield admin
     finally:
@@ -105,7 +105,7 @@ def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
 
 def _ends(settings: Settings, topics: Iterable[str]) -> dict[TopicPartition, int]:
     """Where each partition of these topics ends."""
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka.bootstrap_servers)
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka.address)
     try:
         every = range(settings.kafka.partitions)
         ends: dict[TopicPartition, int] = consumer.end_offsets(

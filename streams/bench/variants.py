@@ -157,7 +157,7 @@ async def without_faust(settings: Settings, meter: Meter) -> None:
         await follower.caught_up.wait()
         consumer = AIOKafkaConsumer(
             *TOPICS,
-            bootstrap_servers=settings.kafka.bootstrap_servers,
+            bootstrap_servers=settings.kafka.address,
             group_id=settings.kafka.group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -52,7 +52,7 @@ def test_the_worker_finds_the_other_services(in_container: Settings, services: d
     assert in_container.cassandra.host in services
     assert in_container.triton.host in services
     told_to_clients = services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
-    assert f"INSIDE://{in_container.kafka.bootstrap_servers}" in told_to_clients.split(",")
+    assert f"INSIDE://{in_container.kafka.address}" in told_to_clients.split(",")
 
 
 def test_all_else_is_as_without_containers(in_container: Settings) -> None:

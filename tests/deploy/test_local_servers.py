@@ -33,9 +33,7 @@ def line(settings: Settings, what: str) -> Line:
 
 def send(settings: Settings, topic: str, value: bytes) -> TopicPartition:
     """Send one message; where it went. Raises KafkaError when it was not acknowledged."""
-    producer = KafkaProducer(
-        bootstrap_servers=settings.kafka.bootstrap_servers, max_request_size=4 * MAX_EVENT_BYTES, acks="all"
-    )
+    producer = KafkaProducer(bootstrap_servers=settings.kafka.address, max_request_size=4 * MAX_EVENT_BYTES, acks="all")
     try:
         sent = producer.send(topic, value).get(timeout=30)
         return TopicPartition(topic, sent.partition)
@@ -45,7 +43,7 @@ def send(settings: Settings, topic: str, value: bytes) -> TopicPartition:
 
 def last_message(settings: Settings, partition: TopicPartition) -> bytes:
     consumer = KafkaConsumer(
-        bootstrap_servers=settings.kafka.bootstrap_servers,
+        bootstrap_servers=settings.kafka.address,
         group_id=None,
         enable_auto_commit=False,
         fetch_max_bytes=8 * MAX_EVENT_BYTES,
@@ -116,7 +114,7 @@ def test_a_second_up_changes_nothing(servers: Settings) -> None:
 def test_the_topics_are_as_the_table_says(servers: Settings) -> None:
     assert topics.create(servers.kafka) == []
     assert topics.partition_counts(servers.kafka) == {each.name: servers.kafka.partitions for each in topics.TOPICS}
-    admin = KafkaAdminClient(bootstrap_servers=servers.kafka.bootstrap_servers)
+    admin = KafkaAdminClient(bootstrap_servers=servers.kafka.address)
     resources = [ConfigResource(ConfigResourceType.TOPIC, each.name) for each in topics.TOPICS]
     told = admin.describe_configs(resources)["topic"]
     admin.close()

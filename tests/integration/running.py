@@ -65,7 +65,7 @@ class TopicReader:
 
     def __init__(self, settings: Settings, topic: str, *, from_start: bool = False) -> None:
         self._consumer = KafkaConsumer(
-            bootstrap_servers=settings.kafka.bootstrap_servers, group_id=None, enable_auto_commit=False
+            bootstrap_servers=settings.kafka.address, group_id=None, enable_auto_commit=False
         )
         partitions = [TopicPartition(topic, each) for each in self._consumer.partitions_for_topic(topic)]
         self._consumer.assign(partitions)
@@ -98,7 +98,7 @@ class TopicReader:
 def committed(settings: Settings, topic: str) -> int:
     """Events of a topic that the workers' group has committed."""
     consumer = KafkaConsumer(
-        bootstrap_servers=settings.kafka.bootstrap_servers, group_id=settings.kafka.group, enable_auto_commit=False
+        bootstrap_servers=settings.kafka.address, group_id=settings.kafka.group, enable_auto_commit=False
     )
     try:
         partitions = [TopicPartition(topic, each) for each in consumer.partitions_for_topic(topic)]

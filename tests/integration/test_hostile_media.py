@@ -55,7 +55,7 @@ def test_hostile_media_are_refused_by_name_and_harm_nothing_else(
     healthy = Upload(
         event_id="u-healthy", ts=NOW, item_id="healthy", title="A frog", media={"image": inline(file_of(picture(1)))}
     )
-    with EventProducer(servers.kafka.bootstrap_servers) as producer:
+    with EventProducer(servers.kafka.address) as producer:
         producer.send(healthy)
         producer.flush()
         announced.read(1)  # all is warm: what is measured from here on is the harm done

@@ -42,7 +42,7 @@ def worker(servers: Settings) -> Iterator[RunningWorker]:
 def catalogue(servers: Settings, worker: RunningWorker, dataset: Dataset) -> dict[str, dict[str, Vector]]:
     """The films, uploaded; their vectors as all workers were told of them."""
     announced = TopicReader(servers, "items.embedded")
-    with EventProducer(servers.kafka.bootstrap_servers) as producer:
+    with EventProducer(servers.kafka.address) as producer:
         play(producer, dataset.uploads)
     missing = {upload.item_id for upload in dataset.uploads}
     vectors: dict[str, dict[str, Vector]] = {}
@@ -87,8 +87,8 @@ async def test_a_worker_killed_mid_replay_loses_nothing_and_counts_nothing_twice
     activity = list(islice(dataset.with_sign_ups(), 6_000))
     before = committed(servers, "events.click")
     with (
-        EventProducer(servers.kafka.bootstrap_servers) as producer,
-        ListWatcher(servers.kafka.bootstrap_servers) as watcher,
+        EventProducer(servers.kafka.address) as producer,
+        ListWatcher(servers.kafka.address) as watcher,
     ):
         play(producer, activity, before=watcher.expect)
         watcher.wait_for(lambda report: len(report.unanswered) < len(activity) * 2 // 3, patience=60)
@@ -125,8 +125,8 @@ def test_ten_thousand_malformed_events_are_dead_lettered_and_disturb_no_good_one
         for n in range(1_000)
     ]
     with (
-        EventProducer(servers.kafka.bootstrap_servers) as producer,
-        ListWatcher(servers.kafka.bootstrap_servers) as watcher,
+        EventProducer(servers.kafka.address) as producer,
+        ListWatcher(servers.kafka.address) as watcher,
     ):
         for n, (_, value) in enumerate(bad):
             producer.send_raw("events.click", b"ada", value)
@@ -148,8 +148,8 @@ async def test_a_new_users_first_event_brings_a_list(
     servers: Settings, catalogue: dict[str, dict[str, Vector]]
 ) -> None:
     with (
-        EventProducer(servers.kafka.bootstrap_servers) as producer,
-        ListWatcher(servers.kafka.bootstrap_servers) as watcher,
+        EventProducer(servers.kafka.address) as producer,
+        ListWatcher(servers.kafka.address) as watcher,
     ):
         profile = Profile(event_id="p-newcomer", ts=NOW, user_id="newcomer", traits={"age": 33, "occupation": "writer"})
         watcher.expect(profile)
@@ -173,8 +173,8 @@ def test_an_item_just_uploaded_reaches_those_who_like_its_kind_at_their_next_eve
     }
     films = {film.title: film.item_id for film in dataset.uploads}
     with (
-        EventProducer(servers.kafka.bootstrap_servers) as producer,
-        ListWatcher(servers.kafka.bootstrap_servers) as watcher,
+        EventProducer(servers.kafka.address) as producer,
+        ListWatcher(servers.kafka.address) as watcher,
     ):
         producer.send(sequel)
         producer.flush()
