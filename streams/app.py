@@ -12,8 +12,8 @@ from uuid import uuid4
 import faust
 import msgspec
 import structlog
+from aiohttp import web
 from faust.auth import Credentials, SASLCredentials, SSLCredentials
-from prometheus_client import start_http_server
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
@@ -32,7 +32,9 @@ from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError
 from streams.events import Embedded, Learned
 from streams.pipeline import Pipeline, Policy
-from streams.settings import Kafka, Settings
+from streams.settings import Kafka, Metrics, Settings
+from streams.web.health import Health, Unwell
+from streams.web.server import listening
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -44,11 +46,12 @@ async def run_worker(settings: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
     threadpool_limits(1)  # a worker is one process on one core; more threads would only wait for each other
-    start_http_server(settings.metrics.port, settings.metrics.host)
-    warm_up(RecommenderSettings(), DIM)
+    health = Health()
     try:
-        async with open_pipeline(settings) as (pipeline, follower):
-            await serve(settings, pipeline, follower, stopping)
+        async with _showing(health, settings.metrics):
+            await asyncio.to_thread(warm_up, RecommenderSettings(), DIM)
+            async with open_pipeline(settings, health) as (pipeline, follower):
+                await serve(settings, pipeline, follower, stopping, health)
     except AnabranchError:
         raise
     except Exception as error:
@@ -58,7 +61,27 @@ async def run_worker(settings: Settings) -> None:
     log.info("worker has stopped")
 
 
-async def serve(settings: Settings, pipeline: Pipeline, follower: Follower, stopping: asyncio.Event) -> None:
+@asynccontextmanager
+async def _showing(health: Health, where: Metrics) -> AsyncIterator[None]:
+    """Show metrics and health from the very start, before anything else is there."""
+
+    async def start() -> None:
+        raise Unwell("the worker is starting")
+
+    health.ready.checks["start"] = start
+    app = web.Application()
+    app.add_routes(health.routes())
+    async with listening(app, where.host, where.port, setting="ANABRANCH_METRICS__PORT"):
+        yield
+
+
+async def serve(
+    settings: Settings,
+    pipeline: Pipeline,
+    follower: Follower,
+    stopping: asyncio.Event,
+    health: Health | None = None,
+) -> None:
     """Follow the shared memory, then handle events until told to stop; what is in hand is finished and committed."""
     following = asyncio.create_task(follower.run())
     await _first(follower.caught_up.wait(), following)
@@ -69,6 +92,10 @@ async def serve(settings: Settings, pipeline: Pipeline, follower: Follower, stop
     app.on_partitions_revoked.connect(lambda *_, **__: pipeline.drop_users())
     await app.start()
     watching = asyncio.create_task(_watch(app, pipeline))
+    if health is not None:
+        health.alive.checks["agents"] = partial(_agents_run, app)
+        health.ready.checks["partitions"] = partial(_has_partitions, app)
+        del health.ready.checks["start"]
     log.info("worker is running", metrics=f"http://{settings.metrics.host}:{settings.metrics.port}/metrics")
     try:
         await _first(stopping.wait(), following, watching, app.wait_until_stopped())
@@ -82,8 +109,11 @@ async def serve(settings: Settings, pipeline: Pipeline, follower: Follower, stop
 
 
 @asynccontextmanager
-async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Follower]]:
-    """Open every client, and close them in the end."""
+async def open_pipeline(settings: Settings, health: Health | None = None) -> AsyncIterator[tuple[Pipeline, Follower]]:
+    """Open every client, and close them in the end.
+
+    health  is told what the worker needs
+    """
     worker = f"{socket.gethostname()}-{uuid4().hex[:8]}"  # new at each start: what an earlier life learned is read back
     policy = _policy(settings)
     await asyncio.to_thread(schema.migrate, settings.cassandra)
@@ -121,6 +151,9 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[tuple[Pipeline, Fol
                 "interactions": _reader(Learned, pipeline.follow_interaction),
             },
         )
+        if health is not None:
+            servers = {"kafka": sink.check, "cassandra": store.check, "triton": triton.check}
+            health.ready.checks |= {**servers, "memory": follower.check}
         yield pipeline, follower
     finally:
         await triton.close()
@@ -181,6 +214,19 @@ async def _first(*awaited: Any) -> None:
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()
+
+
+async def _agents_run(app: faust.App) -> None:
+    for agent in app.agents.values():
+        actors: Any = getattr(agent, "_actors", ())  # missing from Faust's types
+        for actor in actors:
+            if actor.crashed and not isinstance(actor.crash_reason, asyncio.CancelledError):  # that is a rebalance
+                raise Unwell(f"{agent.name} has ended: {actor.crash_reason!r}")
+
+
+async def _has_partitions(app: faust.App) -> None:
+    if not app.consumer.assignment():
+        raise Unwell("no partition is assigned; are there more workers than partitions, or is the group rebalancing?")
 
 
 async def _watch(app: faust.App, pipeline: Pipeline) -> None:

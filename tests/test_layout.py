@@ -17,6 +17,7 @@ ALLOWED = {
     "streams/pipeline.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/agents.py": ["streams.pipeline", "streams.ports"],
     "streams/adapters": ["streams.adapters", *BELOW_PIPELINE, "streams.ports", "streams.settings", "encoders.fusion"],
+    "streams/web": ["streams.web", *BELOW_PIPELINE, "streams.ports"],
     "encoders": ["encoders"],
     "triton_models": ["encoders"],
 }

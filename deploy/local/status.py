@@ -1,9 +1,11 @@
 """What is up, what is unwell, and the command to run next."""
 
+import http.client
 import time
 import urllib.error
 import urllib.request
 
+import msgspec
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 from rich.table import Table
@@ -13,7 +15,9 @@ from deploy.local.servers import Server
 from streams import topics
 from streams.adapters import schema
 from streams.settings import Kafka, Settings
+from streams.web.health import Report
 
+SERVERS = {"kafka", "cassandra", "triton"}
 RESTART = "anabranch down && anabranch up"
 
 
@@ -47,7 +51,7 @@ def report(settings: Settings) -> list[Line]:
             lines.append(_schema(settings))
         if ailment is None and server.name == "triton":
             lines += _models(settings)
-    return [*lines, _worker(settings)]
+    return [*lines, worker(settings)]
 
 
 def is_well(lines: list[Line]) -> bool:
@@ -134,32 +138,54 @@ def _work(done: triton.Work) -> str:
     return f"{handled}; an answer took {took:.1f} ms, {waited:.1f} of them waiting"
 
 
-def _worker(settings: Settings) -> Line:
+def worker(settings: Settings) -> Line:
+    """What the worker that this home knows of says of itself."""
     where = f"{settings.metrics.host}:{settings.metrics.port}"
     process = servers.worker_process(settings).find()
+    report = _report(f"http://{where}/readyz")
+    if report is None:
+        return Line("worker", f"nothing answers at {where}", next="anabranch worker")
     shown = _metrics(f"http://{where}/metrics")
-    if "anabranch_events" not in shown:
-        return Line("worker", f"no metrics at {where}", next="anabranch worker")
     memory = shown.get("process_resident_memory_bytes")
     started = shown.get("process_start_time_seconds")
     lag = shown.get("anabranch_consumer_lag_events", 0)
+    wrong = "; ".join(f"{name}: {why}" for name, why in report.wrong.items())
     return Line(
         "worker",
-        f"metrics at {where}; {lag:,.0f} events waiting",
+        wrong or f"ready; metrics at {where}; {lag:,.0f} events waiting",
+        # Without a server it waits for that; otherwise it is coming up, and the next look tells.
+        next=None if not wrong else "anabranch up" if report.wrong.keys() & SERVERS else "anabranch status",
         pid=process.pid if process else None,
         memory_bytes=int(memory) if memory else None,
         uptime_seconds=time.time() - started if started else None,
     )
 
 
+def _report(url: str) -> Report | None:
+    """What a process says of itself; None when it does not answer, or something else does."""
+    answer = _get(url)
+    try:
+        return None if answer is None else msgspec.json.decode(answer, type=Report)
+    except msgspec.DecodeError:
+        return None
+
+
 def _metrics(url: str) -> dict[str, float]:
     """Metric -> the sum over its labels; empty when nothing answers."""
+    text = (_get(url) or b"").decode()
+    return {each.name: sum(sample.value for sample in each.samples) for each in text_string_to_metric_families(text)}
+
+
+def _get(url: str) -> bytes | None:
+    """The body of an answer, be it of an error; None when there is none."""
     try:
         with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310 (the URL is our own)
-            text = answer.read().decode()
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return {}
-    return {each.name: sum(sample.value for sample in each.samples) for each in text_string_to_metric_families(text)}
+            body: bytes = answer.read()
+    except urllib.error.HTTPError as error:
+        body = error.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    return body
 
 
 def _duration(seconds: float) -> str:

@@ -69,6 +69,7 @@ class CassandraStore:
             "SELECT user_id, tastes, as_of, history, profile, profile_raw, recent_events, version, masses"
             " FROM users WHERE shard = ? AND user_id IN ?"
         )
+        self._ping = session.prepare("SELECT release_version FROM system.local")
         self._write_user = session.prepare(
             "INSERT INTO users"
             " (shard, user_id, tastes, as_of, masses, history, profile, profile_raw, recent_events, version)"
@@ -109,6 +110,13 @@ class CassandraStore:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._session.cluster.shutdown)
+
+    async def check(self) -> None:
+        """Ask once. Raises StoreUnavailable."""
+        try:
+            await self._request(self._ping, ())
+        except (*TRANSIENT, DriverException) as error:
+            raise StoreUnavailable(f"Cassandra does not answer: {error}") from error
 
     async def read_users(self, user_ids: Collection[str]) -> Mapping[str, UserState]:
         requests = [

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 from streams import metrics
 from streams.adapters import clients
 from streams.adapters.refusal import refusal
-from streams.errors import SinkUnavailable
+from streams.errors import KafkaUnavailable, SinkUnavailable
 from streams.ports import Outgoing
 from streams.settings import Kafka
 
@@ -36,6 +36,13 @@ class KafkaSink:
 
     async def close(self) -> None:
         await self._producer.stop()
+
+    async def check(self) -> None:
+        """Raises KafkaUnavailable when no broker answers."""
+        try:
+            await self._producer.client.fetch_all_metadata()
+        except (KafkaError, OSError) as error:
+            raise KafkaUnavailable(f"no broker answers at {self._settings.address}: {error}") from error
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         try:
@@ -71,6 +78,11 @@ class Follower:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
         )
+
+    async def check(self) -> None:
+        """Raises KafkaUnavailable while the logs have not been read up to where they ended at the start."""
+        if not self.caught_up.is_set():
+            raise KafkaUnavailable(f"still reading {' and '.join(self._handlers)}")
 
     async def run(self) -> None:
         """Follow until cancelled."""

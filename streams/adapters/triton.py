@@ -18,6 +18,8 @@ from streams.errors import EmbedderUnavailable
 from streams.ports import Embeddings
 from streams.settings import Triton
 
+CHECK_SECONDS = 1.5
+
 log = structlog.get_logger()
 
 
@@ -36,6 +38,15 @@ class TritonEmbedder:
 
     async def close(self) -> None:
         await self._client.close()
+
+    async def check(self) -> None:
+        """Raises EmbedderUnavailable when Triton does not answer, or has not loaded every model."""
+        try:
+            ready = await self._client.is_server_ready(client_timeout=CHECK_SECONDS)
+        except InferenceServerException as error:
+            raise EmbedderUnavailable(f"Triton at {self._address} does not answer: {error.message()}") from error
+        if not ready:
+            raise EmbedderUnavailable(f"Triton at {self._address} lacks a model; see: anabranch status")
 
     async def embed(self, modality: str, contents: Sequence[bytes]) -> Embeddings:
         size = MODALITIES[modality].max_batch

@@ -80,6 +80,8 @@ async def test_an_embedder_that_cannot_be_reached_says_which_model_and_where() -
     nowhere = TritonEmbedder(Triton(grpc_port=1))
     with pytest.raises(EmbedderUnavailable, match=r"text_encoder at 127\.0\.0\.1:1"):
         await nowhere.embed("text", [b"hello"])
+    with pytest.raises(EmbedderUnavailable, match=r"Triton at 127\.0\.0\.1:1 does not answer"):
+        await nowhere.check()
     await nowhere.close()
 
 

@@ -51,6 +51,14 @@ async def test_nothing_to_publish_is_no_error(sink_and_seen: tuple[Sink, Seen]) 
 
 
 @pytest.mark.servers
+async def test_whether_kafka_answers_can_be_asked(servers: object) -> None:
+    sink = KafkaSink(servers.kafka)  # type: ignore[attr-defined]
+    await sink.start()
+    await sink.check()
+    await sink.close()
+
+
+@pytest.mark.servers
 async def test_a_message_over_kafkas_limit_is_an_error_and_not_lost_in_silence(servers: object) -> None:
     sink = KafkaSink(servers.kafka)  # type: ignore[attr-defined]
     await sink.start()

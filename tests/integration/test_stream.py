@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from deploy.local import servers as local_servers
+from deploy.local import status
 from streams.adapters.cassandra import CassandraStore
 from streams.core.history import History
 from streams.core.user import RecentEvents, Touch, UserState, apply, settle
@@ -212,6 +214,31 @@ def test_what_the_worker_measures_can_be_scraped(servers: Settings, worker: Runn
         "anabranch_index_items",
     ):
         assert name in body
+
+
+@pytest.mark.parametrize("name", ["kafka", "cassandra", "triton"])
+def test_a_worker_tells_which_server_does_not_answer_and_when_it_is_back(
+    servers: Settings, worker: RunningWorker, name: str
+) -> None:
+    server = next(each for each in local_servers.servers(servers) if each.name == name).process.find()
+    assert server is not None
+    await_line(servers, lambda line: line.next is None)
+    server.suspend()
+    try:
+        ill = await_line(servers, lambda line: line.next is not None)
+        assert ill.detail.startswith(f"{name}: ") and ill.next == "anabranch up"
+    finally:
+        server.resume()
+    await_line(servers, lambda line: line.next is None)
+
+
+def await_line(settings: Settings, expected: Callable[[status.Line], bool]) -> status.Line:
+    """What `anabranch status` says of the worker, once it is as expected."""
+    deadline = time.monotonic() + 60
+    while not expected(line := status.worker(settings)):
+        assert time.monotonic() < deadline, line
+        time.sleep(0.1)
+    return line
 
 
 def test_no_log_of_the_worker_names_a_failed_batch(servers: Settings) -> None:

@@ -1,0 +1,35 @@
+"""Listening: an aiohttp application at an address."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from streams.errors import AnabranchError
+
+GRACE = 2.0  # seconds for answers in hand, at the end
+
+
+class CannotListen(AnabranchError):
+    """The address is taken, or not ours; the message says which setting moves it."""
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application, host: str, port: int, *, setting: str, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    """Answer at an address meanwhile. Raises CannotListen.
+
+    setting  the environment variable that holds the port
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        except OSError as error:
+            raise CannotListen(f"{host}:{port} cannot be listened at: {error.strerror}; {setting} moves it") from error
+        yield
+    finally:
+        await runner.cleanup()
