@@ -56,3 +56,15 @@ class VectorIndex:
             return np.zeros(0, np.int32), np.zeros(0, np.float32)
         found = self._index.search(vector, min(count, len(self._index)), threads=1)
         return found.keys.astype(np.int32), (1 - found.distances).astype(np.float32)
+
+    def among(self, vector: Vector, slots: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Those of the slots that are here and their cosines, best first; each is compared.
+
+        vector  (dim,) float32, unit length
+        """
+        here = slots[self._index.contains(slots.astype(np.uint64))] if len(slots) else slots
+        if not len(here):
+            return np.zeros(0, np.int32), np.zeros(0, np.float32)
+        cosines = np.asarray(self._index.get(here.astype(np.uint64), ScalarKind.F32), np.float32) @ vector
+        order = np.argsort(-cosines, kind="stable")
+        return here[order], cosines[order]

@@ -65,3 +65,20 @@ def test_an_item_taken_out_is_found_no_more_and_can_come_back() -> None:
     assert index.nearest(vector, 5)[0].tolist() == []
     index.put(3, vector)
     assert index.nearest(vector, 5)[0].tolist() == [3]
+
+
+def test_among_some_the_order_is_exact_and_those_not_there_are_left_out(filled: tuple[VectorIndex, np.ndarray]) -> None:
+    index, items = filled
+    query = vectors(1, seed=2)[0]
+    some = np.array([5, 2_999, 70, 9_999, 800], np.int32)
+    slots, cosines = index.among(query, some)
+    there = np.array([5, 2_999, 70, 800])
+    assert slots.tolist() == there[np.argsort(-(items[there] @ query))].tolist()
+    np.testing.assert_allclose(cosines, items[slots] @ query, atol=5e-3)
+
+
+def test_among_none_and_in_an_empty_index_nothing_is_found(filled: tuple[VectorIndex, np.ndarray]) -> None:
+    nothing = np.zeros(0, np.int32)
+    for index, some in ((filled[0], nothing), (VectorIndex(DIM), nothing), (VectorIndex(DIM), np.array([1], np.int32))):
+        slots, cosines = index.among(vectors(1)[0], some)
+        assert len(slots) == len(cosines) == 0

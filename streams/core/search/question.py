@@ -1,0 +1,54 @@
+"""What can be asked of the catalogue, and what the answer is."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from msgspec import Struct
+
+from streams.core.vectors import Vector
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """What is asked. Without words and vectors it asks for all that passes the filters, the newest first.
+
+    words    as typed
+    vectors  part asked with -> (dim,) float32, unit length; 'text' for the words
+    filters  name -> values, one of which an item must have: its attributes (`tag` where they have no name), 'language',
+             and 'has' for its parts
+    hidden   labels (`name=value`) of items that are not to be shown
+    taste    (dim,) float32, unit length, in the space of fused vectors; None for nobody in particular
+    """
+
+    words: str = ""
+    vectors: Mapping[str, Vector] = {}
+    filters: Mapping[str, Sequence[str]] = {}
+    hidden: Collection[str] = ()
+    taste: Vector | None = None
+    offset: int = 0
+    limit: int = 10
+
+
+class Hit(Struct, frozen=True):
+    """An item found.
+
+    places  ranking -> its place there, 1 the best
+    """
+
+    item_id: str
+    title: str
+    score: float
+    places: dict[str, int]
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """The answer.
+
+    hits    of the page asked for
+    total   items found; where there are many, those that were looked at
+    facets  name -> value -> how many of these have it
+    meant   the words, the unknown ones replaced by what was probably meant; empty where all are known
+    """
+
+    hits: list[Hit]
+    total: int
+    facets: dict[str, dict[str, int]]
+    meant: str = ""

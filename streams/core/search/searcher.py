@@ -1,0 +1,246 @@
+"""The items of the catalogue, and the best of them for a question asked in words, pictures, sounds or all of these.
+
+A question leads to many rankings: one by the words themselves, and one for each pair of a part that was asked with and
+a part that items have ('text in image': pictures near the words), since all parts live in one space. They become one
+by reciprocal rank and strength (`fusion`). What a user likes is but one more ranking, of what was found.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from streams.core.search import analysis, labels
+from streams.core.search.fusion import SMOOTHING, Ranking, Slots, fuse
+from streams.core.search.labels import Labels
+from streams.core.search.question import Found, Hit, Question
+from streams.core.search.shelf import Kept, Shelf
+from streams.core.search.vocabulary import Vocabulary
+from streams.core.vectors import Vector
+
+FUSED = "fused"
+WORDS, TASTE, NEWEST = "words", "taste", "newest"
+# Tuned by cross-validation, see docs/search.md.
+WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {
+        WORDS: 2.0,
+        "text in text": 1.0,
+        "text in fused": 0.3,
+        "text in image": 0.15,
+        "text in audio": 0.1,
+        "image in image": 0.7,
+        "image in text": 0.1,
+        "audio in audio": 0.7,
+        "speech in text": 1.0,
+        "speech in speech": 1.0,
+        "video in video": 0.7,
+        "video in image": 0.3,
+    }
+)
+FLOORS: Mapping[str, float] = MappingProxyType(
+    {WORDS: 0.05, "text in text": 0.45, "text in fused": 0.45, "text in image": 0.5}
+)
+CORRECTED = 0.7
+"""What a word counts that was not written but probably meant."""
+WIDER = 4
+"""How many times as many neighbours are asked for where the filters left too few."""
+
+Required = Sequence[Collection[str]]
+
+
+class Words(Protocol):
+    """Ranks items by words."""
+
+    def put(self, slot: int, title: Sequence[str], body: Sequence[str], labels: Labels) -> None:
+        """Add an item that is not there; words as from `analysis.words`."""
+
+    def remove(self, slot: int) -> None:
+        """Take an item out, if it is there."""
+
+    def best(self, words: Mapping[str, float], count: int, required: Required, hidden: Collection[str]) -> Ranking:
+        """At most `count` items with any of the words or pieces of them.
+
+        words     word -> how much it counts
+        required  sets of labels: an item needs one of each
+        hidden    labels that no item may have
+        """
+
+
+class Space(Protocol):
+    """Ranks items by one of their vectors."""
+
+    def put(self, slot: int, vector: Vector) -> None:
+        """Add an item, or move it; (dim,) float32, unit length."""
+
+    def remove(self, slot: int) -> None:
+        """Take an item out, if it is there."""
+
+    def nearest(self, vector: Vector, count: int) -> tuple[Slots, NDArray[np.float32]]:
+        """At most `count` slots and their cosines, best first."""
+
+    def among(self, vector: Vector, slots: Slots) -> tuple[Slots, NDArray[np.float32]]:
+        """Those of the slots that are there, and their cosines, best first; exact."""
+
+
+class SearchSettings(Struct, frozen=True, kw_only=True):
+    """The numbers a search goes by.
+
+    weights    ranking -> what it counts: 'words', 'text in image' and so on; one without a weight is not made
+    taste      what a user's taste counts beside these; 0 is the same order for everybody
+    smoothing  the k of reciprocal rank fusion
+    depth      places of each ranking that are looked at, at least
+    floors     ranking -> what its best match must exceed, else it guesses and is left out: nonsense finds nothing
+    exact      items that pass the filters, up to which each is compared instead of asking the index
+    facets     values counted for each name, at most
+    """
+
+    weights: Mapping[str, float] = WEIGHTS
+    taste: float = 0.5
+    smoothing: float = SMOOTHING
+    depth: int = 100
+    floors: Mapping[str, float] = FLOORS
+    exact: int = 20_000
+    facets: int = 10
+
+
+class Document(Struct, frozen=True, kw_only=True):
+    """An item as it can be found.
+
+    at       when it was uploaded, seconds since the epoch
+    vectors  'fused' and each modality present -> (dim,) float32, unit length
+    """
+
+    item_id: str
+    at: float
+    title: str = ""
+    text: str = ""
+    attributes: Sequence[str] = ()
+    language: str = ""
+    vectors: Mapping[str, Vector] = {}
+
+
+class Searcher:
+    """Finds items; one that is put is found at once, and one that is removed no more.
+
+    words  an index of words, empty
+    space  makes an empty index of vectors
+    """
+
+    def __init__(self, settings: SearchSettings, *, words: Words, space: Callable[[], Space]) -> None:
+        self.settings = settings
+        self._words = words
+        self._new_space = space
+        self._spaces: dict[str, Space] = {}
+        self._shelf = Shelf()
+        self._vocabulary = Vocabulary()
+
+    def __len__(self) -> int:
+        return len(self._shelf)
+
+    def put(self, item: Document) -> None:
+        """Add an item, or change it."""
+        self.remove(item.item_id)
+        title = analysis.words(item.title)
+        body = analysis.words(f"{item.text}\n{' '.join(labels.values(item.attributes))}")
+        marked = labels.labels(item.attributes, item.language, sorted(item.vectors.keys() - {FUSED}))
+        kept = Kept(item.item_id, item.title, item.at, marked, frozenset([*title, *body]))
+        slot = self._shelf.put(kept)
+        self._vocabulary.add(kept.words)
+        self._words.put(slot, title, body, marked)
+        for name, vector in item.vectors.items():
+            if name not in self._spaces:
+                self._spaces[name] = self._new_space()
+            self._spaces[name].put(slot, vector)
+
+    def remove(self, item_id: str) -> None:
+        """Take an item out, if it is there."""
+        if found := self._shelf.remove(item_id):
+            slot, kept = found
+            self._vocabulary.remove(kept.words)
+            self._words.remove(slot)
+            for space in self._spaces.values():
+                space.remove(slot)
+
+    def search(self, question: Question) -> Found:
+        """The best items, and what spoke for each."""
+        rankings = self.rankings(question)
+        weights = {**self.settings.weights, TASTE: self.settings.taste, NEWEST: 1.0}
+        slots, sums = fuse(rankings, weights, self.settings.smoothing)
+        if question.taste is not None and self.settings.taste > 0 and FUSED in self._spaces:
+            rankings[TASTE] = Ranking(*self._spaces[FUSED].among(question.taste, slots))
+            slots, sums = fuse(rankings, weights, self.settings.smoothing)
+        page = slice(question.offset, question.offset + question.limit)
+        return Found(
+            hits=self._hits(slots[page].tolist(), sums[page].tolist(), rankings),
+            total=len(slots),
+            facets=labels.counted((self._shelf[slot].labels for slot in slots.tolist()), self.settings.facets),
+            meant=self._meant(question.words),
+        )
+
+    def rankings(self, question: Question) -> dict[str, Ranking]:
+        """By name, what is fused to answer: items that may be shown, without regard to taste."""
+        required = labels.wanted(question.filters)
+        depth = max(self.settings.depth, question.offset + question.limit)
+        words = self._understood(analysis.words(question.words))
+        if not words and not question.vectors:
+            newest = np.array(self._shelf.newest(depth, required, question.hidden), np.int32)
+            return {NEWEST: Ranking(newest, np.ones(len(newest), np.float32))}
+        found = {}
+        if words and self.settings.weights.get(WORDS):
+            found[WORDS] = self._words.best(words, depth, required, question.hidden)
+        for part, vector in question.vectors.items():
+            for name, space in self._spaces.items():
+                if self.settings.weights.get(f"{part} in {name}"):
+                    found[f"{part} in {name}"] = self._near(space, vector, depth, required, question.hidden)
+        return {name: each for name, each in found.items() if _best(each) > self.settings.floors.get(name, 0.0)}
+
+    def _near(self, space: Space, vector: Vector, depth: int, required: Required, hidden: Collection[str]) -> Ranking:
+        """The nearest that may be shown."""
+        if required and self._shelf.at_most(required) <= self.settings.exact:
+            few = np.fromiter(self._shelf.passing(required, hidden), np.int32)
+            slots, cosines = space.among(vector, few)
+            return Ranking(slots[:depth], cosines[:depth])
+        if not required and not hidden:
+            return Ranking(*space.nearest(vector, depth))
+        asked = depth
+        while True:
+            slots, cosines = space.nearest(vector, asked)
+            shown = np.array([self._shelf.passes(slot, required, hidden) for slot in slots.tolist()], np.bool_)
+            if shown.sum() >= depth or len(slots) < asked:
+                return Ranking(slots[shown][:depth], cosines[shown][:depth])
+            asked *= WIDER
+
+    def _understood(self, words: Sequence[str]) -> dict[str, float]:
+        """Each word, and how much it counts; beside an unknown one, that which was probably meant."""
+        understood = {word: float(count) for word, count in Counter(words).items()}
+        for word, count in Counter(words).items():
+            meant = self._vocabulary.meant(word)
+            if meant is not None and meant not in understood:
+                understood[meant] = CORRECTED * count
+        return understood
+
+    def _meant(self, words: str) -> str:
+        """What was probably meant, empty where it is what was written."""
+        written = analysis.words(words)
+        meant = [self._vocabulary.meant(word) or word for word in written]
+        return " ".join(meant) if meant != written else ""
+
+    def _hits(self, slots: list[int], sums: list[float], rankings: Mapping[str, Ranking]) -> list[Hit]:
+        places = {name: {slot: n for n, slot in enumerate(each.slots.tolist(), 1)} for name, each in rankings.items()}
+        return [
+            Hit(
+                self._shelf[slot].item_id,
+                self._shelf[slot].title,
+                score,
+                {name: each[slot] for name, each in places.items() if slot in each},
+            )
+            for slot, score in zip(slots, sums, strict=True)
+        ]
+
+
+def _best(ranking: Ranking) -> float:
+    return float(ranking.strengths[0]) if len(ranking.strengths) else 0.0

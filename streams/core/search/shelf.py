@@ -1,0 +1,86 @@
+"""The items that can be found: which number each has, and which of them pass the filters."""
+
+from collections.abc import Collection, Iterator, Sequence
+from heapq import nlargest
+
+from msgspec import Struct
+
+from streams.core.search.labels import Labels
+
+
+class Kept(Struct, frozen=True):
+    """What is remembered of an item.
+
+    at     when it was uploaded, seconds since the epoch
+    words  each once
+    """
+
+    item_id: str
+    title: str
+    at: float
+    labels: Labels
+    words: frozenset[str]
+
+
+class Shelf:
+    """Item ids <-> slots 0, 1, 2, ...; a slot once given is never given to another item.
+
+    >>> shelf = Shelf()
+    >>> [shelf.put(Kept(name, "", 0.0, (f"tag={name}",), frozenset())) for name in "ab"]
+    [0, 1]
+    >>> [slot for slot in (0, 1) if shelf.passes(slot, [{"tag=b", "tag=c"}], ())]
+    [1]
+    """
+
+    def __init__(self) -> None:
+        self._slots: dict[str, int] = {}
+        self._items: dict[int, Kept] = {}
+        self._labelled: dict[str, set[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, slot: int) -> Kept:
+        return self._items[slot]
+
+    def put(self, item: Kept) -> int:
+        """Add an item that is not there; its slot, the one it had before if it was there once."""
+        slot = self._slots.setdefault(item.item_id, len(self._slots))
+        self._items[slot] = item
+        for label in item.labels:
+            self._labelled.setdefault(label, set()).add(slot)
+        return slot
+
+    def remove(self, item_id: str) -> tuple[int, Kept] | None:
+        """Take an item out; its slot and what was remembered, or None if it is not there."""
+        slot = self._slots.get(item_id, -1)
+        item = self._items.pop(slot, None)
+        if item is None:
+            return None
+        for label in item.labels:
+            self._labelled[label].discard(slot)
+        return slot, item
+
+    def passes(self, slot: int, required: Sequence[Collection[str]], hidden: Collection[str]) -> bool:
+        """Whether an item is there, has one label of each set that is required, and none that is hidden."""
+        item = self._items.get(slot)
+        if item is None or (hidden and any(label in hidden for label in item.labels)):
+            return False
+        return all(any(label in allowed for label in item.labels) for allowed in required)
+
+    def at_most(self, required: Sequence[Collection[str]]) -> int:
+        """A number that those that pass do not exceed."""
+        sizes = (sum(len(self._labelled.get(label, ())) for label in allowed) for allowed in required)
+        return min(sizes, default=len(self))
+
+    def passing(self, required: Sequence[Collection[str]], hidden: Collection[str]) -> Iterator[int]:
+        """The slots of those that pass."""
+        candidates: Collection[int] = self._items
+        if required:
+            fewest = min(required, key=lambda allowed: self.at_most([allowed]))
+            candidates = set().union(*(self._labelled.get(label, ()) for label in fewest))
+        return (slot for slot in candidates if self.passes(slot, required, hidden))
+
+    def newest(self, count: int, required: Sequence[Collection[str]], hidden: Collection[str]) -> list[int]:
+        """The latest `count` slots of those that pass, the newest first."""
+        return nlargest(count, self.passing(required, hidden), key=lambda slot: (self._items[slot].at, slot))

@@ -1,0 +1,195 @@
+"""A world of coloured fruit whose right answers anyone can see: words, pictures and sounds share one space."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.adapters.index import VectorIndex
+from streams.adapters.words import WordIndex
+from streams.core.search.question import Question
+from streams.core.search.searcher import Document, Searcher, SearchSettings
+from streams.core.vectors import Vector, unit
+
+DIM = 32
+COLOURS = ("red", "yellow", "green")
+FRUITS = ("apple", "banana", "cherry", "melon")
+PAIRS = {f"{asked} in {part}": 1.0 for asked in ("text", "image") for part in ("text", "image")}
+SETTINGS = SearchSettings(
+    weights={"words": 1.0, **PAIRS}, floors={"words": 0.05, "text in text": 0.3, "text in image": 0.3}, depth=20
+)
+
+
+def direction(*things: str) -> Vector:
+    """The sum of a random direction for each thing."""
+    return unit(np.sum([np.random.default_rng(list(each.encode())).standard_normal(DIM) for each in things], axis=0))
+
+
+def document(colour: str, fruit: str, at: float = 0.0) -> Document:
+    seen = direction(colour, fruit)
+    return Document(
+        item_id=f"{colour}-{fruit}",
+        at=at,
+        title=f"{colour} {fruit}",
+        text=f"A {fruit} that is {colour}.",
+        attributes=[f"colour={colour}", "ripe" if colour != "green" else "unripe"],
+        language="en",
+        vectors={"text": seen, "image": seen, "fused": seen},
+    )
+
+
+@pytest.fixture
+def market() -> Searcher:
+    searcher = Searcher(SETTINGS, words=WordIndex(), space=lambda: VectorIndex(DIM))
+    for at, (colour, fruit) in enumerate((colour, fruit) for colour in COLOURS for fruit in FRUITS):
+        searcher.put(document(colour, fruit, at))
+    return searcher
+
+
+def ids(searcher: Searcher, question: Question) -> list[str]:
+    return [hit.item_id for hit in searcher.search(question).hits]
+
+
+def test_an_empty_catalogue_finds_nothing() -> None:
+    nothing = Searcher(SETTINGS, words=WordIndex(), space=lambda: VectorIndex(DIM))
+    found = nothing.search(Question(words="apple", vectors={"text": direction("apple")}, taste=direction("red")))
+    assert (found.hits, found.total, found.facets) == ([], 0, {})
+
+
+def test_words_find_what_they_name(market: Searcher) -> None:
+    assert ids(market, Question(words="Red apples"))[0] == "red-apple"
+
+
+def test_words_without_a_match_find_by_meaning(market: Searcher) -> None:
+    asked = Question(words="scarlet pomme", vectors={"text": direction("red", "apple")})
+    assert ids(market, asked)[0] == "red-apple"
+
+
+def test_a_picture_finds_what_it_shows_and_words_beside_it_say_what_to_change(market: Searcher) -> None:
+    picture = direction("red", "banana")
+    assert ids(market, Question(vectors={"image": picture}))[0] == "red-banana"
+    assert ids(market, Question(words="yellow", vectors={"image": picture}))[0] == "yellow-banana"
+
+
+def test_a_misspelt_word_finds_and_what_was_meant_is_told(market: Searcher) -> None:
+    found = market.search(Question(words="yelow chery"))
+    assert found.hits[0].item_id == "yellow-cherry" and found.meant == "yellow cherry"
+    assert market.search(Question(words="yellow cherry")).meant == ""
+
+
+def test_nonsense_finds_nothing(market: Searcher) -> None:
+    away = direction("quantum")
+    for fruit in FRUITS + COLOURS:
+        away -= (away @ direction(fruit)) * direction(fruit)
+    found = market.search(Question(words="xqzzt wvfk", vectors={"text": unit(away)}))
+    assert (found.hits, found.total, found.meant) == ([], 0, "")
+
+
+@pytest.mark.parametrize("words", ["", "   ", "?!", "\x00"])
+def test_asking_for_nothing_shows_what_is_newest(market: Searcher, words: str) -> None:
+    assert ids(market, Question(words=words, limit=2)) == ["green-melon", "green-cherry"]
+
+
+def test_filters_hold_for_words_for_pictures_and_for_nothing_asked(market: Searcher) -> None:
+    green = {"colour": ["green"]}
+    assert ids(market, Question(words="apple", filters=green))[0] == "green-apple"
+    for asked in (
+        Question(words="red apple", filters=green),
+        Question(vectors={"image": direction("red")}, filters=green),
+        Question(filters=green),
+    ):
+        found = ids(market, asked)
+        assert found and all(each.startswith("green") for each in found)
+
+
+def test_values_of_one_filter_are_alternatives_and_filters_add_up(market: Searcher) -> None:
+    either = Question(filters={"colour": ["green", "red"], "tag": ["ripe"]}, limit=50)
+    assert {each.partition("-")[0] for each in ids(market, either)} == {"red"}
+    assert ids(market, Question(words="apple", filters={"colour": ["blue"]})) == []
+
+
+@pytest.mark.parametrize("exact", [0, 1_000])
+def test_a_filter_that_few_pass_still_finds_the_nearest_of_them(exact: int) -> None:
+    settings = SearchSettings(weights={"image in image": 1.0}, floors={}, depth=5, exact=exact)
+    searcher = Searcher(settings, words=WordIndex(), space=lambda: VectorIndex(DIM))
+    generator = np.random.default_rng(0)
+    for n in range(500):
+        vector = unit(generator.standard_normal(DIM).astype(np.float32))
+        searcher.put(Document(item_id=str(n), at=0.0, attributes=[f"kind={n % 50}"], vectors={"image": vector}))
+    searcher.put(Document(item_id="far", at=0.0, attributes=["kind=7"], vectors={"image": direction("far")}))
+    found = ids(searcher, Question(vectors={"image": direction("far")}, filters={"kind": ["7"]}, limit=5))
+    assert found[0] == "far" and len(found) == 5 and all(each == "far" or int(each) % 50 == 7 for each in found)
+
+
+def test_facets_count_what_was_found(market: Searcher) -> None:
+    facets = market.search(Question(filters={"colour": ["red", "green"]})).facets
+    assert facets["colour"] == {"red": 4, "green": 4}
+    assert facets["tag"] == {"ripe": 4, "unripe": 4}
+    assert facets["language"] == {"en": 8} and facets["has"] == {"image": 8, "text": 8}
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(market: Searcher) -> None:
+    asked = {"words": "red apple", "vectors": {"text": direction("red", "apple")}}
+    whole = ids(market, Question(**asked, limit=12))  # type: ignore[arg-type]
+    pages = [ids(market, Question(**asked, offset=at, limit=5)) for at in (0, 5, 10, 15)]  # type: ignore[arg-type]
+    assert [each for page in pages for each in page] == whole and pages[3] == []
+
+
+def test_hidden_items_are_never_shown(market: Searcher) -> None:
+    hidden = ["tag=unripe"]
+    for asked in (
+        Question(words="green apple", hidden=hidden),
+        Question(vectors={"image": direction("green")}, hidden=hidden),
+        Question(hidden=hidden, limit=50),
+        Question(words="apple", hidden=hidden, filters={"colour": ["green", "red"]}),
+    ):
+        assert not [each for each in ids(market, asked) if each.startswith("green")]
+
+
+def test_a_withdrawn_item_is_gone_from_every_answer_and_comes_back_when_put(market: Searcher) -> None:
+    asked = [Question(words="red apple"), Question(vectors={"image": direction("red", "apple")}), Question(limit=50)]
+    market.remove("red-apple")
+    assert all("red-apple" not in ids(market, each) for each in asked)
+    market.put(document("red", "apple", 99))
+    assert all("red-apple" in ids(market, each) for each in asked)
+
+
+def test_an_item_that_changed_is_found_as_it_is_now_only(market: Searcher) -> None:
+    market.put(Document(item_id="red-apple", at=50, title="blue plum", vectors={"image": direction("blue", "plum")}))
+    assert ids(market, Question(words="plum")) == ["red-apple"]
+    assert "red-apple" not in ids(market, Question(filters={"colour": ["red"]}))
+    assert "red-apple" not in ids(market, Question(words="apple", limit=3))
+    assert len(market) == 12
+
+
+def test_taste_moves_what_a_user_likes_up_and_adds_nothing_else(market: Searcher) -> None:
+    anybody = ids(market, Question(words="apple", limit=50))
+    someone = ids(market, Question(words="apple", limit=50, taste=direction("green")))
+    assert someone[0] == "green-apple" and set(someone) == set(anybody)
+
+
+def test_without_weight_for_taste_everybody_gets_the_same() -> None:
+    settings = SearchSettings(weights=SETTINGS.weights, floors=SETTINGS.floors, taste=0.0)
+    searcher = Searcher(settings, words=WordIndex(), space=lambda: VectorIndex(DIM))
+    for colour in COLOURS:
+        searcher.put(document(colour, "apple"))
+    assert ids(searcher, Question(words="apple", taste=direction("green"))) == ids(searcher, Question(words="apple"))
+
+
+def test_a_hit_says_what_spoke_for_it(market: Searcher) -> None:
+    hit = market.search(Question(words="red apple", vectors={"text": direction("red", "apple")})).hits[0]
+    assert hit.places == {"words": 1, "text in text": 1, "text in image": 1}
+
+
+def test_an_item_without_any_vector_is_found_by_its_words(market: Searcher) -> None:
+    market.put(Document(item_id="words-only", at=0.0, title="durian"))
+    assert ids(market, Question(words="durian", vectors={"text": direction("durian")}))[0] == "words-only"
+
+
+@given(words=st.text(max_size=200))
+def test_no_words_break_it(words: str) -> None:
+    FRUIT_STAND.search(Question(words=words, filters={"tag": ["ripe"]}))
+
+
+FRUIT_STAND = Searcher(SETTINGS, words=WordIndex(), space=lambda: VectorIndex(DIM))
+FRUIT_STAND.put(document("red", "apple"))
