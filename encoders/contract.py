@@ -8,6 +8,7 @@ row and answers with a vector or with the reason why there is none, so that a cl
     error    BYTES [n, 1]     empty, or a name and a sentence, such as `ImageUndecodable: ...`
     native   FP32  [n, native_dim]   what the network said before projection; only where asked for
     language BYTES [n, 1]     of text: the ISO 639 code of its language, empty where that is not clear
+    words    BYTES [n, 1]     of speech: what is said, as far as it was understood
 
 `item_encoder` takes whatever parts an item has and answers for all of them in one call:
 
@@ -29,6 +30,7 @@ VECTOR = "vector"
 ERROR = "error"
 NATIVE = "native"
 LANGUAGE = "language"
+WORDS = "words"
 
 ITEM_MODEL = "item_encoder"
 ITEM_MAX_BATCH = 16
@@ -53,6 +55,7 @@ class Modality:
     part_of_item     false where it describes a user
     uploaded_as_file whether a client hands over a file rather than a field of the event
     has_language     whether the model has the output `language`
+    has_words        whether the model has the output `words`
     """
 
     name: str
@@ -65,6 +68,7 @@ class Modality:
     part_of_item: bool = True
     uploaded_as_file: bool = True
     has_language: bool = False
+    has_words: bool = False
 
     @property
     def model(self) -> str:
@@ -122,6 +126,7 @@ MODALITIES: Mapping[str, Modality] = MappingProxyType(
                 media_types=_SOUND,
                 timeout_seconds=30.0,
                 made_of=("text",),
+                has_words=True,
             ),
             Modality(
                 name="video",

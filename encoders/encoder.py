@@ -22,12 +22,14 @@ class Encoded(NamedTuple):
     natives    (n, native_dim) float32, before projection; zeros where refused
     errors     n reasons, empty where not refused
     languages  n ISO 639 codes, empty where not clear or of no meaning
+    words      what is said in each, empty where not understood or of no meaning
     """
 
     vectors: Floats
     natives: Floats
     errors: list[str]
     languages: list[str]
+    words: list[str]
 
 
 class Encoder(ABC, Generic[Prepared]):
@@ -65,24 +67,29 @@ class Encoder(ABC, Generic[Prepared]):
         """The ISO 639 code of the language that one content is in; empty where that is not clear."""
         return ""
 
+    def words(self, prepared: Prepared) -> str:
+        """What is said in one content; empty where that is of no meaning."""
+        return ""
+
     def encode(self, contents: Sequence[bytes]) -> Encoded:
         """Embed any number of contents, at most `modality.max_batch` at a time."""
         natives = np.zeros((len(contents), self.modality.native_dim), np.float32)
         vectors = np.zeros((len(contents), DIM), np.float32)
-        errors, languages = [""] * len(contents), [""] * len(contents)
+        errors, languages, words = [""] * len(contents), [""] * len(contents), [""] * len(contents)
         for start in range(0, len(contents), self.modality.max_batch):
             prepared: dict[int, Prepared] = {}
             for row in range(start, min(start + self.modality.max_batch, len(contents))):
                 try:
                     prepared[row] = self._read(contents[row])
                     languages[row] = self.language(prepared[row])
+                    words[row] = self.words(prepared[row])
                 except Refused as refusal:
                     errors[row] = str(refusal)
             if prepared:
                 rows = list(prepared)
                 natives[rows] = self.embed(list(prepared.values()))
                 vectors[rows] = self._projection(natives[rows])
-        return Encoded(vectors, natives, errors, languages)
+        return Encoded(vectors, natives, errors, languages, words)
 
     def _read(self, content: bytes) -> Prepared:
         if not content:

@@ -33,7 +33,7 @@ input [
 output [
   {{ name: "{contract.VECTOR}" data_type: TYPE_FP32 dims: [ {DIM} ] }},
   {{ name: "{contract.ERROR}" data_type: TYPE_STRING dims: [ 1 ] }},
-  {{ name: "{contract.NATIVE}" data_type: TYPE_FP32 dims: [ {modality.native_dim} ] }}{_language(modality)}
+  {{ name: "{contract.NATIVE}" data_type: TYPE_FP32 dims: [ {modality.native_dim} ] }}{_told(modality)}
 ]
 instance_group [ {{ count: 1 kind: {kind} }} ]
 dynamic_batching {{ }}
@@ -41,10 +41,11 @@ version_policy {{ latest {{ num_versions: 1 }} }}
 """
 
 
-def _language(modality: Modality) -> str:
-    if not modality.has_language:
-        return ""
-    return f',\n  {{ name: "{contract.LANGUAGE}" data_type: TYPE_STRING dims: [ 1 ] }}'
+def _told(modality: Modality) -> str:
+    """What else the model tells of a content."""
+    told = {contract.LANGUAGE: modality.has_language, contract.WORDS: modality.has_words}
+    names = [name for name, has in told.items() if has]
+    return "".join(f',\n  {{ name: "{name}" data_type: TYPE_STRING dims: [ 1 ] }}' for name in names)
 
 
 def item_config() -> str:

@@ -36,16 +36,19 @@ class EncoderModel:
         tensors = [self._backend.get_input_tensor_by_name(request, contract.CONTENT) for request in requests]
         batches = [tensor.as_numpy().reshape(-1).tolist() for tensor in tensors]
         encoded = self._encoder.encode([content for batch in batches for content in batch])
-        errors, languages = _column(encoded.errors), _column(encoded.languages)
+        columns = {
+            contract.ERROR: _column(encoded.errors),
+            contract.LANGUAGE: _column(encoded.languages),
+            contract.WORDS: _column(encoded.words),
+        }
         responses, start = [], 0
         for request, batch in zip(requests, batches, strict=True):
             rows = slice(start, start + len(batch))
             start = rows.stop
             outputs = {
                 contract.VECTOR: encoded.vectors[rows],
-                contract.ERROR: errors[rows],
                 contract.NATIVE: encoded.natives[rows],
-                contract.LANGUAGE: languages[rows],
+                **{name: column[rows] for name, column in columns.items()},
             }
             wanted = request.requested_output_names()
             responses.append(

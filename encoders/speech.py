@@ -100,6 +100,9 @@ class SpeechEncoder(Encoder[Utterance]):
             raise Refused(self.modality.name, "Wordless", "no words could be made out; is it speech?")
         return Utterance(words, acoustic)
 
+    def words(self, prepared: Utterance) -> str:
+        return prepared.words
+
     def embed(self, batch: Sequence[Utterance]) -> Floats:
         said = np.asarray(self._sentences.encode([utterance.words for utterance in batch]), np.float32)
         return np.hstack([said, unit_rows(np.stack([utterance.acoustic for utterance in batch]))])

@@ -1,8 +1,8 @@
 """Who may do what in Kafka and Cassandra: the least that each role needs.
 
 A worker reads events and the logs of the shared memory, writes those logs, lists and dead letters, and reads and writes
-the rows of its keyspace. A producer writes events. A consumer reads lists, in groups whose names begin with its own
-name and a hyphen. None of them creates, changes or drops anything.
+the rows of its keyspace. A producer writes events. A consumer reads lists and answers, in groups whose names begin with
+its own name and a hyphen. None of them creates, changes or drops anything.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from streams.settings import Cassandra, Kafka, Roles, Settings
 
 EVENTS = tuple(EVENT_TYPES)
 MEMORY = ("items.embedded", "interactions")
-LISTS = "recommendations"
+ANSWERS = ("recommendations", "search.results")
 REJECTED = "events.rejected"
 
 
@@ -42,12 +42,12 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
     read, write = ACLOperation.READ, ACLOperation.WRITE
     if roles.worker:
         yield from (_allow(roles.worker, read, topic) for topic in (*EVENTS, *MEMORY))
-        yield from (_allow(roles.worker, write, topic) for topic in (*MEMORY, LISTS, REJECTED))
+        yield from (_allow(roles.worker, write, topic) for topic in (*MEMORY, *ANSWERS, REJECTED))
         yield _allow(roles.worker, read, group, ResourceType.GROUP)
     if roles.producer:
         yield from (_allow(roles.producer, write, topic) for topic in EVENTS)
     if roles.consumer:
-        yield _allow(roles.consumer, read, LISTS)
+        yield from (_allow(roles.consumer, read, topic) for topic in ANSWERS)
         mine = f"{roles.consumer}-"
         yield _allow(roles.consumer, read, mine, ResourceType.GROUP, ACLResourcePatternType.PREFIXED)
 

@@ -29,6 +29,7 @@ Id = Annotated[
         description="1 to 128 printable characters",
     ),
 ]
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Seconds = Annotated[float, Meta(description="seconds since the epoch")]
 
 REASONS = {
@@ -44,9 +45,9 @@ REASONS = {
     "out_of_range": "a value lies outside what the schema allows",
     "bad_time": "`ts` is not a time after 1970",
     "future": f"`ts` lies more than {MAX_FUTURE_SECONDS:.0f} s ahead of the worker's clock",
-    "wrong_key": "the Kafka key is not the event's user_id (item_id for uploads)",
+    "wrong_key": "the Kafka key is not the event's user_id (item_id for uploads, event_id for queries)",
     "nothing_to_embed": "an upload has neither text nor media",
-    "unknown_part": "an upload's media names a modality that does not exist",
+    "unknown_part": "the media of an upload or a query names a modality that does not exist",
 }
 
 
@@ -124,6 +125,33 @@ class Profile(Event, kw_only=True, frozen=True):
     traits: dict[str, str | int | float | bool | list[str] | None]
 
 
+class Query(Event, kw_only=True, frozen=True):
+    """Somebody looks for something: by words, by media like it, or both. Without either, what is newest is shown.
+
+    user_id   who asks; their taste has a say in the order, unless `personal` is false
+    text      as typed
+    media     modality -> URI of a file that what is looked for resembles, as in an upload; what is said in `speech` is
+              also looked for by its words
+    filters   name -> values, of which an item must have one: of its attributes (`tag` where they have no name), of
+              `language`, and of `has`, its modalities
+    offset    items of the order that are left out before the first shown
+    safe      false shows unsafe items, too
+    explain   true has each item say at which place of which ranking it was
+    """
+
+    key_field: ClassVar[str] = "event_id"
+
+    user_id: Id | None = None
+    text: Annotated[str, Meta(max_length=2_000)] = ""
+    media: dict[str, Annotated[str, Meta(min_length=1)]] = {}
+    filters: Annotated[dict[Name, Annotated[list[Name], Meta(min_length=1, max_length=50)]], Meta(max_length=20)] = {}
+    offset: Annotated[int, Meta(ge=0, le=900)] = 0
+    limit: Annotated[int, Meta(ge=1, le=100)] = 10
+    personal: bool = True
+    safe: bool = True
+    explain: bool = False
+
+
 class Recommended(Struct, frozen=True, gc=False, omit_defaults=True):
     """One item of a list. `because` is the past item that spoke for it, where one did."""
 
@@ -155,9 +183,46 @@ class Recommendations(Struct, kw_only=True):
     version: int = VERSION
 
 
+class FoundItem(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One item of an answer. `places` says at which place of which ranking it was, where the query asked for that."""
+
+    item_id: str
+    score: float
+    title: str = ""
+    places: dict[str, int] = {}
+
+
+class SearchResults(Struct, kw_only=True):
+    """The answer to a query, best item first.
+
+    query_id      the query's event_id
+    items         those after the query's `offset`, at most `limit`
+    total         items found; where there are many, those that were looked at
+    facets        name -> value -> how many of these have it, to filter by
+    did_you_mean  the words, the unknown ones replaced by what was probably meant; empty where all are known
+    heard         what was understood of the query's speech
+    refused       part of the query -> why it was left out
+    published_at  when the query was written to Kafka, seconds since the epoch
+    emitted_at    when this answer was
+    """
+
+    query_id: str
+    user_id: str | None = None
+    items: list[FoundItem]
+    total: int
+    facets: dict[str, dict[str, int]] = {}
+    did_you_mean: str = ""
+    heard: str = ""
+    refused: dict[str, str] = {}
+    published_at: float = 0.0
+    emitted_at: float = 0.0
+    version: int = VERSION
+
+
 class Embedded(Struct, kw_only=True, frozen=True):
     """An item as every worker holds it, written once its vectors are stored.
 
+    text     what there is to read about it, and what is said in its speech
     vectors  'fused' and each modality present -> (dim,) little-endian float32
     refused  part -> why it could not be embedded
     language ISO 639 code of the language of its title, text and attributes; empty where that is not clear
@@ -166,6 +231,7 @@ class Embedded(Struct, kw_only=True, frozen=True):
     item_id: str
     at: float
     title: str = ""
+    text: str = ""
     attributes: list[str] = []
     vectors: dict[str, bytes] = {}
     refused: dict[str, str] = {}
@@ -200,10 +266,12 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "events.view": View,
     "events.upload": Upload,
     "events.profile": Profile,
+    "events.query": Query,
 }
 MESSAGE_TYPES: dict[str, type[Struct]] = {
     **EVENT_TYPES,
     "recommendations": Recommendations,
+    "search.results": SearchResults,
     "items.embedded": Embedded,
     "interactions": Learned,
 }
@@ -247,13 +315,18 @@ def decode(topic: str, value: bytes | None, *, key: bytes | None, now: float) ->
         raise Rejected("wrong_key", f"the Kafka key is {key!r}, where {event.key_field} is {event.key!r}")
     if isinstance(event, Upload):
         _check_upload(event)
+    if isinstance(event, Upload | Query):
+        _check_parts(event)
     return event
 
 
 def _check_upload(upload: Upload) -> None:
     if not (upload.title or upload.text or upload.media or upload.withdrawn):
         raise Rejected("nothing_to_embed", f"item {upload.item_id!r} has neither title, text nor media")
-    for part in upload.media:
+
+
+def _check_parts(event: Upload | Query) -> None:
+    for part in event.media:
         if part not in FILES:
             raise Rejected("unknown_part", f"media {part!r} is none of: {', '.join(FILES)}")
 

@@ -15,12 +15,19 @@ EVENTS = Counter("anabranch_events", "Events accepted", ["topic"])
 REJECTED = Counter("anabranch_events_rejected", "Events refused and dead-lettered", ["topic", "reason"])
 DUPLICATES = Counter("anabranch_events_duplicate", "Deliveries of an event that had been counted before", ["topic"])
 LISTS = Counter("anabranch_lists_emitted", "Refreshed lists published")
-PARTS_REFUSED = Counter("anabranch_parts_refused", "Parts of items that could not be embedded", ["modality", "reason"])
+PARTS_REFUSED = Counter(
+    "anabranch_parts_refused", "Parts of items and queries that could not be embedded", ["modality", "reason"]
+)
 LANGUAGES = Counter("anabranch_texts_told", "Texts of items whose language was told", ["language"])
 STAGE = Histogram("anabranch_stage_seconds", "Time of one micro-batch in one stage", ["stage"], buckets=_FAST)
 EVENT_TO_LIST = Histogram(
     "anabranch_event_to_list_seconds", "From an event's arrival in Kafka to the list it led to", buckets=_FAST
 )
+QUERY_TO_RESULTS = Histogram(
+    "anabranch_query_to_results_seconds", "From a query's arrival in Kafka to its answer", buckets=_FAST
+)
+UNANSWERED = Counter("anabranch_queries_unanswered", "Queries for which nothing was found")
+SEARCHABLE = Gauge("anabranch_searchable_items", "Items that can be found by a search")
 BATCH = Histogram("anabranch_batch_events", "Events in a micro-batch", ["topic"], buckets=_COUNTS)
 LAG = Gauge("anabranch_consumer_lag_events", "Events in Kafka not yet handled", ["topic", "partition"])
 REPLICA_LAG = Gauge("anabranch_replica_lag_events", "Messages of the shared memory's log not yet followed", ["topic"])

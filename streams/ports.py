@@ -39,11 +39,13 @@ class Embeddings(Struct, frozen=True):
     vectors    one (dim,) float32 unit vector for each content, or None where it was refused
     errors     why it was refused; empty where it was not
     languages  ISO 639 code of the language it is in; empty where not clear or of no meaning
+    words      what is said in it; empty where not understood or of no meaning
     """
 
     vectors: Sequence[Vector | None]
     errors: Sequence[str]
     languages: Sequence[str]
+    words: Sequence[str]
 
 
 class Store(Protocol):

@@ -16,11 +16,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSettings
 
 from encoders.contract import PARTS
+from streams.core.search.settings import WEIGHTS
 from streams.errors import AnabranchError
 
 PREFIX = "ANABRANCH_"
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 User = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
 
 
@@ -207,6 +209,21 @@ class Worker(Group):
     media_seconds: Positive = 10.0
 
 
+class Search(Group):
+    """How queries are answered.
+
+    weights      ranking -> what it counts, JSON object; see docs/search.md
+    taste_weight what a user's taste counts beside these; 0 gives everybody the same order
+    unsafe       `name=value` of attributes, JSON list, whose items are shown only to queries with `safe` false
+    seconds      for fetching and embedding a part of a query; one that takes longer is left out
+    """
+
+    weights: dict[str, NotNegative] = dict(WEIGHTS)
+    taste_weight: NotNegative = 0.5
+    unsafe: frozenset[str] = frozenset({"tag=adult", "tag=unsafe"})
+    seconds: Positive = 5.0
+
+
 class Settings(BaseSettings):
     """All groups. Build it with `load`.
 
@@ -225,6 +242,7 @@ class Settings(BaseSettings):
     roles: Roles = Roles()
     metrics: Metrics = Metrics()
     worker: Worker = Worker()
+    search: Search = Search()
 
     @property
     def downloads_folder(self) -> Path:

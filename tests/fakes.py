@@ -44,7 +44,7 @@ class FakeStore:
 class FakeEmbedder:
     """Each word has a random direction; a content's vector is their sum. Refuses what starts with 'corrupt'.
 
-    Of a text's language it knows that German has 'ein'.
+    Of a text's language it knows that German has 'ein'. Speech is its own words.
     """
 
     def __init__(self) -> None:
@@ -62,6 +62,10 @@ class FakeEmbedder:
             vectors,
             ["Undecodable: it says so itself" if bad else "" for bad in refused],
             ["de" if each else "" for each in german],
+            [
+                content.decode() if modality == "speech" and not bad else ""
+                for content, bad in zip(contents, refused, strict=True)
+            ],
         )
 
     @staticmethod

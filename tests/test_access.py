@@ -21,14 +21,15 @@ def test_where_no_role_is_named_nothing_is_granted() -> None:
 
 
 def test_a_producer_writes_events_and_a_consumer_reads_lists() -> None:
-    events = {"events.click", "events.view", "events.upload", "events.profile"}
+    events = {"events.click", "events.view", "events.upload", "events.profile", "events.query"}
     assert rights(Roles(producer="p")) == {("User:p", "WRITE", topic) for topic in events}
-    assert rights(Roles(consumer="c")) == {("User:c", "READ", "recommendations"), ("User:c", "READ", "c-")}
+    read = {"recommendations", "search.results", "c-"}
+    assert rights(Roles(consumer="c")) == {("User:c", "READ", name) for name in read}
 
 
 def test_a_worker_writes_no_events_but_dead_letters() -> None:
     written = {topic for _, operation, topic in rights(Roles(worker="w")) if operation == "WRITE"}
-    assert written == {"items.embedded", "interactions", "recommendations", "events.rejected"}
+    assert written == {"items.embedded", "interactions", "recommendations", "search.results", "events.rejected"}
 
 
 def test_a_worker_has_to_do_with_every_topic() -> None:

@@ -99,6 +99,28 @@ def test_a_bad_upload_is_refused_with_its_reason(reason: str, upload: dict[str, 
     assert refusal.value.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("reason", "query"),
+    [
+        ("unknown_part", {"media": {"text": "data:,rose"}}),
+        ("out_of_range", {"text": "x" * 2_001}),
+        ("out_of_range", {"limit": 0}),
+        ("out_of_range", {"offset": 901}),
+        ("out_of_range", {"filters": {"genre": []}}),
+        ("wrong_type", {"filters": {"genre": "Comedy"}}),
+    ],
+)
+def test_a_bad_query_is_refused_with_its_reason(reason: str, query: dict[str, Any]) -> None:
+    with pytest.raises(Rejected) as refusal:
+        read(json.dumps({"event_id": "q1", "ts": 1.0} | query).encode(), key=b"q1", topic="events.query")
+    assert refusal.value.reason == reason
+
+
+def test_a_query_may_ask_for_nothing_in_particular_and_need_not_say_who_asks() -> None:
+    query = read(b'{"event_id": "q1", "ts": 1.0}', key=b"q1", topic="events.query")
+    assert (query.text, query.media, query.user_id, query.limit) == ("", {}, None, 10)
+
+
 def test_an_event_up_to_five_minutes_ahead_is_a_clock_astray_and_passes() -> None:
     assert read(click(ts=NOW + 299)).ts == NOW + 299
 

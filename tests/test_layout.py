@@ -14,6 +14,7 @@ ALLOWED = {
     "streams/errors.py": [],
     "streams/metrics.py": ["streams.core"],
     "streams/ports.py": ["streams.core", "streams.events", "streams.errors"],
+    "streams/search.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/pipeline.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/agents.py": ["streams.pipeline", "streams.ports"],
     "streams/adapters": ["streams.adapters", *BELOW_PIPELINE, "streams.ports", "streams.settings", "encoders.fusion"],
@@ -23,7 +24,14 @@ ALLOWED = {
 }
 THROUGHPUT = ROOT / "encoders" / "throughput.py"  # measures Triton against the encoders in process
 CLIENTS = ("faust", "kafka", "aiokafka", "cassandra", "tritonclient")
-WITHOUT_CLIENTS = ["streams/core", "streams/events.py", "streams/pipeline.py", "streams/ports.py", "encoders"]
+WITHOUT_CLIENTS = [
+    "streams/core",
+    "streams/events.py",
+    "streams/pipeline.py",
+    "streams/search.py",
+    "streams/ports.py",
+    "encoders",
+]
 
 
 def files(part: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import structlog
@@ -10,7 +11,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from encoders.contract import CONTENT, ERROR, LANGUAGE, MODALITIES, VECTOR
+from encoders.contract import CONTENT, ERROR, LANGUAGE, MODALITIES, VECTOR, WORDS
 from streams import metrics
 from streams.adapters import clients
 from streams.core.vectors import Vector
@@ -56,6 +57,7 @@ class TritonEmbedder:
             [vector for answer in answers for vector in answer.vectors],
             [error for answer in answers for error in answer.errors],
             [language for answer in answers for language in answer.languages],
+            [words for answer in answers for words in answer.words],
         )
 
     async def _call(self, modality: str, contents: Sequence[bytes]) -> Embeddings:
@@ -73,20 +75,25 @@ class TritonEmbedder:
             raise EmbedderUnavailable(
                 f"{contract.model} at {self._address} gave no answer in {contract.timeout_seconds} s: {error.message()}"
             ) from error
-        vectors, errors, languages = (answer.as_numpy(name) for name in (VECTOR, ERROR, LANGUAGE))
+        vectors, errors, languages, words = (answer.as_numpy(name) for name in (VECTOR, ERROR, LANGUAGE, WORDS))
         if vectors is None or errors is None or len(vectors) != len(contents):
             raise EmbedderUnavailable(f"{contract.model} at {self._address} answered without {VECTOR!r} and {ERROR!r}")
         said = [error.decode() for error in errors.reshape(-1)]
         found: list[Vector | None] = [
             None if error else vector for vector, error in zip(vectors.astype(np.float32), said, strict=True)
         ]
-        told = [""] * len(said) if languages is None else [language.decode() for language in languages.reshape(-1)]
-        return Embeddings(found, said, told)
+        return Embeddings(found, said, _column(languages, len(said)), _column(words, len(said)))
 
 
 def _outputs(modality: str) -> tuple[str, ...]:
     """What is asked of a model: not the native vectors, which are large."""
-    return (VECTOR, ERROR, LANGUAGE) if MODALITIES[modality].has_language else (VECTOR, ERROR)
+    told = {LANGUAGE: MODALITIES[modality].has_language, WORDS: MODALITIES[modality].has_words}
+    return (VECTOR, ERROR, *(name for name, has in told.items() if has))
+
+
+def _column(texts: Any, count: int) -> list[str]:
+    """One text for each content; empty where the model has no such output."""
+    return [""] * count if texts is None else [text.decode() for text in texts.reshape(-1)]
 
 
 class PatientEmbedder:

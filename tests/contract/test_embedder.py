@@ -41,6 +41,10 @@ async def test_what_is_no_text_has_no_language(embedder: Embedder) -> None:
     assert list((await embedder.embed("profile", [b'{"says": "ein Buch"}'])).languages) == [""]
 
 
+async def test_what_is_no_speech_has_no_words_of_its_own(embedder: Embedder) -> None:
+    assert list((await embedder.embed("text", [b"hello there"])).words) == [""]
+
+
 async def test_nothing_asked_is_nothing_answered(embedder: Embedder) -> None:
     answer = await embedder.embed("text", [])
     assert list(answer.vectors) == [] and list(answer.errors) == []

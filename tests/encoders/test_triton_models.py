@@ -34,6 +34,8 @@ def test_triton_reads_the_configuration_as_the_contract_means_it(modality: Modal
     outputs = {"vector": [DIM], "error": [1], "native": [modality.native_dim]}
     if modality.name == "text":
         outputs["language"] = [1]
+    if modality.name == "speech":
+        outputs["words"] = [1]
     assert {tensor.name: list(tensor.dims) for tensor in config.output} == outputs
     assert config.HasField("dynamic_batching")
 

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SMOOTHING = 60.0
-"""The k of the paper: the larger, the less the first places stand out."""
+from streams.core.search.settings import SMOOTHING
 
 Slots = NDArray[np.int32]
 

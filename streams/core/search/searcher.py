@@ -7,7 +7,6 @@ by reciprocal rank and strength (`fusion`). What a user likes is but one more ra
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -15,35 +14,16 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from streams.core.search import analysis, labels
-from streams.core.search.fusion import SMOOTHING, Ranking, Slots, fuse
+from streams.core.search.fusion import Ranking, Slots, fuse
 from streams.core.search.labels import Labels
 from streams.core.search.question import Found, Hit, Question
+from streams.core.search.settings import WORDS, SearchSettings
 from streams.core.search.shelf import Kept, Shelf
 from streams.core.search.vocabulary import Vocabulary
 from streams.core.vectors import Vector
 
 FUSED = "fused"
-WORDS, TASTE, NEWEST = "words", "taste", "newest"
-# Tuned by cross-validation, see docs/search.md.
-WEIGHTS: Mapping[str, float] = MappingProxyType(
-    {
-        WORDS: 2.0,
-        "text in text": 1.0,
-        "text in fused": 0.3,
-        "text in image": 0.15,
-        "text in audio": 0.1,
-        "image in image": 0.7,
-        "image in text": 0.1,
-        "audio in audio": 0.7,
-        "speech in text": 1.0,
-        "speech in speech": 1.0,
-        "video in video": 0.7,
-        "video in image": 0.3,
-    }
-)
-FLOORS: Mapping[str, float] = MappingProxyType(
-    {WORDS: 0.05, "text in text": 0.45, "text in fused": 0.45, "text in image": 0.5}
-)
+TASTE, NEWEST = "taste", "newest"
 CORRECTED = 0.7
 """What a word counts that was not written but probably meant."""
 WIDER = 4
@@ -84,27 +64,6 @@ class Space(Protocol):
 
     def among(self, vector: Vector, slots: Slots) -> tuple[Slots, NDArray[np.float32]]:
         """Those of the slots that are there, and their cosines, best first; exact."""
-
-
-class SearchSettings(Struct, frozen=True, kw_only=True):
-    """The numbers a search goes by.
-
-    weights    ranking -> what it counts: 'words', 'text in image' and so on; one without a weight is not made
-    taste      what a user's taste counts beside these; 0 is the same order for everybody
-    smoothing  the k of reciprocal rank fusion
-    depth      places of each ranking that are looked at, at least
-    floors     ranking -> what its best match must exceed, else it guesses and is left out: nonsense finds nothing
-    exact      items that pass the filters, up to which each is compared instead of asking the index
-    facets     values counted for each name, at most
-    """
-
-    weights: Mapping[str, float] = WEIGHTS
-    taste: float = 0.5
-    smoothing: float = SMOOTHING
-    depth: int = 100
-    floors: Mapping[str, float] = FLOORS
-    exact: int = 20_000
-    facets: int = 10
 
 
 class Document(Struct, frozen=True, kw_only=True):

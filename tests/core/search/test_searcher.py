@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from streams.adapters.index import VectorIndex
 from streams.adapters.words import WordIndex
 from streams.core.search.question import Question
-from streams.core.search.searcher import Document, Searcher, SearchSettings
+from streams.core.search.searcher import Document, Searcher
+from streams.core.search.settings import SearchSettings
 from streams.core.vectors import Vector, unit
 
 DIM = 32

@@ -1,0 +1,52 @@
+"""The numbers of a search, in one place."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from msgspec import Struct
+
+SMOOTHING = 60.0
+"""The k of reciprocal rank fusion, as in the paper (see `fusion`): the larger, the less the first places stand out."""
+WORDS = "words"
+
+# Tuned by cross-validation, see docs/search.md.
+WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {
+        WORDS: 2.0,
+        "text in text": 1.0,
+        "text in fused": 0.3,
+        "text in image": 0.15,
+        "text in audio": 0.1,
+        "image in image": 0.7,
+        "image in text": 0.1,
+        "audio in audio": 0.7,
+        "speech in text": 1.0,
+        "speech in speech": 1.0,
+        "video in video": 0.7,
+        "video in image": 0.3,
+    }
+)
+FLOORS: Mapping[str, float] = MappingProxyType(
+    {WORDS: 0.05, "text in text": 0.45, "text in fused": 0.45, "text in image": 0.5}
+)
+
+
+class SearchSettings(Struct, frozen=True, kw_only=True):
+    """The numbers a search goes by.
+
+    weights    ranking -> what it counts: 'words', 'text in image' and so on; one without a weight is not made
+    taste      what a user's taste counts beside these; 0 is the same order for everybody
+    smoothing  the k of reciprocal rank fusion
+    depth      places of each ranking that are looked at, at least
+    floors     ranking -> what its best match must exceed, else it guesses and is left out: nonsense finds nothing
+    exact      items that pass the filters, up to which each is compared instead of asking the index
+    facets     values counted for each name, at most
+    """
+
+    weights: Mapping[str, float] = WEIGHTS
+    taste: float = 0.5
+    smoothing: float = SMOOTHING
+    depth: int = 100
+    floors: Mapping[str, float] = FLOORS
+    exact: int = 20_000
+    facets: int = 10

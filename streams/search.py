@@ -1,0 +1,153 @@
+"""Answers queries: what was asked with becomes vectors and words, and the best items for them are found.
+
+It follows `items.embedded`, so that an upload can be found as soon as it is embedded, in whatever process.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+
+from msgspec import Struct
+
+from encoders.contract import MODALITIES
+from streams import metrics
+from streams.core.search import analysis
+from streams.core.search.question import Found, Question
+from streams.core.search.searcher import Document, Searcher
+from streams.core.vectors import Vector, from_bytes
+from streams.errors import EmbedderUnavailable, PartRefused, StoreUnavailable
+from streams.events import Embedded, FoundItem, Query, SearchResults
+from streams.ports import Embedder, Media
+
+Tastes = Callable[[str], Awaitable[Vector | None]]
+
+NOTHING = Found(hits=[], total=0, facets={})
+
+
+class Understood(Struct):
+    """What was made of the parts of a query.
+
+    vectors  part -> (dim,) float32, unit length
+    heard    what is said in its speech
+    refused  part -> why it was left out
+    """
+
+    vectors: dict[str, Vector]
+    heard: str
+    refused: dict[str, str]
+
+
+class Search:
+    """The items that can be found, and the answer to a query.
+
+    tastes   user -> (dim,) float32 taste, unit length; None where it is unknown. Raises StoreUnavailable
+    unsafe   `name=value` of attributes whose items are shown only to queries with `safe` false
+    seconds  for fetching and embedding a part of a query; one that takes longer is left out
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        *,
+        embedder: Embedder,
+        media: Media,
+        tastes: Tastes,
+        unsafe: Collection[str] = (),
+        seconds: float = 5.0,
+    ) -> None:
+        self._searcher = searcher
+        self._embedder = embedder
+        self._media = media
+        self._tastes = tastes
+        self._unsafe = frozenset(unsafe)
+        self._seconds = seconds
+
+    def follow(self, item: Embedded) -> None:
+        """An item has come, has changed, or is withdrawn."""
+        if item.withdrawn:
+            self._searcher.remove(item.item_id)
+        else:
+            vectors = {name: from_bytes(data) for name, data in item.vectors.items()}
+            self._searcher.put(
+                Document(
+                    item_id=item.item_id,
+                    at=item.at,
+                    title=item.title,
+                    text=item.text,
+                    attributes=item.attributes,
+                    language=item.language,
+                    vectors=vectors,
+                )
+            )
+        metrics.SEARCHABLE.set(len(self._searcher))
+
+    async def search(self, query: Query) -> SearchResults:
+        """The best items for a query. A part that cannot be read, and a server that is away, only make it worse."""
+        understood, taste = await asyncio.gather(self._understand(query), self._taste(query))
+        words = " ".join(filter(None, (query.text, understood.heard)))
+        lost = understood.refused and not understood.vectors and not analysis.words(words)
+        found = NOTHING if lost else self._searcher.search(self._question(query, words, understood, taste))
+        if not found.total:
+            metrics.UNANSWERED.inc()
+        return SearchResults(
+            query_id=query.event_id,
+            user_id=query.user_id,
+            items=[
+                FoundItem(hit.item_id, round(hit.score, 6), hit.title, hit.places if query.explain else {})
+                for hit in found.hits
+            ],
+            total=found.total,
+            facets=found.facets,
+            did_you_mean=found.meant,
+            heard=understood.heard,
+            refused=understood.refused,
+        )
+
+    def _question(self, query: Query, words: str, understood: Understood, taste: Vector | None) -> Question:
+        return Question(
+            words=words,
+            vectors=understood.vectors,
+            filters=query.filters,
+            hidden=self._unsafe if query.safe else (),
+            taste=taste,
+            offset=query.offset,
+            limit=query.limit,
+        )
+
+    async def _understand(self, query: Query) -> Understood:
+        """Vectors of all parts, asked for side by side."""
+        understood = Understood({}, "", {})
+        parts = [*query.media, *(["text"] if query.text.strip() else [])]
+        await asyncio.gather(*(self._add_part(query, part, understood) for part in parts))
+        return understood
+
+    async def _add_part(self, query: Query, part: str, understood: Understood) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                if part == "text":
+                    content = query.text.encode()
+                else:
+                    content = await self._media.fetch(query.media[part], MODALITIES[part].max_bytes)
+                answer = await self._embedder.embed(part, [content])
+        except TimeoutError:
+            understood.refused[part] = f"TooSlow: it took more than {self._seconds:g} s"
+        except (PartRefused, EmbedderUnavailable) as error:
+            named = isinstance(error, PartRefused)  # these begin with the name of what is wrong
+            understood.refused[part] = str(error) if named else f"{type(error).__name__}: {error}"
+        else:
+            vector, refusal = answer.vectors[0], answer.errors[0]
+            if vector is None:
+                understood.refused[part] = refusal
+            else:
+                understood.vectors[part] = vector
+                understood.heard = understood.heard or answer.words[0]
+        if part in understood.refused:
+            metrics.PARTS_REFUSED.labels(part, understood.refused[part].partition(":")[0]).inc()
+
+    async def _taste(self, query: Query) -> Vector | None:
+        if query.user_id is None or not query.personal:
+            return None
+        try:
+            return await self._tastes(query.user_id)
+        except StoreUnavailable as error:
+            metrics.ERRORS.labels("cassandra", type(error).__name__).inc()
+            return None
