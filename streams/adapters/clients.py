@@ -6,7 +6,7 @@ from typing import Any
 
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
-from cassandra.policies import RoundRobinPolicy
+from cassandra.policies import ExponentialReconnectionPolicy, RoundRobinPolicy
 
 from streams.settings import Cassandra, Kafka, Server, SettingsError, Triton
 
@@ -62,6 +62,8 @@ def cassandra(to: Cassandra, *, request_timeout: float) -> Cluster:
         ssl_context=tls(to),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         connect_timeout=request_timeout,
+        # The driver's own pauses between attempts grow to ten minutes, which a server may long be back by.
+        reconnection_policy=ExponentialReconnectionPolicy(base_delay=0.5, max_delay=4.0, max_attempts=None),
         # Without this, a request of more than one segment waits 40 ms for the server's delayed acknowledgement.
         sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
     )

@@ -41,8 +41,8 @@ class VectorIndex:
         self._index.add(slot, vector, threads=1)
 
     def remove(self, slot: int) -> None:
-        """Take the item out, if it is there."""
-        if slot in self._index:
+        """Take the item out, if it is there; an item that has no slot (-1) is not."""
+        if slot >= 0 and slot in self._index:
             self._index.remove(slot)
 
     def nearest(self, vector: Vector, count: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

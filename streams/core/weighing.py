@@ -1,5 +1,7 @@
 """How much an interaction says of what a user likes."""
 
+LEAST = 1e-6  # below it a weight is none, so that whatever divides it or takes its logarithm need not care
+
 
 def weigh(base: float, *, rating: float | None, dwell_s: float | None, typical_dwell_s: float) -> float:
     """The weight of one interaction, which both the memory and the user's taste learn with.
@@ -15,12 +17,12 @@ def weigh(base: float, *, rating: float | None, dwell_s: float | None, typical_d
 
     >>> [weigh(1.0, rating=None, dwell_s=seconds, typical_dwell_s=30) for seconds in (None, 0, 30, 60, 86_400)]
     [1.0, 0.0, 1.0, 1.5, 2.0]
-    >>> weigh(0.2, rating=0.5, dwell_s=None, typical_dwell_s=30)
-    0.1
+    >>> [weigh(0.2, rating=rating, dwell_s=None, typical_dwell_s=30) for rating in (0.5, 1e-300)]
+    [0.1, 0.0]
     """
     weight = base
     if rating is not None:
         weight *= rating
     if dwell_s is not None:
         weight *= 2 * (1 - 2 ** (-dwell_s / typical_dwell_s))
-    return weight
+    return weight if weight >= LEAST else 0.0

@@ -225,6 +225,12 @@ async def test_a_withdrawn_item_leaves_every_list(world: World) -> None:
     assert "aliens" not in [item.item_id for item in world.lists()[-1].items]
 
 
+async def test_an_item_may_be_withdrawn_before_it_was_ever_uploaded(world: World) -> None:
+    await world.pipeline.uploads([world.upload("unheard of", withdrawn=True)])
+    await world.pipeline.interactions([world.click("ada", "alien")])
+    assert {item.item_id for item in world.lists()[-1].items} == set(FILMS) - {"alien"}
+
+
 async def test_every_interaction_is_logged_for_the_other_workers(world: World) -> None:
     await world.pipeline.interactions([world.click("ada", "alien"), world.click("bob", "star")])
     logged = [msgspec.json.decode(each.value, type=Learned) for each in world.sink.on("interactions")]
@@ -279,9 +285,12 @@ async def test_a_rating_and_the_time_spent_decide_how_much_a_click_says(
     assert world.store.users["ada"].history.weights == [weight]
 
 
-async def test_a_click_that_says_nothing_teaches_nothing_but_is_not_shown_again(world: World) -> None:
+@pytest.mark.parametrize("said", [{"dwell_s": 0.0}, {"rating": 0.0}, {"rating": 5e-324}], ids=str)
+async def test_a_click_that_says_nothing_teaches_nothing_but_is_not_shown_again(
+    world: World, said: dict[str, float]
+) -> None:
     before = world.pipeline.recommender.snapshot()
-    await world.pipeline.interactions([world.click("ada", "alien", dwell_s=0.0)])
+    await world.pipeline.interactions([world.click("ada", "alien", **said)])
     assert world.pipeline.recommender.snapshot() == before
     assert world.store.users["ada"].view(WEIGHTS).taste is None
     assert "alien" not in {item.item_id for item in world.lists()[-1].items}
