@@ -3,20 +3,24 @@
 Faust acknowledges the batch of an agent that raises, which would lose it. So nothing here ever leaves an agent's body
 by accident: a batch that fails ends the process before anything of it is committed, and Kafka delivers it again to
 whoever comes next.
+
+At a rebalance, all partitions are given up and then claimed anew: see `core.ownership`.
 """
 
 import asyncio
 import os
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import structlog
-from faust import App, EventT, StreamT
+from faust import App, StreamT
+from faust.types import Message
 
 from streams.pipeline import Pipeline
 from streams.ports import Incoming
+
+HANDOVER_SECONDS = 3.0
 
 Handle = Callable[[Sequence[Incoming]], Awaitable[None]]
 Die = Callable[[], None]
@@ -35,9 +39,13 @@ class Agents:
 
     batch_size  the most messages of a topic handled together
     die         ends the process when a batch fails
+    patience    seconds that batches in hand may take when partitions are to be given up
     """
 
-    def __init__(self, pipeline: Pipeline, *, batch_size: int, die: Die = end_process) -> None:
+    def __init__(
+        self, pipeline: Pipeline, *, batch_size: int, die: Die = end_process, patience: float = HANDOVER_SECONDS
+    ) -> None:
+        self._pipeline = pipeline
         self._handlers: dict[str, Handle] = {
             "events.click": pipeline.interactions,
             "events.view": pipeline.interactions,
@@ -46,103 +54,105 @@ class Agents:
         }
         self._batch_size = batch_size
         self._die = die
+        self._patience = patience
         self._in_hand: set[asyncio.Task[None]] = set()
+        self._claiming: asyncio.Task[None] | None = None
+        self._owning = asyncio.Event()
         self._draining = False
 
     def attach(self, app: App) -> None:
-        """Give the app one agent for each topic."""
+        """Give the app one agent for each topic, and follow its rebalances."""
         for name, handle in self._handlers.items():
             topic = app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
             app.agent(topic, name=f"anabranch.{name}")(self._consumer(handle))
+        app.on_partitions_revoked.connect(self._revoked)
+        app.on_partitions_assigned.connect(self._assigned)
+
+    async def pause(self) -> None:
+        """Take no new batch; those in hand may finish, or are given up after a while: they will be delivered again."""
+        self._owning.clear()
+        if self._claiming is not None:
+            self._claiming.cancel()
+        if self._in_hand:
+            _, late = await asyncio.wait(self._in_hand, timeout=self._patience)
+            for each in late:
+                each.cancel()
+            if late:
+                await asyncio.wait(late)
 
     async def drain(self) -> None:
-        """Take no new batch, and return once those in hand are handled and acknowledged."""
+        """Take no new batch ever: the agents end."""
+        await self.pause()
         self._draining = True
-        if self._in_hand:
-            await asyncio.wait(self._in_hand)
+        self._owning.set()
+
+    async def claim(self, partitions: Collection[int]) -> None:
+        """Own these partitions from now on, and take batches again."""
+        with self._dying("partitions could not be claimed", partitions=sorted(partitions)):
+            await self._pipeline.own(partitions)
+            self._owning.set()
+
+    async def _revoked(self, app: Any, /, *_: Any, **__: Any) -> None:
+        """Hand over: what is in hand is finished and committed before anybody else begins."""
+        await self.pause()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(app.consumer.commit(), self._patience)
+        self._pipeline.disown()
+
+    def _assigned(self, _: Any, /, *sent: Any, **__: Any) -> None:
+        """Not awaited by the rebalance: the group may hear of us while the store is slow."""
+        [assigned] = sent
+        self._claiming = asyncio.create_task(self.claim({each.partition for each in assigned}))
 
     def _consumer(self, handle: Handle) -> Callable[[StreamT[bytes]], Awaitable[None]]:
-        async def consume(stream: StreamT[bytes]) -> None:
-            async for events in micro_batches(_unacknowledged(stream), self._batch_size):
+        async def consume(stream: Any) -> None:
+            queue, app = stream.channel.queue, stream.app
+            while True:
+                try:
+                    arrived = await next_batch(queue, self._batch_size)
+                except StopAsyncIteration:  # how Faust closes a queue
+                    return
+                await self._owning.wait()
                 if self._draining:
                     return
-                batch = asyncio.create_task(self._handle_or_die(handle, events))
-                self._in_hand.add(batch)
-                batch.add_done_callback(self._in_hand.discard)
-                await asyncio.shield(batch)
+                # What waited here while partitions moved is delivered again to whoever has them now.
+                messages = [each for each in arrived if each.generation_id == app.consumer_generation_id]
+                if messages:
+                    batch = asyncio.create_task(self._handle_or_die(handle, messages, app.consumer))
+                    self._in_hand.add(batch)
+                    batch.add_done_callback(self._in_hand.discard)
+                    await asyncio.wait({batch})
 
         return consume
 
-    async def _handle_or_die(self, handle: Handle, events: Sequence[EventT[bytes]]) -> None:
+    async def _handle_or_die(self, handle: Handle, messages: Sequence[Message], consumer: Any) -> None:
+        first = messages[0]
+        with self._dying(
+            "batch failed", topic=first.topic, partition=first.partition, offset=first.offset, events=len(messages)
+        ):
+            await handle([_incoming(message) for message in messages])
+            for message in messages:
+                consumer.ack(message)
+
+    @contextmanager
+    def _dying(self, what: str, **where: Any) -> Iterator[None]:
         try:
-            await handle([_incoming(event) for event in events])
+            yield
         except Exception as error:
-            first = events[0].message
-            log.critical(
-                "batch failed, the worker ends without committing it",
-                topic=first.topic,
-                partition=first.partition,
-                offset=first.offset,
-                events=len(events),
-                exc_info=error,
-            )
+            log.critical(f"{what}, the worker ends without committing it", **where, exc_info=error)
             self._die()
-            return
-        for event in events:
-            event.ack()
 
 
-def _unacknowledged(stream: Any) -> AsyncIterator[EventT[bytes]]:
-    """The stream's events, left for us to acknowledge (`noack` is missing from Faust's types)."""
-    events: AsyncIterator[EventT[bytes]] = stream.noack().events()
-    return events
+def _incoming(message: Any) -> Incoming:
+    return Incoming(message.topic, message.partition, message.offset, message.key, message.value, message.timestamp)
 
 
-def _incoming(event: EventT[bytes]) -> Incoming:
-    message: Any = event.message
-    return Incoming(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        key=message.key,
-        value=message.value,
-        published_at=message.timestamp,
-    )
+async def next_batch(queue: asyncio.Queue[T], limit: int) -> list[T]:
+    """Whatever has arrived since the last batch, at most `limit` at once.
 
-
-async def micro_batches(source: AsyncIterator[T], limit: int) -> AsyncIterator[list[T]]:
-    """Whatever arrived while the last batch was handled, at most `limit` at once.
-
-    No timer: an idle stream hands on a lone event at once, and a busy one fills its batches by itself.
+    No timer: an idle topic hands on a lone message at once, and a busy one fills its batches by itself.
     """
-    waiting: deque[T] = deque()
-    arrived, room = asyncio.Event(), asyncio.Event()
-
-    async def fill() -> None:
-        try:
-            async for each in source:
-                waiting.append(each)
-                arrived.set()
-                if len(waiting) >= limit:
-                    room.clear()
-                    await room.wait()
-        finally:
-            arrived.set()
-
-    filling = asyncio.create_task(fill())
-    try:
-        while True:
-            await arrived.wait()
-            arrived.clear()
-            batch = list(waiting)
-            waiting.clear()
-            room.set()
-            if batch:
-                yield batch
-            if filling.done() and not waiting:
-                await filling  # raises what the source raised
-                return
-    finally:
-        filling.cancel()
-        with suppress(asyncio.CancelledError):
-            await filling
+    batch = [await queue.get()]
+    while len(batch) < limit and not queue.empty():
+        batch.append(queue.get_nowait())
+    return batch

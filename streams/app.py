@@ -19,10 +19,11 @@ from threadpoolctl import threadpool_limits
 from encoders.contract import DIM
 from streams import metrics
 from streams.adapters import clients, schema
+from streams.adapters.batches import BatchTransport
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.fusion import LearnedFusion
 from streams.adapters.index import VectorIndex
-from streams.adapters.kafka import Follower, KafkaSink
+from streams.adapters.kafka import Follower, KafkaSink, PartitionOf
 from streams.adapters.media import MediaReader
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
 from streams.agents import Agents, end_process
@@ -87,9 +88,9 @@ async def serve(
     await _first(follower.caught_up.wait(), following)
     log.info("memory is up to date", items=len(pipeline.item_vectors))
     app = faust_app(settings)
+    app.transport = BatchTransport(app.conf.broker_consumer, app)
     agents = Agents(pipeline, batch_size=settings.worker.batch_size)
     agents.attach(app)
-    app.on_partitions_revoked.connect(lambda *_, **__: pipeline.drop_users())
     await app.start()
     watching = asyncio.create_task(_watch(app, pipeline))
     if health is not None:
@@ -142,6 +143,7 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
             index=index,
             fuse=fuse,
             policy=policy,
+            partition_of=PartitionOf(settings.kafka.partitions),
             worker=worker,
         )
         follower = Follower(
@@ -173,6 +175,7 @@ def faust_app(settings: Settings) -> faust.App:
         consumer_auto_offset_reset="earliest",
         stream_buffer_maxsize=settings.worker.batch_size * 4,
         stream_ack_cancelled_tasks=False,
+        stream_wait_empty=False,  # `Agents` waits for the batches in hand, but not for ever
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,

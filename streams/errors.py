@@ -30,6 +30,10 @@ class StoreUnavailable(AnabranchError):
     """Cassandra gave no answer in the time allowed; nothing was acknowledged."""
 
 
+class Fenced(AnabranchError):
+    """Another worker has claimed a partition since; what this one wrote of it has no effect, or will be overruled."""
+
+
 class KafkaUnavailable(AnabranchError):
     """Kafka is away, does not let us in, or refuses what we ask."""
 

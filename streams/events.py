@@ -46,6 +46,7 @@ REASONS = {
     "bad_time": "`ts` is not a time after 1970",
     "future": f"`ts` lies more than {MAX_FUTURE_SECONDS:.0f} s ahead of the worker's clock",
     "wrong_key": "the Kafka key is not the event's user_id (item_id for uploads, event_id for queries)",
+    "wrong_partition": "the message is not in the partition that its key belongs to (Kafka's murmur2)",
     "nothing_to_embed": "an upload has neither text nor media",
     "unknown_part": "the media of an upload or a query names a modality that does not exist",
 }
@@ -164,7 +165,7 @@ class Recommended(Struct, frozen=True, gc=False, omit_defaults=True):
 class Recommendations(Struct, kw_only=True):
     """A user's refreshed list, best item first.
 
-    list_version   grows by one with every change of the user; drop any list with a smaller one
+    list_version   grows with every change of the user; drop any list with a smaller one
     event_ids      the events that caused this refresh
     event_ts       the latest `ts` among them
     published_at   when the first of them was written to Kafka, seconds since the epoch
@@ -223,6 +224,8 @@ class Embedded(Struct, kw_only=True, frozen=True):
     """An item as every worker holds it, written once its vectors are stored.
 
     text     what there is to read about it, and what is said in its speech
+    at       `ts` of the upload
+    offset   of the upload in its partition of `events.upload`
     vectors  'fused' and each modality present -> (dim,) little-endian float32
     refused  part -> why it could not be embedded
     language ISO 639 code of the language of its title, text and attributes; empty where that is not clear
@@ -237,7 +240,13 @@ class Embedded(Struct, kw_only=True, frozen=True):
     refused: dict[str, str] = {}
     language: str = ""
     withdrawn: bool = False
+    offset: int = 0
     version: int = VERSION
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Of two uploads of an item the greater counts: the later one, and within a millisecond the last in the log."""
+        return int(self.at * 1000), self.offset
 
 
 class LearnedTouch(Struct, frozen=True, gc=False, kw_only=True):

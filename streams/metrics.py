@@ -14,6 +14,7 @@ _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 EVENTS = Counter("anabranch_events", "Events accepted", ["topic"])
 REJECTED = Counter("anabranch_events_rejected", "Events refused and dead-lettered", ["topic", "reason"])
 DUPLICATES = Counter("anabranch_events_duplicate", "Deliveries of an event that had been counted before", ["topic"])
+LATE_UPLOADS = Counter("anabranch_uploads_late", "Uploads older than what is known of their item, left aside")
 LISTS = Counter("anabranch_lists_emitted", "Refreshed lists published")
 PARTS_REFUSED = Counter(
     "anabranch_parts_refused", "Parts of items and queries that could not be embedded", ["modality", "reason"]
@@ -32,6 +33,7 @@ BATCH = Histogram("anabranch_batch_events", "Events in a micro-batch", ["topic"]
 LAG = Gauge("anabranch_consumer_lag_events", "Events in Kafka not yet handled", ["topic", "partition"])
 REPLICA_LAG = Gauge("anabranch_replica_lag_events", "Messages of the shared memory's log not yet followed", ["topic"])
 ITEMS = Gauge("anabranch_index_items", "Items in the nearest-neighbour index")
+OWNED = Gauge("anabranch_owned_partitions", "Partitions whose users and items this worker writes")
 CACHED_USERS = Gauge("anabranch_cached_users", "Users held in this worker")
 QUALITY = {
     "clicks": Gauge("anabranch_judged_clicks", "Clicks in the window that lists are judged by"),

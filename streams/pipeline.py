@@ -17,11 +17,12 @@ from streams import metrics
 from streams.core.attention import Background, modality_weights
 from streams.core.history import History
 from streams.core.live_quality import LiveQuality
+from streams.core.ownership import next_version
 from streams.core.recommender import Interaction, Recommender
 from streams.core.user import RecentEvents, Touch, UserState, apply, settle
 from streams.core.vectors import Vector, from_bytes, to_bytes
 from streams.core.weighing import weigh
-from streams.errors import PartRefused, Rejected
+from streams.errors import Fenced, PartRefused, Rejected
 from streams.events import (
     Click,
     Embedded,
@@ -74,11 +75,24 @@ class Policy(Struct, frozen=True, kw_only=True):
         return weigh(base, rating=event.rating, dwell_s=event.dwell_s, typical_dwell_s=self.typical_dwell)
 
 
+class Owned(Struct):
+    """The partitions that this worker owns, and their users held in memory.
+
+    A rebalance replaces it as a whole: a batch that began before goes on with what it began with.
+
+    epochs  partition -> the epoch in which it was claimed, see `core.ownership`
+    """
+
+    epochs: Mapping[int, int]
+    users: OrderedDict[str, UserState]
+
+
 class Pipeline:
     """Handles micro-batches of the four event topics.
 
-    worker  the name of this process in the `interactions` log
-    clock   the wall clock, seconds since the epoch: for checking and stamping, never for learning
+    partition_of  Kafka key -> the partition it belongs to
+    worker        the name of this process in the `interactions` log
+    clock         the wall clock, seconds since the epoch: for checking and stamping, never for learning
     """
 
     def __init__(
@@ -92,6 +106,7 @@ class Pipeline:
         index: Index,
         fuse: Fuse,
         policy: Policy,
+        partition_of: Callable[[bytes], int],
         worker: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -103,23 +118,39 @@ class Pipeline:
         self.index = index
         self.fuse = fuse
         self.policy = policy
+        self.partition_of = partition_of
         self.worker = worker
         self.clock = clock
         self.item_vectors: dict[str, dict[str, Vector]] = {}
         self.background = Background()
         self.quality = LiveQuality(window=policy.quality_window, users=policy.cached_users)
-        self._users: OrderedDict[str, UserState] = OrderedDict()
+        self._item_orders: dict[str, tuple[int, int]] = {}
+        self._owned = Owned({}, OrderedDict())
         # Click, view and profile batches of one user may be in flight together; their changes take turns.
         self._turn = asyncio.Lock()
         self._fetches = asyncio.Semaphore(MAX_FETCHES)
+
+    async def own(self, partitions: Collection[int]) -> None:
+        """Claim these partitions, for the time until the next call or `disown`. Raises StoreUnavailable."""
+        epochs = await self.store.claim(partitions, self.worker)
+        self._owned = Owned(epochs, OrderedDict())
+        metrics.OWNED.set(len(epochs))
+
+    def disown(self) -> None:
+        """Forget partitions and users: they may have moved to another worker."""
+        self._owned = Owned({}, OrderedDict())
+        self.quality.forget_lists()
+        metrics.OWNED.set(0)
+        metrics.CACHED_USERS.set(0)
 
     async def interactions(self, batch: Sequence[Incoming]) -> None:
         """Clicks and views: learn from each, and refresh the list of every user among them."""
         accepted, rejected = self._decode(batch)
         async with self._turn:
-            users = await self._read_users(accepted)
+            owned = self._owned
+            users = await self._read_users(owned, accepted)
             learned = self._learn(users, [event for _, event in accepted if isinstance(event, Click | View)])
-            await self._write_and_refresh(users, accepted, [*learned, *rejected])
+            await self._write_and_refresh(owned, users, accepted, [*learned, *rejected])
 
     async def profiles(self, batch: Sequence[Incoming]) -> None:
         """Profiles: embed what users say of themselves, and give each a list, be it their first."""
@@ -129,28 +160,32 @@ class Pipeline:
         with metrics.stage("embed"):
             embedded = await self.embedder.embed("profile", traits)
         async with self._turn:
-            users = await self._read_users(accepted)
+            owned = self._owned
+            users = await self._read_users(owned, accepted)
             for event, raw, vector, error in zip(said, traits, embedded.vectors, embedded.errors, strict=True):
                 user = users[event.user_id]
                 if vector is None:
                     _count_refusal("profile", error)
                 elif user.recent_events.add(event.event_id):
-                    user.profile, user.traits = vector, raw
+                    if event.ts >= user.profile_at:
+                        user.profile, user.traits, user.profile_at = vector, raw, event.ts
                     metrics.EVENTS.labels("events.profile").inc()
                 else:
                     metrics.DUPLICATES.labels("events.profile").inc()
-            await self._write_and_refresh(users, accepted, rejected)
+            await self._write_and_refresh(owned, users, accepted, rejected)
 
     async def uploads(self, batch: Sequence[Incoming]) -> None:
-        """Uploads: embed every part, fuse, store, tell all workers. The last upload of an item in a batch counts."""
+        """Uploads: embed every part, fuse, store, tell all workers. Of an item's uploads only the latest counts."""
+        owned = self._owned
         accepted, rejected = self._decode(batch)
-        uploads = list({event.item_id: event for _, event in accepted if isinstance(event, Upload)}.values())
+        epochs = _epochs(owned, accepted)
+        uploads = await self._latest(accepted)
         items: list[Embedded] = []
         with metrics.stage("embed"):
             for some in _that_fit_in_memory(uploads):
                 items += await self._embed(some)
         with metrics.stage("store"):
-            await self.store.write_items(items)
+            await self.store.write_items(items, epochs)
         for item in items:
             self.follow_item(item)
         metrics.EVENTS.labels("events.upload").inc(len(accepted))
@@ -160,6 +195,9 @@ class Pipeline:
 
     def follow_item(self, item: Embedded) -> None:
         """Take an item into this worker's memory: its own upload, or one that another worker announced."""
+        if item.order < self._item_orders.get(item.item_id, item.order):
+            return
+        self._item_orders[item.item_id] = item.order
         if item.withdrawn:
             self.index.remove(self.recommender.catalogue.slot(item.item_id))
             self.recommender.withdraw_item(item.item_id)
@@ -182,12 +220,6 @@ class Pipeline:
                     Interaction(each.event_id, learned.user_id, each.item_id, each.at, each.weight)
                 )
 
-    def drop_users(self) -> None:
-        """Forget the cached users: their partitions may have moved to another worker."""
-        self._users.clear()
-        self.quality.forget_lists()
-        metrics.CACHED_USERS.set(0)
-
     def _decode(self, batch: Sequence[Incoming]) -> tuple[list[Accepted], list[Outgoing]]:
         """Tell good events from bad; the bad ones become dead letters that hold the original bytes."""
         accepted: list[Accepted] = []
@@ -197,25 +229,35 @@ class Pipeline:
         metrics.STAGE.labels("queue").observe(max(0.0, now - batch[0].published_at))
         for message in batch:
             try:
-                accepted.append((message, decode(message.topic, message.value, key=message.key, now=now)))
+                event = decode(message.topic, message.value, key=message.key, now=now)
+                self._check_partition(message, event)
+                accepted.append((message, event))
             except Rejected as refusal:
                 metrics.REJECTED.labels(message.topic, refusal.reason).inc()
                 rejected.append(_dead_letter(message, refusal))
         return accepted, rejected
 
-    async def _read_users(self, accepted: Sequence[Accepted]) -> dict[str, UserState]:
+    def _check_partition(self, message: Incoming, event: Event) -> None:
+        """Elsewhere, another worker would write the same user. Raises Rejected."""
+        own = self.partition_of(event.key.encode())
+        if message.partition != own:
+            raise Rejected(
+                "wrong_partition", f"partition {message.partition}, where key {event.key!r} belongs to {own}"
+            )
+
+    async def _read_users(self, owned: Owned, accepted: Sequence[Accepted]) -> dict[str, UserState]:
         """The users of these events, from memory, from the store, or new."""
         wanted = dict.fromkeys(event.key for _, event in accepted)
-        missing = [user_id for user_id in wanted if user_id not in self._users]
+        missing = [user_id for user_id in wanted if user_id not in owned.users]
         with metrics.stage("store"):
             stored = await self.store.read_users(missing) if missing else {}
         users = {}
         for user_id in wanted:
-            user = self._users.pop(user_id, None) or stored.get(user_id) or self._new_user(user_id)
-            users[user_id] = self._users[user_id] = user
-        while len(self._users) > max(self.policy.cached_users, len(users)):
-            self._users.popitem(last=False)
-        metrics.CACHED_USERS.set(len(self._users))
+            user = owned.users.pop(user_id, None) or stored.get(user_id) or self._new_user(user_id)
+            users[user_id] = owned.users[user_id] = user
+        while len(owned.users) > max(self.policy.cached_users, len(users)):
+            owned.users.popitem(last=False)
+        metrics.CACHED_USERS.set(len(owned.users))
         return users
 
     def _new_user(self, user_id: str) -> UserState:
@@ -252,17 +294,23 @@ class Pipeline:
         ]
 
     async def _write_and_refresh(
-        self, users: Mapping[str, UserState], accepted: Sequence[Accepted], others: Sequence[Outgoing]
+        self,
+        owned: Owned,
+        users: Mapping[str, UserState],
+        accepted: Sequence[Accepted],
+        others: Sequence[Outgoing],
     ) -> None:
         """Store the users, and meanwhile rank and publish their lists; done once both are acknowledged.
 
         A list may be read before what it was made of is durable. If the worker dies in between, the events come again,
-        and the list is made again with the same version.
+        and the list is made again with a greater version.
         """
+        epochs = _epochs(owned, accepted)
+        homes = {event.key: message.partition for message, event in accepted}
         for user in users.values():
             settle(user, self.item_vectors.get, self.policy.taste_half_life)
-            user.version += 1
-        write = asyncio.create_task(self._write(users.values()))
+            user.version = _next_version(user, homes[user.user_id], epochs)
+        write = asyncio.create_task(self._write(users.values(), epochs))
         await asyncio.sleep(0)  # the requests leave now, and travel while we rank
         with metrics.stage("rank"):
             lists = [self._list(user, causes) for user, causes in _by_user(users, accepted)]
@@ -276,9 +324,9 @@ class Pipeline:
             self.quality.hold(each.user_id, [item.item_id for item in each.items])
             metrics.EVENT_TO_LIST.observe(max(0.0, emitted_at - each.published_at))
 
-    async def _write(self, users: Collection[UserState]) -> None:
+    async def _write(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
         with metrics.stage("store"):
-            await self.store.write_users(users)
+            await self.store.write_users(users, epochs)
 
     def _list(self, user: UserState, causes: Sequence[Accepted]) -> Recommendations:
         latest = max(event.ts for _, event in causes)
@@ -298,8 +346,23 @@ class Pipeline:
     def _weights(self, user: UserState) -> dict[str, float]:
         return modality_weights(user.taste, self.background, self.policy.modality_weights)
 
-    async def _embed(self, uploads: Sequence[Upload]) -> list[Embedded]:
+    async def _latest(self, accepted: Sequence[Accepted]) -> list[tuple[Incoming, Upload]]:
+        """The latest upload of each item; none where what is stored is later still."""
+        latest: dict[str, tuple[Incoming, Upload]] = {}
+        for message, event in accepted:
+            if isinstance(event, Upload):
+                known = latest.get(event.item_id)
+                if known is None or event.ts >= known[1].ts:
+                    latest[event.item_id] = message, event
+        with metrics.stage("store"):
+            stored = await self.store.read_upload_times(list(latest)) if latest else {}
+        current = [each for each in latest.values() if each[1].ts >= stored.get(each[1].item_id, 0.0)]
+        metrics.LATE_UPLOADS.inc(len(latest) - len(current))
+        return current
+
+    async def _embed(self, accepted: Sequence[tuple[Incoming, Upload]]) -> list[Embedded]:
         """Vectors of every part of every item, one call to Triton for each modality."""
+        uploads = [upload for _, upload in accepted]
         vectors: dict[str, dict[str, Vector]] = {upload.item_id: {} for upload in uploads}
         refused: dict[str, dict[str, str]] = {upload.item_id: {} for upload in uploads}
         languages: dict[str, str] = {}
@@ -330,8 +393,10 @@ class Pipeline:
                 else:
                     vectors[item_id][modality] = vector
         return [
-            self._fused(upload, vectors[upload.item_id], refused[upload.item_id], languages.get(upload.item_id, ""))
-            for upload in uploads
+            self._fused(
+                message, upload, vectors[upload.item_id], refused[upload.item_id], languages.get(upload.item_id, "")
+            )
+            for message, upload in accepted
         ]
 
     async def _fetch(self, modality: str, uri: str) -> bytes | PartRefused:
@@ -341,7 +406,9 @@ class Pipeline:
             except PartRefused as refusal:
                 return refusal
 
-    def _fused(self, upload: Upload, vectors: dict[str, Vector], refused: dict[str, str], language: str) -> Embedded:
+    def _fused(
+        self, message: Incoming, upload: Upload, vectors: dict[str, Vector], refused: dict[str, str], language: str
+    ) -> Embedded:
         fused = self.fuse(vectors)
         return Embedded(
             item_id=upload.item_id,
@@ -355,7 +422,23 @@ class Pipeline:
             refused=refused,
             language=language,
             withdrawn=upload.withdrawn,
+            offset=message.offset,
         )
+
+
+def _epochs(owned: Owned, accepted: Sequence[Accepted]) -> dict[int, int]:
+    """The epochs of the partitions that a batch is from. Raises Fenced where one is not ours."""
+    partitions = {message.partition for message, _ in accepted}
+    if missing := partitions - owned.epochs.keys():
+        raise Fenced(f"{accepted[0][0].topic} partition {min(missing)} is not claimed by this worker")
+    return {partition: owned.epochs[partition] for partition in partitions}
+
+
+def _next_version(user: UserState, partition: int, epochs: Mapping[int, int]) -> int:
+    version = next_version(user.version, epochs[partition])
+    if version is None:
+        raise Fenced(f"partition {partition}: a user has version {user.version}, beyond epoch {epochs[partition]}")
+    return version
 
 
 def _by_user(
@@ -383,16 +466,16 @@ def _dead_letter(message: Incoming, refusal: Rejected) -> Outgoing:
     return Outgoing("events.rejected", message.key, message.value or b"", headers)
 
 
-def _that_fit_in_memory(uploads: Iterable[Upload]) -> Iterator[list[Upload]]:
+def _that_fit_in_memory(accepted: Iterable[tuple[Incoming, Upload]]) -> Iterator[list[tuple[Incoming, Upload]]]:
     """The uploads, in order, in groups whose media fit in memory however large a stranger has made them."""
-    group: list[Upload] = []
+    group: list[tuple[Incoming, Upload]] = []
     room = MAX_MEDIA_IN_MEMORY
-    for upload in uploads:
+    for message, upload in accepted:
         size = sum(MODALITIES[modality].max_bytes for modality in upload.media)
         if group and (size > room or len(group) == MAX_UPLOADS_IN_MEMORY):
             yield group
             group, room = [], MAX_MEDIA_IN_MEMORY
-        group.append(upload)
+        group.append((message, upload))
         room -= size
     if group:
         yield group

@@ -49,16 +49,28 @@ class Embeddings(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Where users and items are kept. A write is durable once it returns."""
+    """Where users and items are kept. A write is durable once it returns.
+
+    Writes name the epochs, by partition, under which their rows were read: see `core.ownership`.
+    """
+
+    async def claim(self, partitions: Collection[int], worker: str) -> Mapping[int, int]:
+        """Become the one who writes the users and items of these partitions; partition -> its new epoch.
+
+        Raises StoreUnavailable.
+        """
 
     async def read_users(self, user_ids: Collection[str]) -> Mapping[str, UserState]:
         """The users that exist among these. Raises StoreUnavailable."""
 
-    async def write_users(self, users: Collection[UserState]) -> None:
-        """Raises StoreUnavailable."""
+    async def write_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
+        """A user who is stored with a higher version stays as they are. Raises StoreUnavailable, Fenced."""
 
-    async def write_items(self, items: Collection[Embedded]) -> None:
-        """Raises StoreUnavailable."""
+    async def read_upload_times(self, item_ids: Collection[str]) -> Mapping[str, float]:
+        """Item -> `at`, of those that exist among these. Raises StoreUnavailable."""
+
+    async def write_items(self, items: Collection[Embedded], epochs: Mapping[int, int]) -> None:
+        """An item whose stored upload is later (`Embedded.order`) stays as it is. Raises StoreUnavailable, Fenced."""
 
 
 class Embedder(Protocol):

@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from encoders.contract import DIM
+from streams.core.ownership import next_epoch
 from streams.core.user import UserState
 from streams.core.vectors import unit
-from streams.errors import EmbedderUnavailable, StoreUnavailable
+from streams.errors import EmbedderUnavailable, Fenced, StoreUnavailable
 from streams.events import Embedded
 from streams.ports import Embeddings, Outgoing
 
@@ -20,21 +21,45 @@ class FakeStore:
     def __init__(self) -> None:
         self.users: dict[str, UserState] = {}
         self.items: dict[str, Embedded] = {}
+        self.epochs: dict[int, int] = {}
         self.down = False
         self.reads = 0
+
+    async def claim(self, partitions: Collection[int], worker: str) -> Mapping[int, int]:
+        self._check()
+        claimed = {partition: next_epoch(self.epochs.get(partition), 0.0) for partition in partitions}
+        self.epochs |= claimed
+        return claimed
 
     async def read_users(self, user_ids: Collection[str]) -> Mapping[str, UserState]:
         self._check()
         self.reads += 1
         return {user_id: copy.deepcopy(self.users[user_id]) for user_id in user_ids if user_id in self.users}
 
-    async def write_users(self, users: Collection[UserState]) -> None:
+    async def write_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
         self._check()
-        self.users |= {user.user_id: copy.deepcopy(user) for user in users}
+        for user in users:
+            stored = self.users.get(user.user_id)
+            if stored is None or user.version >= stored.version:
+                self.users[user.user_id] = copy.deepcopy(user)
+        self._check_epochs(epochs)
 
-    async def write_items(self, items: Collection[Embedded]) -> None:
+    async def read_upload_times(self, item_ids: Collection[str]) -> Mapping[str, float]:
         self._check()
-        self.items |= {item.item_id: item for item in items}
+        return {item_id: self.items[item_id].at for item_id in item_ids if item_id in self.items}
+
+    async def write_items(self, items: Collection[Embedded], epochs: Mapping[int, int]) -> None:
+        self._check()
+        for item in items:
+            stored = self.items.get(item.item_id)
+            if stored is None or item.order >= stored.order:
+                self.items[item.item_id] = item
+        self._check_epochs(epochs)
+
+    def _check_epochs(self, epochs: Mapping[int, int]) -> None:
+        for partition, epoch in epochs.items():
+            if self.epochs.get(partition) != epoch:
+                raise Fenced(f"partition {partition} was claimed by another worker")
 
     def _check(self) -> None:
         if self.down:

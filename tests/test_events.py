@@ -130,7 +130,7 @@ def test_fields_from_a_newer_producer_are_ignored() -> None:
 
 
 def test_every_reason_is_explained() -> None:
-    raised = {reason for reason, _ in BAD} | {"wrong_key", "nothing_to_embed", "unknown_part"}
+    raised = {reason for reason, _ in BAD} | {"wrong_key", "wrong_partition", "nothing_to_embed", "unknown_part"}
     assert raised == set(REASONS)
 
 

@@ -2,17 +2,21 @@
 
 Rows live in shard partitions, `PRIMARY KEY ((shard), user_id)`: the users of one micro-batch that share a shard are
 read by one `IN` and written by one unlogged batch, both of which touch a single partition and so one replica set.
+
+A row's write timestamp is its version, or the order of its upload: the newest state wins whoever writes last. Reads and
+writes ask a quorum, so that an owner sees what the owners before it were told is durable.
 """
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 from zlib import crc32
 
 import msgspec
 import structlog
-from cassandra import DriverException, OperationTimedOut, ReadTimeout, Unavailable, WriteTimeout
+from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, ReadTimeout, Unavailable, WriteTimeout
 from cassandra.cluster import NoHostAvailable, Session
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 from tenacity import (
@@ -27,10 +31,11 @@ from streams import metrics
 from streams.adapters import clients
 from streams.adapters.refusal import refusal
 from streams.core.history import History
+from streams.core.ownership import next_epoch
 from streams.core.taste import Taste
 from streams.core.user import RecentEvents, Touch, UserState
 from streams.core.vectors import from_bytes, to_bytes
-from streams.errors import StoreUnavailable
+from streams.errors import Fenced, StoreUnavailable
 from streams.events import Embedded
 from streams.settings import Cassandra
 
@@ -55,30 +60,47 @@ class CassandraStore:
     dedup_window    event ids remembered for each user
     request_timeout  seconds a request may take
     give_up_after   seconds of retries before StoreUnavailable
+    clock           seconds since the epoch: where the epochs of claims come from
     """
 
     def __init__(
-        self, session: Session, *, shards: int, dedup_window: int, request_timeout: float, give_up_after: float
+        self,
+        session: Session,
+        *,
+        shards: int,
+        dedup_window: int,
+        request_timeout: float,
+        give_up_after: float,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._session = session
         self._shards = shards
         self._dedup_window = dedup_window
         self._request_timeout = request_timeout
         self._give_up_after = give_up_after
+        self._clock = clock
         self._read_users = session.prepare(
-            "SELECT user_id, tastes, as_of, history, profile, profile_raw, recent_events, version, masses"
+            "SELECT user_id, tastes, as_of, history, profile, profile_raw, recent_events, version, masses, profile_at"
             " FROM users WHERE shard = ? AND user_id IN ?"
         )
         self._ping = session.prepare("SELECT release_version FROM system.local")
         self._write_user = session.prepare(
             "INSERT INTO users"
-            " (shard, user_id, tastes, as_of, masses, history, profile, profile_raw, recent_events, version)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " (shard, user_id, tastes, as_of, masses, history, profile, profile_raw, profile_at,"
+            "  recent_events, version)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+        )
+        self._read_upload_times = session.prepare(
+            "SELECT item_id, uploaded_at FROM items WHERE shard = ? AND item_id IN ?"
         )
         self._write_item = session.prepare(
             "INSERT INTO items (shard, item_id, vectors, title, attributes, uploaded_at, withdrawn)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         )
+        self._read_epochs = session.prepare("SELECT partition, epoch FROM owners WHERE partition IN ?")
+        self._read_last_epoch = session.prepare("SELECT epoch FROM owners WHERE partition = ?")
+        self._read_last_epoch.consistency_level = ConsistencyLevel.LOCAL_SERIAL
+        self._claim = session.prepare("UPDATE owners SET epoch = ?, worker = ? WHERE partition = ? IF epoch = ?")
 
     @classmethod
     async def connect(
@@ -88,6 +110,7 @@ class CassandraStore:
         dedup_window: int,
         request_timeout: float = 5.0,
         give_up_after: float = 120.0,
+        clock: Callable[[], float] = time.time,
     ) -> "CassandraStore":
         """Connect and prepare. Raises StoreUnavailable."""
 
@@ -101,6 +124,7 @@ class CassandraStore:
                     dedup_window=dedup_window,
                     request_timeout=request_timeout,
                     give_up_after=give_up_after,
+                    clock=clock,
                 )
             except (NoHostAvailable, DriverException) as error:
                 cluster.shutdown()
@@ -127,7 +151,20 @@ class CassandraStore:
         results = await asyncio.gather(*(self._execute(statement, values) for statement, values in requests))
         return {row.user_id: self._decode_user(row) for rows in results for row in rows}
 
-    async def write_users(self, users: Collection[UserState]) -> None:
+    async def claim(self, partitions: Collection[int], worker: str) -> Mapping[int, int]:
+        epochs = await asyncio.gather(*(self._claim_one(partition, worker) for partition in partitions))
+        return dict(zip(partitions, epochs, strict=True))
+
+    async def _claim_one(self, partition: int, worker: str) -> int:
+        while True:
+            rows = await self._execute(self._read_last_epoch, (partition,))
+            last = rows[0].epoch if rows else None
+            epoch = next_epoch(last, self._clock())
+            [answer] = await self._execute(self._claim, (epoch, worker, partition, last))
+            if answer.applied:
+                return epoch
+
+    async def write_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
         # Encoded before the first await: the caller may go on to change the users.
         batches = [
             self._batch(self._write_user, [(shard, *_encode_user(user)) for user in chunk])
@@ -135,14 +172,34 @@ class CassandraStore:
             for chunk in _chunks(ours, MAX_ROWS)
         ]
         await asyncio.gather(*map(self._execute, batches))
+        await self._check(epochs)
 
-    async def write_items(self, items: Collection[Embedded]) -> None:
+    async def read_upload_times(self, item_ids: Collection[str]) -> Mapping[str, float]:
+        requests = [(shard, chunk) for shard, ids in self._by_shard(item_ids, str) for chunk in _chunks(ids, MAX_ROWS)]
+        results = await asyncio.gather(*(self._execute(self._read_upload_times, values) for values in requests))
+        return {row.item_id: row.uploaded_at for rows in results for row in rows}
+
+    async def write_items(self, items: Collection[Embedded], epochs: Mapping[int, int]) -> None:
         batches = [
             self._batch(self._write_item, [(shard, *_encode_item(item)) for item in chunk])
             for shard, ours in self._by_shard(items, lambda item: item.item_id)
             for chunk in _chunks(ours, MAX_ROWS)
         ]
         await asyncio.gather(*map(self._execute, batches))
+        await self._check(epochs)
+
+    async def _check(self, epochs: Mapping[int, int]) -> None:
+        """Make sure that the partitions are still ours. Raises Fenced."""
+        if not epochs:
+            return
+        rows = await self._execute(self._read_epochs, (list(epochs),))
+        now = {row.partition: row.epoch for row in rows}
+        for partition, epoch in epochs.items():
+            if now.get(partition) != epoch:
+                raise Fenced(
+                    f"partition {partition} was claimed by another worker: its epoch is {now.get(partition)},"
+                    f" where this worker's is {epoch}"
+                )
 
     def _by_shard(self, things: Iterable[T], key: Any) -> Iterable[tuple[int, list[T]]]:
         shards: dict[int, list[T]] = defaultdict(list)
@@ -204,6 +261,7 @@ class CassandraStore:
             waiting=stored.waiting,
             profile=from_bytes(row.profile) if row.profile else None,
             traits=(row.profile_raw or "").encode(),
+            profile_at=row.profile_at or 0.0,
             version=row.version,
         )
 
@@ -218,13 +276,17 @@ def _encode_user(user: UserState) -> tuple[Any, ...]:
         msgspec.msgpack.encode(history),
         to_bytes(user.profile) if user.profile is not None else None,
         user.traits.decode(),
+        user.profile_at,
         user.recent_events.to_bytes(),
+        user.version,
         user.version,
     )
 
 
 def _encode_item(item: Embedded) -> tuple[Any, ...]:
-    return item.item_id, item.vectors, item.title, item.attributes, item.at, item.withdrawn
+    milliseconds, offset = item.order
+    timestamp = milliseconds * 1000 + offset % 1000  # microseconds, as Cassandra's own are
+    return item.item_id, item.vectors, item.title, item.attributes, item.at, item.withdrawn, timestamp
 
 
 def _chunks(things: Sequence[T], size: int) -> Iterable[Sequence[T]]:

@@ -4,6 +4,7 @@ import socket
 import ssl
 from typing import Any
 
+from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import ExponentialReconnectionPolicy, RoundRobinPolicy
@@ -53,7 +54,12 @@ def cassandra(to: Cassandra, *, request_timeout: float) -> Cluster:
 
     request_timeout  seconds for connecting, and for each request
     """
-    profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=request_timeout)
+    profile = ExecutionProfile(
+        load_balancing_policy=RoundRobinPolicy(),
+        request_timeout=request_timeout,
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
+    )
     password = to.password.get_secret_value() if to.password else None
     return Cluster(
         [to.host],

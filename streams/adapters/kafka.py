@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
 
 from streams import metrics
 from streams.adapters import clients
@@ -12,6 +14,26 @@ from streams.adapters.refusal import refusal
 from streams.errors import KafkaUnavailable, SinkUnavailable
 from streams.ports import Outgoing
 from streams.settings import Kafka
+
+
+class PartitionOf:
+    """The partition that Kafka's own producers choose for a key; clients of librdkafka are to set `murmur2_random`.
+
+    partitions  of the topic
+
+    >>> PartitionOf(8)(b"ada"), PartitionOf(1)(b"ada")
+    (5, 0)
+    """
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+        self._known = lru_cache(maxsize=100_000)(self._compute)
+
+    def __call__(self, key: bytes) -> int:
+        return self._known(key)
+
+    def _compute(self, key: bytes) -> int:
+        return int(murmur2(key) & 0x7FFFFFFF) % self._partitions
 
 
 class KafkaSink:

@@ -155,6 +155,7 @@ async def without_faust(settings: Settings, meter: Meter) -> None:
         _count(pipeline, meter)
         following = asyncio.create_task(follower.run())
         await follower.caught_up.wait()
+        await pipeline.own(range(settings.kafka.partitions))
         consumer = AIOKafkaConsumer(
             *TOPICS,
             bootstrap_servers=settings.kafka.address,

@@ -63,10 +63,11 @@ class Touch(Struct, frozen=True, gc=False, array_like=True):
 class UserState(Struct):
     """One user.
 
-    waiting   touches of items whose vectors are not known yet; they join the taste when the item is uploaded
-    profile   (dim,) float32, unit length, from Triton's profile encoder
-    traits    the user's own words, as JSON, that `profile` was made of
-    version   grows by one with every change: the version of the user's list
+    waiting     touches of items whose vectors are not known yet; they join the taste when the item is uploaded
+    profile     (dim,) float32, unit length, from Triton's profile encoder
+    traits      the user's own words, as JSON, that `profile` was made of
+    profile_at  event time of the profile, seconds since the epoch: an earlier one that comes later does not count
+    version     grows with every change, see `core.ownership`: the version of the user's list
     """
 
     MAX_WAITING = 200
@@ -78,6 +79,7 @@ class UserState(Struct):
     waiting: list[Touch] = field(default_factory=list)
     profile: Vector | None = None
     traits: bytes = b""
+    profile_at: float = 0.0
     version: int = 0
 
     def view(self, weights: Mapping[str, float]) -> UserView:

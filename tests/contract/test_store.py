@@ -1,5 +1,8 @@
 """What every store keeps its word on: the one in memory and the real Cassandra."""
 
+import asyncio
+import itertools
+import random
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -8,10 +11,11 @@ import pytest
 
 from streams.adapters.cassandra import CassandraStore
 from streams.core.history import History
+from streams.core.ownership import ROOM
 from streams.core.taste import Taste, Touched, touch
 from streams.core.user import RecentEvents, Touch, UserState
 from streams.core.vectors import Vector, to_bytes, unit
-from streams.errors import StoreUnavailable
+from streams.errors import Fenced, StoreUnavailable
 from streams.events import Embedded
 from streams.ports import Store
 from streams.settings import Cassandra
@@ -55,7 +59,7 @@ async def test_an_unknown_user_is_not_among_the_answers(store: Store) -> None:
 
 async def test_a_user_is_read_as_it_was_written(store: Store) -> None:
     user = a_user()
-    await store.write_users([user])
+    await store.write_users([user], {})
     read = (await store.read_users([user.user_id]))[user.user_id]
     assert read.history.item_ids == ["alien", "star"]
     assert (read.history.times, read.history.weights) == ([100.0, 200.0], [1.0, 0.2])
@@ -73,23 +77,23 @@ async def test_a_user_is_read_as_it_was_written(store: Store) -> None:
 
 async def test_a_user_who_only_has_a_name_can_be_stored(store: Store) -> None:
     user = UserState(f"u-{uuid4()}", History(), RecentEvents(limit=DEDUP_WINDOW))
-    await store.write_users([user])
+    await store.write_users([user], {})
     read = (await store.read_users([user.user_id]))[user.user_id]
     assert read.taste.direction() is None and read.profile is None and not read.history.item_ids
 
 
 async def test_the_last_write_of_a_user_counts(store: Store) -> None:
     user = a_user()
-    await store.write_users([user])
+    await store.write_users([user], {})
     user.taste, user.version = Taste(), 3
-    await store.write_users([user])
+    await store.write_users([user], {})
     read = (await store.read_users([user.user_id]))[user.user_id]
     assert read.version == 3 and read.taste.direction() is None
 
 
 async def test_changing_a_user_after_the_write_changes_nothing_stored(store: Store) -> None:
     user = a_user()
-    await store.write_users([user])
+    await store.write_users([user], {})
     user.history.add("later", 300.0, 1.0)
     assert (await store.read_users([user.user_id]))[user.user_id].history.item_ids == ["alien", "star"]
 
@@ -97,14 +101,14 @@ async def test_changing_a_user_after_the_write_changes_nothing_stored(store: Sto
 async def test_many_users_are_written_and_read_at_once(store: Store) -> None:
     run = uuid4()
     users = [a_user(f"{run}-{n}") for n in range(700)]
-    await store.write_users(users)
+    await store.write_users(users, {})
     read = await store.read_users([user.user_id for user in users] + [f"{run}-absent"])
     assert set(read) == {user.user_id for user in users}
 
 
 @pytest.mark.parametrize("name", ["ünïcode ☃", "'; DROP TABLE users; --", " ", "x" * 128])
 async def test_any_allowed_name_is_only_a_name(store: Store, name: str) -> None:
-    await store.write_users([a_user(name)])
+    await store.write_users([a_user(name)], {})
     assert name in await store.read_users([name])
 
 
@@ -113,8 +117,73 @@ async def test_items_can_be_written_many_at_once_and_again(store: Store) -> None
         Embedded(item_id=f"i-{n}", at=1.0, title="Alien", attributes=["horror"], vectors={"fused": to_bytes(vector(n))})
         for n in range(150)
     ]
-    await store.write_items(items)
-    await store.write_items(items[:1])
+    await store.write_items(items, {})
+    await store.write_items(items[:1], {})
+
+
+def partition() -> int:
+    """One that no other test, or run of it, has claimed."""
+    return random.randrange(2**31)
+
+
+async def test_every_claim_of_a_partition_has_a_higher_epoch(store: Store) -> None:
+    contested, other = partition(), partition()
+    first = await store.claim([contested, other], "w1")
+    second = await store.claim([contested], "w2")
+    assert second[contested] >= first[contested] + ROOM
+    assert set(first) == {contested, other} and set(second) == {contested}
+
+
+async def test_of_workers_who_claim_at_once_one_is_the_last_and_none_shares_an_epoch(store: Store) -> None:
+    contested = partition()
+    claims = await asyncio.gather(*(store.claim([contested], f"w{n}") for n in range(5)))
+    epochs = sorted(claim[contested] for claim in claims)
+    assert all(later - earlier >= ROOM for earlier, later in itertools.pairwise(epochs))
+    user = a_user()
+    await store.write_users([user], {contested: epochs[-1]})
+    for epoch in epochs[:-1]:
+        with pytest.raises(Fenced, match=str(contested)):
+            await store.write_users([user], {contested: epoch})
+
+
+async def test_a_former_owners_write_changes_nothing_and_it_is_told(store: Store) -> None:
+    moved, user = partition(), a_user()
+    before = (await store.claim([moved], "sleeper"))[moved]
+    user.version = before + 5
+    await store.write_users([user], {moved: before})
+
+    after = (await store.claim([moved], "owner"))[moved]
+    [taken_over] = (await store.read_users([user.user_id])).values()
+    taken_over.history.add("new", 300.0, 1.0)
+    taken_over.version = after + 1
+    await store.write_users([taken_over], {moved: after})
+
+    user.history.add("old", 300.0, 1.0)
+    user.profile, user.traits, user.version = vector(10), b"{}", before + 6
+    with pytest.raises(Fenced):
+        await store.write_users([user], {moved: before})
+    read = (await store.read_users([user.user_id]))[user.user_id]
+    assert read.history.item_ids == ["alien", "star", "new"] and read.version == after + 1
+    assert read.profile is not None and read.traits == b'{"age":36}'
+    np.testing.assert_array_equal(read.profile, vector(9))
+
+
+async def test_of_an_items_uploads_the_latest_stays_in_whatever_order_they_are_written(store: Store) -> None:
+    def upload(item_id: str, at: float, offset: int) -> Embedded:
+        return Embedded(item_id=item_id, at=at, offset=offset, title=f"at {at}")
+
+    early, late = f"i-{uuid4()}", f"i-{uuid4()}"
+    await store.write_items([upload(late, 20.0, 3), upload(early, 10.0, 4)], {})
+    await store.write_items([upload(late, 10.0, 5), upload(early, 20.0, 6)], {})
+    assert await store.read_upload_times([early, late, "absent"]) == {early: 20.0, late: 20.0}
+
+
+async def test_a_former_owners_upload_is_not_to_be_announced(store: Store) -> None:
+    moved = partition()
+    before = await store.claim([moved], "sleeper")
+    await store.claim([moved], "owner")
+    with pytest.raises(Fenced):
+        await store.write_items([Embedded(item_id=f"i-{uuid4()}", at=1.0)], before)
 
 
 async def test_a_store_that_cannot_be_reached_says_where_it_looked() -> None:

@@ -6,23 +6,18 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-import msgspec
-import numpy as np
 import pytest
 
 from deploy.local import servers as local_servers
 from deploy.local import status
-from streams.adapters.cassandra import CassandraStore
-from streams.core.history import History
-from streams.core.user import RecentEvents, Touch, UserState, apply, settle
-from streams.core.vectors import Vector, from_bytes
+from streams.core.vectors import Vector
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
-from streams.events import Click, Embedded, Profile, Upload, View
+from streams.events import Click, Profile, Upload
 from streams.producer import EventProducer
 from streams.replay import ListWatcher, play
 from streams.settings import Settings
-from tests.integration.running import RunningWorker, TopicReader, committed, running_worker
+from tests.integration.running import RunningWorker, TopicReader, assert_as_replayed, committed, running_worker, upload
 from tests.test_events import bad_clicks
 
 pytestmark = pytest.mark.servers
@@ -42,45 +37,8 @@ def worker(servers: Settings) -> Iterator[RunningWorker]:
 
 @pytest.fixture(scope="module")
 def catalogue(servers: Settings, worker: RunningWorker, dataset: Dataset) -> dict[str, dict[str, Vector]]:
-    """The films, uploaded; their vectors as all workers were told of them."""
-    announced = TopicReader(servers, "items.embedded")
-    with EventProducer(servers.kafka.address) as producer:
-        play(producer, dataset.uploads)
-    missing = {upload.item_id for upload in dataset.uploads}
-    vectors: dict[str, dict[str, Vector]] = {}
-    while missing:
-        messages = announced.read(1)
-        assert messages, f"{len(missing)} films were not announced"
-        for item in (msgspec.json.decode(each.value, type=Embedded) for each in messages):
-            missing.discard(item.item_id)  # other tests' uploads may be announced as well
-            vectors[item.item_id] = {name: from_bytes(data) for name, data in item.vectors.items()}
-    announced.close()
-    return vectors
-
-
-async def read_users(settings: Settings, user_ids: list[str]) -> dict[str, UserState]:
-    store = await CassandraStore.connect(settings.cassandra, dedup_window=settings.worker.dedup_window)
-    try:
-        return dict(await store.read_users(user_ids))
-    finally:
-        await store.close()
-
-
-def replayed(
-    settings: Settings, activity: list[Profile | Click | View], catalogue: dict[str, dict[str, Vector]]
-) -> dict[str, UserState]:
-    """The users as a pure in-process replay of the same events makes them."""
-    users: dict[str, UserState] = {}
-    for event in activity:
-        user = users.setdefault(
-            event.user_id, UserState(event.user_id, History(), RecentEvents(limit=settings.worker.dedup_window))
-        )
-        if isinstance(event, Click | View):
-            weight = settings.worker.click_weight if isinstance(event, Click) else settings.worker.view_weight
-            apply(user, event.event_id, Touch(event.item_id, event.ts, weight))
-    for user in users.values():
-        settle(user, catalogue.get, settings.worker.taste_half_life_seconds)
-    return users
+    """The films, uploaded; their vectors."""
+    return upload(servers, dataset.uploads)
 
 
 async def test_a_worker_killed_mid_replay_loses_nothing_and_counts_nothing_twice(
@@ -100,14 +58,7 @@ async def test_a_worker_killed_mid_replay_loses_nothing_and_counts_nothing_twice
         watcher.wait(patience=60)
         assert unanswered > 0, "the worker was through before it was killed: the test has shown nothing"
         assert watcher.report.unanswered == set()
-    expected = replayed(servers, activity, catalogue)
-    stored = await read_users(servers, list(expected))
-    assert set(stored) == set(expected)
-    for user_id, user in expected.items():
-        np.testing.assert_allclose(
-            stored[user_id].taste.totals["fused"], user.taste.totals["fused"], rtol=1e-4, atol=1e-5, err_msg=user_id
-        )
-        assert Counter(stored[user_id].history.item_ids) == Counter(user.history.item_ids)
+    await assert_as_replayed(servers, activity, catalogue)
     assert worker.terminate() == 0, "asked to stop, it ends in good order"
     clicks = sum(isinstance(event, Click) for event in activity)
     assert committed(servers, "events.click") - before == clicks, "what was handled is committed before the end"

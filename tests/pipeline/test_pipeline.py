@@ -13,7 +13,7 @@ from streams.adapters.index import VectorIndex
 from streams.adapters.media import MediaReader
 from streams.core.fusion import fuse
 from streams.core.recommender import Recommender, RecommenderSettings
-from streams.errors import EmbedderUnavailable, StoreUnavailable
+from streams.errors import EmbedderUnavailable, Fenced, StoreUnavailable
 from streams.events import Embedded, Learned, Recommendations
 from streams.pipeline import Pipeline, Policy
 from streams.ports import Incoming
@@ -46,6 +46,7 @@ class World:
             index=index,
             fuse=partial(fuse, weights=WEIGHTS),
             policy=Policy(modality_weights=WEIGHTS),
+            partition_of=lambda key: 0,
             worker="w1",
             clock=lambda: NOW,
         )
@@ -66,6 +67,7 @@ class World:
         return self.message("events.profile", user, {"user_id": user, "traits": traits})
 
     async def open_cinema(self) -> None:
+        await self.pipeline.own([0])
         await self.pipeline.uploads([self.upload(name, text=words) for name, words in FILMS.items()])
 
     def lists(self) -> list[Recommendations]:
@@ -153,13 +155,13 @@ async def test_a_worker_that_starts_anew_goes_on_from_what_is_stored(world: Worl
 
 
 async def test_bad_events_become_dead_letters_with_their_bytes_and_good_ones_go_on(world: World) -> None:
-    bad = Incoming("events.click", 3, 77, b"ada", b'{"event_id": 5}', NOW)
+    bad = Incoming("events.click", 0, 77, b"ada", b'{"event_id": 5}', NOW)
     await world.pipeline.interactions([world.click("ada", "alien"), bad, world.click("ada", "star")])
     [letter] = world.sink.on("events.rejected")
     assert letter.value == bad.value and letter.key == b"ada"
     headers = dict(letter.headers)
     assert headers["reason"] == b"wrong_type"
-    assert (headers["topic"], headers["partition"], headers["offset"]) == (b"events.click", b"3", b"77")
+    assert (headers["topic"], headers["partition"], headers["offset"]) == (b"events.click", b"0", b"77")
     assert world.store.users["ada"].history.item_ids == ["alien", "star"]
 
 
@@ -247,12 +249,105 @@ async def test_an_item_uploaded_after_a_users_clicks_can_be_in_their_next_list(w
     assert "alien3" in [item.item_id for item in world.lists()[-1].items]
 
 
+async def test_a_worker_that_slept_through_a_rebalance_changes_nothing(world: World) -> None:
+    sleeper, owner = world, World(world.store)
+    await sleeper.pipeline.interactions([sleeper.click("ada", "alien")])
+    await owner.open_cinema()  # claims the partition
+    await owner.pipeline.interactions([owner.click("ada", "star", event_id="new")])
+
+    sleeper.sink.messages.clear()
+    for item in ("love", "kiss"):
+        with pytest.raises(Fenced):
+            await sleeper.pipeline.interactions([sleeper.click("ada", item)])
+    with pytest.raises(Fenced):
+        await sleeper.pipeline.interactions([sleeper.click("bob", "love")])
+    with pytest.raises(Fenced):
+        await sleeper.pipeline.uploads([sleeper.upload("alien", text="romance")])
+    assert world.store.users["ada"].history.item_ids == ["alien", "star"]
+    assert not sleeper.sink.on("items.embedded")
+    [newest] = owner.lists()
+    assert all(each.list_version < newest.list_version for each in sleeper.lists()), "readers drop them"
+
+
+async def test_a_worker_that_wakes_does_not_take_a_user_who_was_written_since_for_its_own(world: World) -> None:
+    owner = World(world.store)
+    await owner.open_cinema()
+    await owner.pipeline.interactions([owner.click("ada", "star")])
+    with pytest.raises(Fenced, match="beyond epoch"):
+        await world.pipeline.interactions([world.click("ada", "love")])
+
+
+async def test_lists_of_a_new_owner_are_newer_than_any_of_the_former(world: World) -> None:
+    for item in ("alien", "star", "love"):
+        await world.pipeline.interactions([world.click("ada", item)])
+    owner = World(world.store)
+    await owner.open_cinema()
+    await owner.pipeline.interactions([owner.click("ada", "kiss", event_id="new")])
+    assert owner.lists()[0].list_version > max(each.list_version for each in world.lists())
+
+
+async def test_users_are_read_back_after_a_rebalance(world: World) -> None:
+    await world.pipeline.interactions([world.click("ada", "alien")])
+    reads = world.store.reads
+    await world.pipeline.interactions([world.click("ada", "star")])
+    assert world.store.reads == reads
+    world.pipeline.disown()
+    await world.pipeline.own([0])
+    await world.pipeline.interactions([world.click("ada", "love")])
+    assert world.store.reads == reads + 1
+    assert world.store.users["ada"].history.item_ids == ["alien", "star", "love"]
+
+
+async def test_an_event_in_a_partition_that_is_not_its_keys_is_refused(world: World) -> None:
+    world.pipeline.partition_of = lambda key: len(key) % 2
+    await world.pipeline.interactions([world.click("ada", "alien"), world.click("anna", "alien")])
+    [letter] = world.sink.on("events.rejected")
+    assert (letter.key, dict(letter.headers)["reason"]) == (b"ada", b"wrong_partition")
+    assert set(world.store.users) == {"anna"}
+
+
+async def test_an_older_upload_that_comes_later_changes_nothing(world: World) -> None:
+    await world.pipeline.uploads([world.upload("dune", text="space desert", ts=NOW - 10)])
+    announced = len(world.sink.messages)
+    await world.pipeline.uploads([world.upload("dune", text="romance paris", ts=NOW - 20)])
+    assert len(world.sink.messages) == announced
+    assert world.store.items["dune"].at == NOW - 10
+
+
+async def test_of_an_items_uploads_in_one_batch_the_latest_counts(world: World) -> None:
+    await world.pipeline.uploads(
+        [world.upload("dune", title="new", ts=NOW - 10), world.upload("dune", title="old", ts=NOW - 20)]
+    )
+    assert world.store.items["dune"].title == "new"
+
+
+async def test_of_uploads_at_the_same_time_the_last_in_the_log_counts(world: World) -> None:
+    for title in ("first", "last"):
+        await world.pipeline.uploads([world.upload("dune", title=title, ts=NOW - 10)])
+    assert world.store.items["dune"].title == "last"
+
+
+def test_an_older_announcement_of_an_item_does_not_replace_the_newer_in_memory(world: World) -> None:
+    old, new = (Embedded(item_id="dune", at=NOW, offset=n, vectors={"fused": bytes([n]) * 4 * DIM}) for n in (1, 2))
+    for each in (new, old):
+        world.pipeline.follow_item(each)
+    assert world.pipeline.item_vectors["dune"]["fused"].tobytes() == new.vectors["fused"]
+
+
+async def test_an_older_profile_that_comes_later_is_counted_and_changes_nothing(world: World) -> None:
+    newer = world.message("events.profile", "eve", {"user_id": "eve", "traits": {"age": 31}, "ts": NOW - 10})
+    older = world.message("events.profile", "eve", {"user_id": "eve", "traits": {"age": 30}, "ts": NOW - 20})
+    await world.pipeline.profiles([newer])
+    await world.pipeline.profiles([older])
+    assert world.store.users["eve"].traits == b'{"age":31}'
+
+
 async def test_the_cache_of_users_is_bounded_and_what_falls_out_is_read_back(world: World) -> None:
     world.pipeline.policy = msgspec.structs.replace(world.pipeline.policy, cached_users=2)
     for name in ("ada", "bob", "eve", "ada"):
         await world.pipeline.interactions([world.click(name, "alien" if name != "ada" else "star")])
-    assert len(world.pipeline._users) == 2
-    assert world.store.users["ada"].version == 2
+    assert len(world.pipeline._owned.users) == 2
+    assert world.store.users["ada"].history.item_ids == ["star", "star"]
 
 
 async def test_each_click_is_judged_once_by_the_list_its_user_held_before_it(world: World) -> None:
@@ -267,7 +362,8 @@ async def test_each_click_is_judged_once_by_the_list_its_user_held_before_it(wor
     figures = quality.figures(len(FILMS))
     assert (figures.clicks, figures.recall, figures.mrr) == (1, 1.0, 1 / 2)
     assert figures.coverage == len(held) / len(FILMS)
-    world.pipeline.drop_users()
+    world.pipeline.disown()
+    await world.pipeline.own([0])
     await world.pipeline.interactions([world.click("ada", held[3])])
     assert quality.figures(len(FILMS)).clicks == 1, "another worker may have served a newer list"
 

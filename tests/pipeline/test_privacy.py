@@ -16,6 +16,7 @@ TRACE = "zaphod"  # in everything that a stranger chooses
 async def test_neither_metrics_nor_logs_tell_who_did_what(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     world = World()
+    await world.pipeline.own([0])
     with structlog.testing.capture_logs() as logged:
         await world.pipeline.uploads(
             [
