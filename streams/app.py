@@ -3,14 +3,13 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import faust
-import msgspec
 import structlog
 from aiohttp import web
 from faust.auth import Credentials, SASLCredentials, SSLCredentials
@@ -31,13 +30,12 @@ from streams.core import fusion
 from streams.core.recommender import Recommender, RecommenderSettings
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError
-from streams.events import Embedded, Learned
 from streams.pipeline import Pipeline, Policy
+from streams.replica import Replica
 from streams.settings import Kafka, Metrics, Settings
 from streams.web.health import Health, Unwell
 from streams.web.server import listening
 
-T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -86,7 +84,7 @@ async def serve(
     """Follow the shared memory, then handle events until told to stop; what is in hand is finished and committed."""
     following = asyncio.create_task(follower.run())
     await _first(follower.caught_up.wait(), following)
-    log.info("memory is up to date", items=len(pipeline.item_vectors))
+    log.info("memory is up to date", items=len(pipeline.replica.item_vectors))
     app = faust_app(settings)
     app.transport = BatchTransport(app.conf.broker_consumer, app)
     agents = Agents(pipeline, batch_size=settings.worker.batch_size)
@@ -124,6 +122,8 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
     )
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
+    recommender = Recommender(RecommenderSettings(), nearest=index.nearest)
+    replica = Replica(recommender, index, worker=worker)
     folder = settings.worker.fusion_folder
     fuse = LearnedFusion(folder) if folder else partial(fusion.fuse, weights=settings.worker.fusion_weights)
     triton = TritonEmbedder(settings.triton)
@@ -139,20 +139,12 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
                 seconds=settings.worker.media_seconds,
             ),
             sink=sink,
-            recommender=Recommender(RecommenderSettings(), nearest=index.nearest),
-            index=index,
+            replica=replica,
             fuse=fuse,
             policy=policy,
             partition_of=PartitionOf(settings.kafka.partitions),
-            worker=worker,
         )
-        follower = Follower(
-            settings.kafka,
-            {
-                "items.embedded": _reader(Embedded, pipeline.follow_item),
-                "interactions": _reader(Learned, pipeline.follow_interaction),
-            },
-        )
+        follower = Follower(settings.kafka, replica.offsets, replica.follow)
         if health is not None:
             servers = {"kafka": sink.check, "cassandra": store.check, "triton": triton.check}
             health.ready.checks |= {**servers, "memory": follower.check}
@@ -236,14 +228,9 @@ async def _watch(app: faust.App, pipeline: Pipeline) -> None:
     """Publish how far each partition is behind, and how good the lists are, once a second."""
     while True:
         await asyncio.sleep(1)
-        metrics.show_quality(pipeline.quality.figures(len(pipeline.item_vectors)))
+        metrics.show_quality(pipeline.quality.figures(len(pipeline.replica.item_vectors)))
         consumer: Any = app.consumer  # the committed offsets are missing from Faust's types
         for partition in consumer.assignment():
             committed = consumer._committed_offset.get(partition) or 0
             lag = max(0, (consumer.highwater(partition) or 0) - committed)
             metrics.LAG.labels(partition.topic, str(partition.partition)).set(lag)
-
-
-def _reader(kind: type[T], handle: Callable[[T], None]) -> Callable[[bytes], None]:
-    decoder = msgspec.json.Decoder(kind)
-    return lambda value: handle(decoder.decode(value))

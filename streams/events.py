@@ -249,24 +249,42 @@ class Embedded(Struct, kw_only=True, frozen=True):
         return int(self.at * 1000), self.offset
 
 
-class LearnedTouch(Struct, frozen=True, gc=False, kw_only=True):
-    """An item that a user touched, and how much that says: 1 for a click, less for a view."""
+class LearnedLesson(Struct, frozen=True, gc=False, kw_only=True):
+    """What a touch says of the list that its user had before it, of which only the user's worker knows.
+
+    touches  of the user before it
+    slope    by the weights of the ranker's features, little-endian float32
+    items    those of the list's candidates that it says most of
+    pulls    by the bias of each of them, little-endian float32
+    """
+
+    touches: int
+    slope: bytes
+    items: list[str]
+    pulls: bytes
+
+
+class LearnedTouch(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """An item that a user touched, how much that says (1 for a click, less for a view), and what it teaches."""
 
     event_id: str
     item_id: str
     at: float
     weight: float
+    lesson: LearnedLesson | None = None
 
 
 class Learned(Struct, kw_only=True, frozen=True):
     """What a user did within one micro-batch, once it is stored: the log that every worker's shared memory follows.
 
-    worker  who learned it already, and need not again
+    worker   who stored it
+    profile  the user's vector, (dim,) little-endian float32, where the memory may not know it yet; else empty
     """
 
     user_id: str
     touches: list[LearnedTouch]
     worker: str
+    profile: bytes = b""
     version: int = VERSION
 
 

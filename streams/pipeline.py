@@ -10,17 +10,18 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
 from msgspec import Struct
 
 from encoders.contract import MODALITIES
 from streams import metrics
-from streams.core.attention import Background, modality_weights
+from streams.core.attention import modality_weights
 from streams.core.history import History
 from streams.core.live_quality import LiveQuality
 from streams.core.ownership import next_version
-from streams.core.recommender import Interaction, Recommender
+from streams.core.recommender import Interaction, Taught
 from streams.core.user import RecentEvents, Touch, UserState, apply, settle
-from streams.core.vectors import Vector, from_bytes, to_bytes
+from streams.core.vectors import Vector, to_bytes
 from streams.core.weighing import weigh
 from streams.errors import Fenced, PartRefused, Rejected
 from streams.events import (
@@ -28,6 +29,7 @@ from streams.events import (
     Embedded,
     Event,
     Learned,
+    LearnedLesson,
     LearnedTouch,
     Profile,
     Recommendations,
@@ -37,7 +39,8 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.ports import Embedder, Incoming, Index, Media, Outgoing, Sink, Store
+from streams.ports import Embedder, Incoming, Media, Outgoing, Sink, Store
+from streams.replica import INTERACTIONS, ITEMS, Replica
 
 MAX_FETCHES = 8  # at once
 MAX_UPLOADS_IN_MEMORY = 64  # with all their media, before they are vectors
@@ -90,8 +93,8 @@ class Owned(Struct):
 class Pipeline:
     """Handles micro-batches of the four event topics.
 
+    replica       what this worker knows of items and of everybody; it has to be following its logs
     partition_of  Kafka key -> the partition it belongs to
-    worker        the name of this process in the `interactions` log
     clock         the wall clock, seconds since the epoch: for checking and stamping, never for learning
     """
 
@@ -102,29 +105,22 @@ class Pipeline:
         embedder: Embedder,
         media: Media,
         sink: Sink,
-        recommender: Recommender,
-        index: Index,
+        replica: Replica,
         fuse: Fuse,
         policy: Policy,
         partition_of: Callable[[bytes], int],
-        worker: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
         self.embedder = embedder
         self.media = media
         self.sink = sink
-        self.recommender = recommender
-        self.index = index
+        self.replica = replica
         self.fuse = fuse
         self.policy = policy
         self.partition_of = partition_of
-        self.worker = worker
         self.clock = clock
-        self.item_vectors: dict[str, dict[str, Vector]] = {}
-        self.background = Background()
         self.quality = LiveQuality(window=policy.quality_window, users=policy.cached_users)
-        self._item_orders: dict[str, tuple[int, int]] = {}
         self._owned = Owned({}, OrderedDict())
         # Click, view and profile batches of one user may be in flight together; their changes take turns.
         self._turn = asyncio.Lock()
@@ -132,7 +128,7 @@ class Pipeline:
 
     async def own(self, partitions: Collection[int]) -> None:
         """Claim these partitions, for the time until the next call or `disown`. Raises StoreUnavailable."""
-        epochs = await self.store.claim(partitions, self.worker)
+        epochs = await self.store.claim(partitions, self.replica.worker)
         self._owned = Owned(epochs, OrderedDict())
         metrics.OWNED.set(len(epochs))
 
@@ -144,12 +140,16 @@ class Pipeline:
         metrics.CACHED_USERS.set(0)
 
     async def interactions(self, batch: Sequence[Incoming]) -> None:
-        """Clicks and views: learn from each, and refresh the list of every user among them."""
+        """Clicks and views: let each change its user, refresh their lists, and have all workers learn from it.
+
+        The lists know all that this worker has published before.
+        """
         accepted, rejected = self._decode(batch)
         async with self._turn:
             owned = self._owned
             users = await self._read_users(owned, accepted)
-            learned = self._learn(users, [event for _, event in accepted if isinstance(event, Click | View)])
+            await self.replica.learned_own()
+            learned = self._touch(users, [event for _, event in accepted if isinstance(event, Click | View)])
             await self._write_and_refresh(owned, users, accepted, [*learned, *rejected])
 
     async def profiles(self, batch: Sequence[Incoming]) -> None:
@@ -186,39 +186,10 @@ class Pipeline:
                 items += await self._embed(some)
         with metrics.stage("store"):
             await self.store.write_items(items, epochs)
-        for item in items:
-            self.follow_item(item)
         metrics.EVENTS.labels("events.upload").inc(len(accepted))
         with metrics.stage("emit"):
-            announced = [Outgoing("items.embedded", item.item_id.encode(), encode(item)) for item in items]
+            announced = [Outgoing(ITEMS, item.item_id.encode(), encode(item)) for item in items]
             await self.sink.publish([*announced, *rejected])
-
-    def follow_item(self, item: Embedded) -> None:
-        """Take an item into this worker's memory: its own upload, or one that another worker announced."""
-        if item.order < self._item_orders.get(item.item_id, item.order):
-            return
-        self._item_orders[item.item_id] = item.order
-        if item.withdrawn:
-            self.index.remove(self.recommender.catalogue.slot(item.item_id))
-            self.recommender.withdraw_item(item.item_id)
-            return
-        vectors = {name: from_bytes(data) for name, data in item.vectors.items()}
-        fused = vectors.get("fused")
-        self.background.remove(self.item_vectors.get(item.item_id, {}))
-        self.background.add(vectors)
-        self.item_vectors[item.item_id] = vectors
-        self.recommender.put_item(item.item_id, fused, item.at, tuple(item.attributes))
-        if fused is not None:
-            self.index.put(self.recommender.catalogue.slot(item.item_id), fused)
-        metrics.ITEMS.set(len(self.item_vectors))
-
-    def follow_interaction(self, learned: Learned) -> None:
-        """Learn from an interaction that another worker stored."""
-        if learned.worker != self.worker:
-            for each in learned.touches:
-                self.recommender.learn_remote(
-                    Interaction(each.event_id, learned.user_id, each.item_id, each.at, each.weight)
-                )
 
     def _decode(self, batch: Sequence[Incoming]) -> tuple[list[Accepted], list[Outgoing]]:
         """Tell good events from bad; the bad ones become dead letters that hold the original bytes."""
@@ -263,35 +234,38 @@ class Pipeline:
     def _new_user(self, user_id: str) -> UserState:
         return UserState(user_id, History(), RecentEvents(limit=self.policy.dedup_window))
 
-    def _learn(self, users: Mapping[str, UserState], events: Sequence[Click | View]) -> list[Outgoing]:
-        """Let interactions change the shared memory and the users; the log of interactions hears of them.
+    def _touch(self, users: Mapping[str, UserState], events: Sequence[Click | View]) -> list[Outgoing]:
+        """Let interactions change their users; what the log of interactions is to hear of them.
 
-        A repeated delivery changes neither, but is logged again: the first attempt may have died before it was.
+        A repeated delivery changes nothing, but is logged again: the first attempt may have died before it was.
         """
-        views = {user_id: user.view(self._weights(user)) for user_id, user in users.items()}
+        recommender, views = self.replica.recommender, {}
+        rehearsal = recommender.rehearsal()
         touches: dict[str, list[LearnedTouch]] = {user_id: [] for user_id in users}
         counts: Counter[tuple[str, bool]] = Counter()
         for event in events:
             clicked = isinstance(event, Click)
             weight = self.policy.weight(event)
+            user = users[event.user_id]
+            if event.user_id not in views:
+                views[event.user_id] = user.view(self._weights(user))
             interaction = Interaction(event.event_id, event.user_id, event.item_id, event.ts, weight)
-            self.recommender.learn(views[event.user_id], interaction)
-            fresh = apply(users[event.user_id], event.event_id, Touch(event.item_id, event.ts, weight))
+            taught = recommender.judge(rehearsal, views[event.user_id], interaction)
+            fresh = apply(user, event.event_id, Touch(event.item_id, event.ts, weight))
             counts["events.click" if clicked else "events.view", fresh] += 1
             if clicked and fresh and not self.quality.click(event.user_id, event.item_id):
                 metrics.UNJUDGED.inc()
-            touches[event.user_id].append(
-                LearnedTouch(event_id=event.event_id, item_id=event.item_id, at=event.ts, weight=weight)
-            )
+            touches[event.user_id].append(_touched(interaction, taught))
         for (topic, fresh), count in counts.items():
             (metrics.EVENTS if fresh else metrics.DUPLICATES).labels(topic).inc(count)
-        return [
-            Outgoing(
-                "interactions", user_id.encode(), encode(Learned(user_id=user_id, touches=each, worker=self.worker))
-            )
-            for user_id, each in touches.items()
-            if each
-        ]
+        return [self._logged(users[user_id], each) for user_id, each in touches.items() if each]
+
+    def _logged(self, user: UserState, touches: list[LearnedTouch]) -> Outgoing:
+        known = self.replica.recommender.profile(user.user_id)
+        news = user.profile is not None and (known is None or not np.array_equal(known, user.profile))
+        profile = to_bytes(user.profile) if news and user.profile is not None else b""
+        learned = Learned(user_id=user.user_id, touches=touches, worker=self.replica.worker, profile=profile)
+        return Outgoing(INTERACTIONS, user.user_id.encode(), encode(learned))
 
     async def _write_and_refresh(
         self,
@@ -308,7 +282,7 @@ class Pipeline:
         epochs = _epochs(owned, accepted)
         homes = {event.key: message.partition for message, event in accepted}
         for user in users.values():
-            settle(user, self.item_vectors.get, self.policy.taste_half_life)
+            settle(user, self.replica.item_vectors.get, self.policy.taste_half_life)
             user.version = _next_version(user, homes[user.user_id], epochs)
         write = asyncio.create_task(self._write(users.values(), epochs))
         await asyncio.sleep(0)  # the requests leave now, and travel while we rank
@@ -317,6 +291,7 @@ class Pipeline:
         with metrics.stage("emit"):
             emitted_at = self.clock()
             stamped = [_stamped(each, emitted_at) for each in lists]
+            self.replica.publishing(sum(each.topic == INTERACTIONS for each in others))
             await self.sink.publish([*stamped, *others])
         await write
         metrics.LISTS.inc(len(lists))
@@ -331,7 +306,7 @@ class Pipeline:
     def _list(self, user: UserState, causes: Sequence[Accepted]) -> Recommendations:
         latest = max(event.ts for _, event in causes)
         weights = self._weights(user)
-        best = self.recommender.recommend(user.view(weights), latest, self.policy.list_length)
+        best = self.replica.recommender.recommend(user.view(weights), latest, self.policy.list_length)
         return Recommendations(
             user_id=user.user_id,
             list_version=user.version,
@@ -344,7 +319,7 @@ class Pipeline:
         )
 
     def _weights(self, user: UserState) -> dict[str, float]:
-        return modality_weights(user.taste, self.background, self.policy.modality_weights)
+        return modality_weights(user.taste, self.replica.background, self.policy.modality_weights)
 
     async def _latest(self, accepted: Sequence[Accepted]) -> list[tuple[Incoming, Upload]]:
         """The latest upload of each item; none where what is stored is later still."""
@@ -448,6 +423,20 @@ def _by_user(
     for pair in accepted:
         causes.setdefault(pair[1].key, []).append(pair)
     return ((users[user_id], pairs) for user_id, pairs in causes.items())
+
+
+def _touched(interaction: Interaction, taught: Taught | None) -> LearnedTouch:
+    lesson = None
+    if taught is not None:
+        slope, pulls = to_bytes(taught.slope), to_bytes(taught.pulls)
+        lesson = LearnedLesson(touches=taught.touches, slope=slope, items=taught.items, pulls=pulls)
+    return LearnedTouch(
+        event_id=interaction.event_id,
+        item_id=interaction.item_id,
+        at=interaction.at,
+        weight=interaction.weight,
+        lesson=lesson,
+    )
 
 
 def _stamped(each: Recommendations, emitted_at: float) -> Outgoing:

@@ -33,6 +33,16 @@ class Outgoing(Struct, frozen=True, gc=False):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
+class Logged(Struct, frozen=True, gc=False):
+    """A message of a log that every worker follows: one partition, so that its order is the same for all.
+
+    value  None where the message under a key was taken back
+    """
+
+    offset: int
+    value: bytes | None
+
+
 class Embeddings(Struct, frozen=True):
     """What an encoder made of a batch.
 

@@ -21,6 +21,7 @@ class Topic(Struct, frozen=True):
     keyed_by  what the Kafka key is; one key's messages keep their order
     compact   keep the last message of each key for ever, rather than all for `days`
     days      of retention where not compacted
+    ordered   one partition, because every worker is to read all messages in the same order; else as many as set
     """
 
     name: str
@@ -28,6 +29,11 @@ class Topic(Struct, frozen=True):
     keyed_by: str
     compact: bool = False
     days: int = 7
+    ordered: bool = False
+
+    def partitions(self, settings: Kafka) -> int:
+        """How many it has."""
+        return 1 if self.ordered else settings.partitions
 
     def configuration(self) -> dict[str, str]:
         """Kafka's settings of the topic. Up to 4 MiB: what is over an event's own limit is to be dead-lettered."""
@@ -45,8 +51,8 @@ TOPICS = (
     Topic("events.query", "somebody looks for something", "event_id", days=30),
     Topic("recommendations", "a user's refreshed list", "user_id", compact=True),
     Topic("search.results", "the answer to a query", "event_id of the query", days=1),
-    Topic("items.embedded", "an item's vectors, for every worker", "item_id", compact=True),
-    Topic("interactions", "what was learned, for every worker's memory", "user_id", days=90),
+    Topic("items.embedded", "an item's vectors, for every worker", "item_id", compact=True, ordered=True),
+    Topic("interactions", "what was learned, for every worker's memory", "user_id", days=90, ordered=True),
     Topic("events.rejected", "dead letters: original bytes, the reason in headers", "as it was"),
 )
 
@@ -56,14 +62,19 @@ def create(settings: Kafka) -> list[str]:
     with connections.kafka_admin(settings) as admin:
         present = _partition_counts(admin)
         for topic in TOPICS:
-            count = present.get(topic.name, settings.partitions)
-            if count != settings.partitions:
-                raise AnabranchError(
-                    f"topic {topic.name!r} has {count} partitions, where ANABRANCH_KAFKA__PARTITIONS is"
-                    f" {settings.partitions}; events of one user would be split between workers"
-                )
+            count, wanted = present.get(topic.name), topic.partitions(settings)
+            if count is None or count == wanted:
+                continue
+            if topic.ordered:
+                raise AnabranchError(f"topic {topic.name!r} has {count} partitions, where all need one order: 1")
+            raise AnabranchError(
+                f"topic {topic.name!r} has {count} partitions, where ANABRANCH_KAFKA__PARTITIONS is {wanted};"
+                " events of one user would be split between workers"
+            )
         missing = [topic for topic in TOPICS if topic.name not in present]
-        new = [NewTopic(each.name, settings.partitions, 1, topic_configs=each.configuration()) for each in missing]
+        new = [
+            NewTopic(each.name, each.partitions(settings), 1, topic_configs=each.configuration()) for each in missing
+        ]
         if new:
             try:
                 admin.create_topics(new)

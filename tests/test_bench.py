@@ -77,7 +77,7 @@ def test_the_unranked_recommender_knows_items_and_learns_nothing() -> None:
     recommender = Unranked()
     recommender.put_item("a", None, 0.0)
     view = UserView("ada", History())
-    recommender.learn(view, Interaction("e1", "ada", "a", 1.0, 1.0))
+    recommender.learn(Interaction("e1", "ada", "a", 1.0, 1.0))
     assert recommender.recommend(view, 2.0) == [] and recommender.catalogue.slot("a") == 0
 
 

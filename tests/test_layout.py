@@ -15,7 +15,8 @@ ALLOWED = {
     "streams/metrics.py": ["streams.core"],
     "streams/ports.py": ["streams.core", "streams.events", "streams.errors"],
     "streams/search.py": [*BELOW_PIPELINE, "streams.ports"],
-    "streams/pipeline.py": [*BELOW_PIPELINE, "streams.ports"],
+    "streams/replica.py": [*BELOW_PIPELINE, "streams.ports"],
+    "streams/pipeline.py": [*BELOW_PIPELINE, "streams.ports", "streams.replica"],
     "streams/agents.py": ["streams.pipeline", "streams.ports"],
     "streams/adapters": ["streams.adapters", *BELOW_PIPELINE, "streams.ports", "streams.settings", "encoders.fusion"],
     "streams/web": ["streams.web", *BELOW_PIPELINE, "streams.ports"],
@@ -27,6 +28,7 @@ CLIENTS = ("faust", "kafka", "aiokafka", "cassandra", "tritonclient")
 WITHOUT_CLIENTS = [
     "streams/core",
     "streams/events.py",
+    "streams/replica.py",
     "streams/pipeline.py",
     "streams/search.py",
     "streams/ports.py",

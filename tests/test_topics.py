@@ -2,6 +2,7 @@
 
 import pytest
 
+from streams import replica
 from streams.events import EVENT_TYPES, MAX_EVENT_BYTES
 from streams.topics import TOPICS, Topic
 
@@ -14,6 +15,10 @@ def test_every_event_type_has_its_topic() -> None:
 
 def test_last_values_are_compacted_and_logs_are_not() -> None:
     assert {topic.name for topic in TOPICS if topic.compact} == {"recommendations", "items.embedded"}
+
+
+def test_what_every_worker_follows_has_one_order_for_all() -> None:
+    assert {topic.name for topic in TOPICS if topic.ordered} == set(replica.TOPICS)
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)

@@ -103,11 +103,13 @@ def _topics(kafka: Kafka) -> list[Line]:
     absent = [topic.name for topic in topics.TOPICS if topic.name not in counts]
     if absent:
         return [Line("topics", f"missing: {', '.join(absent)}", next="anabranch topics create")]
-    odd = {name: count for name, count in counts.items() if count != kafka.partitions}
+    wanted = {topic.name: topic.partitions(kafka) for topic in topics.TOPICS}
+    odd = [f"{name} has {counts[name]}, not {count}" for name, count in wanted.items() if counts[name] != count]
     if odd:
-        found = ", ".join(f"{name} has {count}" for name, count in odd.items())
-        return [Line("topics", f"{found} partitions, not {kafka.partitions}", next="anabranch up --fresh")]
-    return [Line("topics", f"{len(counts)}, of {kafka.partitions} partitions each")]
+        return [Line("topics", f"partitions: {'; '.join(odd)}", next="anabranch up --fresh")]
+    ordered = sum(topic.ordered for topic in topics.TOPICS)
+    detail = f"{len(counts) - ordered} of {kafka.partitions} partitions each, {ordered} of one"
+    return [Line("topics", detail)]
 
 
 def _schema(settings: Settings) -> Line:

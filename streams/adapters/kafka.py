@@ -1,10 +1,10 @@
 """What the worker writes to Kafka, and the logs that its shared memory follows."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
@@ -12,7 +12,7 @@ from streams import metrics
 from streams.adapters import clients
 from streams.adapters.refusal import refusal
 from streams.errors import KafkaUnavailable, SinkUnavailable
-from streams.ports import Outgoing
+from streams.ports import Logged, Outgoing
 from streams.settings import Kafka
 
 
@@ -80,21 +80,25 @@ class KafkaSink:
 
 
 class Follower:
-    """Reads every partition of some topics from the start, and goes on as they grow.
+    """Reads logs of one partition each, and goes on as they grow.
 
-    Every worker follows all of `items.embedded` and `interactions`, so it is in no consumer group and commits nothing.
+    Every worker follows all of them, so it is in no consumer group and commits nothing.
 
-    handlers   topic -> what to do with the value of one message
+    offsets    topic -> where to begin; a topic is caught up with before the next one is begun
+    follow     what to do with the next messages of a topic
     caught_up  set once all that stood in the topics at the start has been handled
     """
 
-    BREATH = 500  # messages handled before other tasks get a turn
-
-    def __init__(self, settings: Kafka, handlers: Mapping[str, Callable[[bytes], None]]) -> None:
+    def __init__(
+        self,
+        settings: Kafka,
+        offsets: Mapping[str, int],
+        follow: Callable[[str, Sequence[Logged]], Awaitable[None]],
+    ) -> None:
         self.caught_up = asyncio.Event()
-        self._handlers = handlers
+        self._offsets = {TopicPartition(topic, 0): offset for topic, offset in offsets.items()}
+        self._follow = follow
         self._consumer = AIOKafkaConsumer(
-            *handlers,
             **clients.kafka(settings),
             group_id=None,
             enable_auto_commit=False,
@@ -104,34 +108,28 @@ class Follower:
     async def check(self) -> None:
         """Raises KafkaUnavailable while the logs have not been read up to where they ended at the start."""
         if not self.caught_up.is_set():
-            raise KafkaUnavailable(f"still reading {' and '.join(self._handlers)}")
+            raise KafkaUnavailable(f"still reading {' and '.join(each.topic for each in self._offsets)}")
 
     async def run(self) -> None:
         """Follow until cancelled."""
         await self._consumer.start()
         try:
-            await self._consumer.seek_to_beginning()
-            missing = await self._consumer.end_offsets(self._consumer.assignment())
+            self._consumer.assign(list(self._offsets))
+            for partition, offset in self._offsets.items():
+                self._consumer.seek(partition, offset)
+            ends = await self._consumer.end_offsets(list(self._offsets))
+            for partition, end in ends.items():
+                while await self._consumer.position(partition) < end:
+                    await self._next(partition)
+            self.caught_up.set()
             while True:
-                for partition, messages in (await self._consumer.getmany(timeout_ms=200)).items():
-                    handle = self._handlers[partition.topic]
-                    for start in range(0, len(messages), self.BREATH):
-                        for message in messages[start : start + self.BREATH]:
-                            if message.value is not None:
-                                handle(message.value)
-                        await asyncio.sleep(0)
-                if missing:
-                    missing = {each: end for each, end in missing.items() if await self._consumer.position(each) < end}
-                if not missing:
-                    self.caught_up.set()
-                await self._report_lag()
+                await self._next(*self._offsets)
         finally:
             await self._consumer.stop()
 
-    async def _report_lag(self) -> None:
-        lags = dict.fromkeys(self._handlers, 0)
-        for partition in self._consumer.assignment():
-            end = self._consumer.highwater(partition) or 0
-            lags[partition.topic] += max(0, end - await self._consumer.position(partition))
-        for topic, lag in lags.items():
-            metrics.REPLICA_LAG.labels(topic).set(lag)
+    async def _next(self, *partitions: TopicPartition) -> None:
+        for partition, messages in (await self._consumer.getmany(*partitions, timeout_ms=200)).items():
+            await self._follow(partition.topic, [Logged(each.offset, each.value) for each in messages])
+        for partition in partitions:
+            behind = (self._consumer.highwater(partition) or 0) - await self._consumer.position(partition)
+            metrics.REPLICA_LAG.labels(partition.topic).set(max(0, behind))

@@ -107,9 +107,8 @@ def _ends(settings: Settings, topics: Iterable[str]) -> dict[TopicPartition, int
     """Where each partition of these topics ends."""
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka.address)
     try:
-        every = range(settings.kafka.partitions)
         ends: dict[TopicPartition, int] = consumer.end_offsets(
-            [TopicPartition(topic, number) for topic in topics for number in every]
+            [TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic)]
         )
         return ends
     finally:

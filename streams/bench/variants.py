@@ -25,7 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
 from streams.app import faust_app, open_pipeline, serve
-from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Scored, UserView
+from streams.core.ranking import Ranker
+from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Scored, Taught, UserView
 from streams.core.warm_up import warm_up
 from streams.logs import set_up_logs
 from streams.pipeline import Pipeline
@@ -106,10 +107,10 @@ class Meter:
 class Unranked(Recommender):
     """Knows the items, learns nothing, recommends nothing: what is left is the rest of the path."""
 
-    def learn(self, user: UserView, interaction: Interaction) -> None:
-        pass
+    def judge(self, rehearsal: Ranker, user: UserView, interaction: Interaction) -> Taught | None:
+        return None
 
-    def learn_remote(self, interaction: Interaction) -> None:
+    def learn(self, interaction: Interaction, taught: Taught | None = None) -> None:
         pass
 
     def recommend(self, user: UserView, at: float, k: int = 20) -> list[Scored]:
@@ -135,7 +136,7 @@ async def empty_agent(settings: Settings, meter: Meter) -> None:
 async def without_lists(settings: Settings, meter: Meter) -> None:
     """The worker with a recommender that does nothing."""
     async with open_pipeline(settings) as (pipeline, follower):
-        pipeline.recommender = Unranked()
+        pipeline.replica.recommender = Unranked()
         _count(pipeline, meter)
         await serve(settings, pipeline, follower, meter.done)
 

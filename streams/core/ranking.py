@@ -7,6 +7,7 @@ other experts than old ones.
 """
 
 import math
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from streams.core.memory.rows import Counts
 
 SHARE_SCALE = 50.0
 """An expert's share s of an item enters as log(1 + SHARE_SCALE * s): 0 where it did not propose it."""
+
+CLEAREST = 20
+"""Proposals whose biases a choice moves."""
 
 FIRST_SQUARE = 0.01
 """Where Adagrad's sums of squares start: a first step is not larger than the learning rate over its root."""
@@ -43,6 +47,21 @@ class Proposals(NamedTuple):
 
     union: Slots
     features: Floats
+
+
+class Lesson(NamedTuple):
+    """What one choice says of how to rank: the slope of its listwise loss, downhill.
+
+    touches  of the user before the choice
+    slope    (2 * experts,) float32, by the weights of the features, mixed for so many touches
+    slots    (n,) int32, the proposals that the choice speaks of most clearly, the item chosen among them
+    pulls    (n,) float32, by the bias of each: above 0 for the item chosen, below for the others
+    """
+
+    touches: int
+    slope: Floats
+    slots: Slots
+    pulls: Floats
 
 
 class Candidates:
@@ -105,12 +124,30 @@ class Ranker:
             *_best(proposals.features, proposals.union, self._knots, touches, self.weights, self._bias, length)
         )
 
-    def learn(self, proposals: Proposals, touches: int, slot: int, weight: float) -> None:
-        """The user chose `slot`; nothing is learned where it was not proposed."""
-        _learn(
-            proposals.features, proposals.union, self._knots, touches, self.weights, self._squares,
-            self._bias, self._bias_squares, self._rate, self._bias_rate, slot, weight,
-        )  # fmt: skip
+    def judge(self, proposals: Proposals, touches: int, slot: int, weight: float) -> Lesson | None:
+        """What the choice of `slot` teaches; None where it was not proposed."""
+        slope, pulls = _judge(
+            proposals.features, proposals.union, self._knots, touches, self.weights, self._bias, slot, weight
+        )
+        if not len(pulls):
+            return None
+        clearest = np.argsort(-np.abs(pulls), kind="stable")[:CLEAREST]
+        return Lesson(touches, slope, proposals.union[clearest], pulls[clearest])
+
+    def learn(self, lesson: Lesson) -> None:
+        """Move the weights and the biases as the lesson says."""
+        self.rehearse(lesson)
+        _learn_bias(self._bias, self._bias_squares, self._bias_rate, lesson.slots, lesson.pulls)
+
+    def rehearse(self, lesson: Lesson) -> None:
+        """Move the weights alone."""
+        _learn_weights(self.weights, self._squares, self._knots, lesson.touches, lesson.slope, self._rate)
+
+    def rehearsal(self) -> "Ranker":
+        """A ranker with the same biases, and weights of its own that begin with these."""
+        ranker = copy(self)
+        ranker.weights, ranker._squares = self.weights.copy(), self._squares.copy()
+        return ranker
 
     def state(self) -> State:
         used = int(np.flatnonzero(self._bias_squares)[-1]) + 1 if self._bias_squares.any() else 0
@@ -235,41 +272,41 @@ def _best(
 
 
 @compiled
-def _learn(
+def _judge(
     features: Floats,
     union: Slots,
     knots: Doubles,
     touches: int,
     weights: Doubles,
-    squares: Doubles,
     bias: Doubles,
-    bias_squares: Doubles,
-    rate: float,
-    bias_rate: float,
     slot: int,
     weight: float,
-) -> None:
-    count = len(union)
+) -> tuple[Floats, Floats]:
+    """(slope, pulls) of all proposals; without pulls where `slot` is not among them."""
+    slope = np.zeros(weights.shape[1], np.float32)
     chosen = -1
-    for row in range(count):
+    for row in range(len(union)):
         if union[row] == slot:
             chosen = row
     if chosen < 0:
-        return
-    chances = _score(features, union, _mixed(knots, touches, weights), bias)
-    best = chances.max()
+        return slope, np.empty(0, np.float32)
+    pulls = _score(features, union, _mixed(knots, touches, weights), bias)
+    best = pulls.max()
     total = np.float32(0)
-    for row in range(count):
-        chances[row] = math.exp(chances[row] - best)
-        total += chances[row]
-    slope = np.zeros(weights.shape[1], np.float32)
-    for row in range(count):
-        pull = np.float32(weight) * (np.float32(row == chosen) - chances[row] / total)
+    for row in range(len(union)):
+        pulls[row] = math.exp(pulls[row] - best)
+        total += pulls[row]
+    for row in range(len(union)):
+        pulls[row] = np.float32(weight) * (np.float32(row == chosen) - pulls[row] / total)
         for column in range(len(slope)):
-            slope[column] += pull * features[row, column]
-        item = union[row]
-        bias_squares[item] += pull * pull
-        bias[item] += bias_rate * pull / math.sqrt(FIRST_SQUARE + bias_squares[item])
+            slope[column] += pulls[row] * features[row, column]
+    return slope, pulls
+
+
+@compiled
+def _learn_weights(
+    weights: Doubles, squares: Doubles, knots: Doubles, touches: int, slope: Floats, rate: float
+) -> None:
     low, above = _gate(knots, touches)
     for knot, gate in ((low, 1 - above), (low + 1, above)):
         if gate > 0:
@@ -277,3 +314,11 @@ def _learn(
                 part = gate * slope[column]
                 squares[knot, column] += part * part
                 weights[knot, column] += rate * part / math.sqrt(squares[knot, column])
+
+
+@compiled
+def _learn_bias(bias: Doubles, squares: Doubles, rate: float, slots: Slots, pulls: Floats) -> None:
+    for each in range(len(slots)):
+        slot, pull = slots[each], pulls[each]
+        squares[slot] += pull * pull
+        bias[slot] += rate * pull / math.sqrt(FIRST_SQUARE + squares[slot])

@@ -1,9 +1,8 @@
 """Experts learn from every interaction, propose for every request, and are ranked by a learned mix."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
-from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -18,18 +17,19 @@ from streams.core.memory.panel import Panel
 from streams.core.memory.sessions import Sessions
 from streams.core.memory.settings import RecommenderSettings
 from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
-from streams.core.ranking import Candidates, Proposals, Ranked, Ranker
+from streams.core.ranking import Candidates, Lesson, Proposals, Ranked, Ranker
 from streams.core.served import Served
 from streams.core.vectors import Vector
 
-__all__ = ["Interaction", "Recommender", "RecommenderSettings", "Scored", "UnknownSnapshot", "UserView"]
+__all__ = ["Interaction", "Recommender", "RecommenderSettings", "Scored", "Taught", "UnknownSnapshot", "UserView"]
 
 
 class Interaction(msgspec.Struct, frozen=True):
     """A user touched an item.
 
-    at      event time, seconds since the epoch
-    weight  how much the touch says: 1 for a click, less for a view; 0 teaches nothing
+    at       event time, seconds since the epoch
+    weight   how much the touch says: 1 for a click, less for a view; 0 teaches nothing
+    profile  (dim,) float32, unit length: of the user, where the memory may not know it yet
     """
 
     event_id: str
@@ -37,6 +37,7 @@ class Interaction(msgspec.Struct, frozen=True):
     item_id: str
     at: float
     weight: float
+    profile: Vector | None = None
 
 
 class UserView(msgspec.Struct):
@@ -50,6 +51,15 @@ class UserView(msgspec.Struct):
     history: History
     taste: Vector | None = None
     profile: Vector | None = None
+
+
+class Taught(msgspec.Struct, frozen=True):
+    """A lesson for the ranker, `ranking.Lesson`, as it travels between workers: with the ids of items."""
+
+    touches: int
+    slope: Vector
+    items: list[str]
+    pulls: Vector
 
 
 class Scored(msgspec.Struct, frozen=True, gc=False):
@@ -66,7 +76,11 @@ class Scored(msgspec.Struct, frozen=True, gc=False):
 
 
 class Recommender:
-    """Learns from interactions in the order they come; the same order gives the same lists."""
+    """Learns from interactions in the order they come; the same order gives the same lists.
+
+    What it learns is what the interactions and their lessons tell, never what one worker alone knows of a user: see
+    `Sessions` and `judge`.
+    """
 
     def __init__(self, settings: RecommenderSettings | None = None, *, nearest: Nearest | None = None) -> None:
         self.settings = settings = settings or RecommenderSettings()
@@ -105,30 +119,68 @@ class Recommender:
         self.catalogue.withdraw(item_id)
         self._fit()
 
-    def learn(self, user: UserView, interaction: Interaction) -> None:
-        """Learn from an interaction of a user whose state does not contain it yet.
+    def rehearsal(self) -> Ranker:
+        """For `judge`, for the choices of one micro-batch."""
+        return self._ranker.rehearsal()
 
-        The ranker learns from the candidates of the list that the user had before it; see `served`.
+    def judge(self, rehearsal: Ranker, user: UserView, interaction: Interaction) -> Taught | None:
+        """What a choice says of the list that its user had before it; None where it says nothing.
+
+        This worker alone knows what that list was picked from (see `served`), so it draws the lesson, for all to learn.
+        The choices of a micro-batch are learned later, but each is judged as if those before it had been.
+
+        user  as before the choice
         """
-        self._learn(interaction, user, lambda request: self._served.get(user.user_id) or self._propose(request))
+        slot = self.catalogue.slot(interaction.item_id)
+        if (
+            interaction.weight <= 0
+            or slot < 0
+            or not self.catalogue.listed(slot)
+            or interaction.item_id in user.history
+        ):
+            return None
+        proposals = self._served.get(user.user_id) or self._propose(self._request_of(user, interaction.at))
+        lesson = rehearsal.judge(proposals, len(user.history), slot, interaction.weight)
+        if lesson is None:
+            return None
+        rehearsal.rehearse(lesson)
+        items = [self.catalogue.ids[each] for each in lesson.slots.tolist()]
+        return Taught(lesson.touches, lesson.slope, items, lesson.pulls)
 
-    def learn_remote(self, interaction: Interaction) -> None:
-        """Learn from an interaction as the log tells it: of a user that another worker owns, or of an earlier life.
+    def learn(self, interaction: Interaction, taught: Taught | None = None) -> None:
+        """Learn from an interaction, once.
 
-        What that user was served is not known here; the ranker learns from one in `log_share`, told by its id, so that
-        the same log makes the same ranker.
+        taught  what its user's worker made of it, see `judge`
         """
-        teaches = crc32(interaction.event_id.encode()) % self.settings.log_share == 0
-        self._learn(interaction, None, self._propose if teaches else lambda request: None)
+        if interaction.weight <= 0 or interaction.event_id in self._events:
+            return
+        self._events[interaction.event_id] = None
+        if len(self._events) > self.settings.event_window:
+            self._events.popitem(last=False)
+        slot = self.catalogue.ensure(interaction.item_id, interaction.at)
+        lesson = self._lesson(taught, interaction.at) if taught else None
+        self._fit()
+        if lesson is not None:
+            self._ranker.learn(lesson)
+        row = self._sessions.open(interaction.user_id)
+        if interaction.profile is not None:
+            self._sessions.tell(row, interaction.profile)
+        trail, touches = self._sessions.trail(row), int(self._sessions.steps[row])
+        request = self._request(row, trail, touches, interaction.at, None, self._sessions.profile(row))
+        self._panel.learn(request, slot, interaction.weight)
+        self._sessions.add(row, slot, interaction.at, interaction.weight)
+
+    def profile(self, user_id: str) -> Vector | None:
+        """The (dim,) profile that interactions of the user have told; None where they have not of late."""
+        row = self._sessions.find(user_id)
+        return self._sessions.profile(row) if row >= 0 else None
 
     def recommend(self, user: UserView, at: float, k: int = 20) -> list[Scored]:
         """The best k items that the user has not touched; fewer only where the catalogue has no more.
 
         at  now, seconds since the epoch
         """
-        trail = user.history.trail(self.catalogue)
-        row = self._sessions.find(user.user_id)
-        request = self._request(row, trail, len(user.history), at, user.taste, user.profile)
+        request = self._request_of(user, at)
         proposals = self._propose(request)
         self._served.put(user.user_id, proposals)
         ranked = self._ranker.best(proposals, request.touches, k)
@@ -169,27 +221,20 @@ class Recommender:
         recommender._load(ids, parts)
         return recommender
 
-    def _learn(
-        self, interaction: Interaction, user: UserView | None, candidates: Callable[[Request], Proposals | None]
-    ) -> None:
-        if interaction.weight <= 0 or interaction.event_id in self._events:
-            return
-        self._events[interaction.event_id] = None
-        if len(self._events) > self.settings.event_window:
-            self._events.popitem(last=False)
-        slot = self.catalogue.ensure(interaction.item_id, interaction.at)
-        self._fit()
-        row = self._sessions.open(interaction.user_id)
-        trail, touches = self._sessions.trail(row), int(self._sessions.steps[row])
-        taste, profile = (user.taste, user.profile) if user else (None, None)
-        request = self._request(row, trail, touches, interaction.at, taste, profile)
-        if self.catalogue.shown[slot] not in (HIDDEN, request.mark) and (proposals := candidates(request)):
-            self._ranker.learn(proposals, request.touches, slot, interaction.weight)
-        self._panel.learn(request, slot, interaction.weight)
-        self._sessions.add(row, slot, interaction.at, interaction.weight)
+    def _lesson(self, taught: Taught, at: float) -> Lesson | None:
+        """None where a worker with other experts drew it."""
+        if len(taught.slope) != self._ranker.weights.shape[1]:
+            return None
+        slots = [self.catalogue.ensure(item_id, at) for item_id in taught.items]
+        return Lesson(taught.touches, taught.slope, np.array(slots, np.int32), taught.pulls)
 
     def _propose(self, request: Request) -> Proposals:
         return self._panel.propose(request, self._candidates)
+
+    def _request_of(self, user: UserView, at: float) -> Request:
+        trail = user.history.trail(self.catalogue)
+        row = self._sessions.find(user.user_id)
+        return self._request(row, trail, len(user.history), at, user.taste, user.profile)
 
     def _request(
         self, row: int, trail: Trail, touches: int, at: float, taste: Vector | None, profile: Vector | None

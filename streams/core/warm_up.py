@@ -21,7 +21,9 @@ def warm_up(settings: RecommenderSettings, dim: int) -> None:
         view = UserView(user, History(), None, vectors[0])
         for event in range(4):
             at = 100.0 + event
-            recommender.learn(view, Interaction(f"{user}-{event}", user, str(event), at, 1.0))
+            interaction = Interaction(f"{user}-{event}", user, str(event), at, 1.0, vectors[0])
+            taught = recommender.judge(recommender.rehearsal(), view, interaction)
+            recommender.learn(interaction, taught)
             view.history.add(str(event), at, 1.0)
             view.taste = vectors[event]
             recommender.recommend(view, at, 4)

@@ -60,7 +60,9 @@ class InProcess:
         """See `System`."""
         view = self._view(user)
         self._events += 1
-        self.recommender.learn(view, Interaction(str(self._events), user, item, at, weight))
+        interaction = Interaction(str(self._events), user, item, at, weight)
+        taught = self.recommender.judge(self.recommender.rehearsal(), view, interaction)
+        self.recommender.learn(interaction, taught)
         view.history.add(item, at, weight)
         if self._held is not None:
             self._held[user] = self._list(user, at, K)

@@ -111,7 +111,8 @@ def _measure(dataset: Dataset, size: int, clicks: int, bar: Progress) -> Point:
     for number, (user_id, item, at) in enumerate(stream):
         user = users.setdefault(user_id, UserView(user_id, History()))
         started = time.thread_time()
-        recommender.learn(user, Interaction(str(number), user_id, item, at, 1.0))
+        interaction = Interaction(str(number), user_id, item, at, 1.0)
+        recommender.learn(interaction, recommender.judge(recommender.rehearsal(), user, interaction))
         user.history.add(item, at, 1.0)
         user.taste = vectors[item]
         if number >= len(stream) - MEASURED:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.core.ranking import Candidates, Proposals, Ranker
+from streams.core.ranking import CLEAREST, Candidates, Proposals, Ranker
 
 
 def make(experts: int = 2, **changes: object) -> Ranker:
@@ -21,6 +21,12 @@ def propose(*lists: dict[int, float]) -> Proposals:
     return candidates.merge()
 
 
+def choose(ranker: Ranker, proposals: Proposals, touches: int, slot: int) -> None:
+    lesson = ranker.judge(proposals, touches, slot, 1.0)
+    if lesson is not None:
+        ranker.learn(lesson)
+
+
 def test_items_that_several_experts_propose_are_joined() -> None:
     proposals = propose({3: 1.0, 5: 3.0}, {5: 2.0})
     assert proposals.union.tolist() == [3, 5]
@@ -32,9 +38,9 @@ def test_the_expert_who_is_right_is_trusted_more() -> None:
     ranker = make()
     for _ in range(50):
         proposals = propose({1: 2.0, 2: 1.0}, {3: 2.0, 4: 1.0})
-        ranker.learn(proposals, 5, 3, 1.0)
+        choose(ranker, proposals, 5, 3)
         proposals = propose({11: 2.0, 12: 1.0}, {13: 2.0, 14: 1.0})
-        ranker.learn(proposals, 5, 13, 1.0)
+        choose(ranker, proposals, 5, 13)
     proposals = propose({21: 2.0}, {23: 2.0})  # items without a bias of their own
     best = ranker.best(proposals, 5, 2)
     assert best.slots.tolist() == [23, 21]
@@ -46,7 +52,7 @@ def test_trust_depends_on_the_length_of_the_history() -> None:
     for _ in range(100):
         for touches, right in ((0, 1), (1000, 2)):
             proposals = propose({1: 1.0}, {2: 1.0})
-            ranker.learn(proposals, touches, right, 1.0)
+            choose(ranker, proposals, touches, right)
     proposals = propose({11: 1.0}, {12: 1.0})
     assert ranker.best(proposals, 0, 1).slots.tolist() == [11]
     assert ranker.best(proposals, 1000, 1).slots.tolist() == [12]
@@ -56,7 +62,7 @@ def test_an_item_that_is_chosen_more_than_its_scores_say_gets_a_bias() -> None:
     ranker = make()
     for _ in range(50):
         proposals = propose({1: 1.0, 2: 1.0})
-        Ranker.learn(ranker, proposals, 5, 2, 1.0)
+        choose(ranker, proposals, 5, 2)
     proposals = propose({1: 1.0, 2: 1.0})
     assert ranker.best(proposals, 5, 2).slots.tolist() == [2, 1]
 
@@ -65,7 +71,7 @@ def test_a_choice_outside_the_candidates_teaches_nothing() -> None:
     ranker = make()
     before = ranker.weights.copy()
     proposals = propose({1: 1.0}, {2: 1.0})
-    ranker.learn(proposals, 5, 99, 1.0)
+    choose(ranker, proposals, 5, 99)
     np.testing.assert_array_equal(ranker.weights, before)
 
 
@@ -89,6 +95,28 @@ def test_weights_stay_finite_and_the_same_log_gives_the_same(choices: list[tuple
     for ranker in rankers:
         for slot, touches in choices:
             proposals = propose({each: float(each + 1) for each in range(10)}, {each: 1.0 for each in range(5)})
-            ranker.learn(proposals, touches, slot, 1.0)
+            choose(ranker, proposals, touches, slot)
     assert np.isfinite(rankers[0].weights).all()
     np.testing.assert_array_equal(rankers[0].weights, rankers[1].weights)
+
+
+def test_a_rehearsal_moves_weights_of_its_own() -> None:
+    ranker = make()
+    before = ranker.weights.copy()
+    rehearsal = ranker.rehearsal()
+    lesson = ranker.judge(propose({1: 2.0}, {3: 2.0}), 5, 3, 1.0)
+    assert lesson is not None
+    rehearsal.rehearse(lesson)
+    np.testing.assert_array_equal(ranker.weights, before)
+    ranker.learn(lesson)
+    np.testing.assert_array_equal(ranker.weights, rehearsal.weights)
+
+
+def test_a_lesson_is_of_the_clearest_proposals_alone() -> None:
+    proposals = propose({slot: float(slot) for slot in range(1, 50)})
+    lesson = make(1).judge(proposals, 5, 3, 1.0)
+    assert lesson is not None
+    assert len(lesson.slots) == CLEAREST
+    assert lesson.slots[0] == 3 and lesson.pulls[0] > 0, "the one chosen"
+    assert set(lesson.slots[1:].tolist()) == set(range(50 - CLEAREST + 1, 50)), "the strongest of the others"
+    assert (lesson.pulls[1:] < 0).all()

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from streams.core.history import History
 from streams.core.memory.expert import Floats, Slots
-from streams.core.memory.snapshot import MAGIC, pack, unpack
-from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UnknownSnapshot, UserView
+from streams.core.memory.snapshot import MAGIC
+from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Taught, UnknownSnapshot, UserView
 from streams.core.vectors import Vector
 
 SMALL = RecommenderSettings(
@@ -24,6 +24,7 @@ class Town:
         self.recommender = Recommender(settings)
         self.users: dict[str, UserView] = {}
         self.events = 0
+        self.log: list[tuple[Interaction, Taught | None]] = []
         for item in range(items):
             self.recommender.put_item(f"item {item}", None, NOON)
 
@@ -33,8 +34,11 @@ class Town:
     def click(self, user_id: str, item: int, at: float, event_id: str | None = None) -> None:
         self.events += 1
         user = self.user(user_id)
-        interaction = Interaction(event_id or f"event {self.events}", user_id, f"item {item}", at, 1.0)
-        self.recommender.learn(user, interaction)
+        told = None if self.recommender.profile(user_id) is not None else user.profile
+        interaction = Interaction(event_id or f"event {self.events}", user_id, f"item {item}", at, 1.0, told)
+        taught = self.recommender.judge(self.recommender.rehearsal(), user, interaction)
+        self.log.append((interaction, taught))
+        self.recommender.learn(interaction, taught)
         user.history.add(interaction.item_id, at, 1.0)
 
     def live(self) -> None:
@@ -100,9 +104,7 @@ def test_a_redelivered_event_teaches_nothing() -> None:
     for town in (once, twice):
         town.live()
         town.click("ann", 3, NOON + DAY / 2, event_id="the one")
-    repeat = Interaction("the one", "ann", "item 3", NOON + DAY / 2, 1.0)
-    twice.recommender.learn(twice.user("ann"), repeat)
-    twice.recommender.learn_remote(repeat)
+    twice.recommender.learn(*twice.log[-1])
     assert twice.recommender.snapshot() == once.recommender.snapshot()
 
 
@@ -116,39 +118,54 @@ def test_only_so_many_event_ids_are_remembered() -> None:
 def test_a_weight_of_zero_teaches_nothing() -> None:
     town = Town()
     before = town.recommender.snapshot()
-    town.recommender.learn(town.user("ann"), Interaction("e", "ann", "item 1", NOON, 0.0))
+    town.recommender.learn(Interaction("e", "ann", "item 1", NOON, 0.0))
     assert town.recommender.snapshot() == before
 
 
 def test_two_workers_that_read_the_same_log_hold_the_same_memory() -> None:
-    """Whoever owns the users: one learns with their histories at hand, the other from the log alone.
-
-    All but the ranker, that is: each worker's learns from the lists that its own users were served.
-    """
+    """Whoever owns the users: one lists, judges and knows their tastes, the other has the log alone."""
     owner, other = Town(), Town()
+    taste, profile = np.eye(4, dtype=np.float32)[:2]
+    for town in (owner, other):
+        for item in range(20):
+            town.recommender.put_item(f"item {item}", np.eye(4, dtype=np.float32)[item % 4], NOON)
+    for user in range(0, 12, 2):
+        owner.user(f"user {user}").taste, owner.user(f"user {user}").profile = taste, profile
     owner.live()
-    for number in range(1, owner.events + 1):
-        user, step = divmod(number - 1, 6)
-        item = 2 * ((step + user) % 9) + user % 2
-        at = NOON + 600 * user + 20 * step
-        other.recommender.learn_remote(Interaction(f"event {number}", f"user {user}", f"item {item}", at, 1.0))
-    memories = [unpack(town.recommender.snapshot()) for town in (owner, other)]
-    for _, parts in memories:
-        assert parts.pop("ranker")
-    (owner_ids, owner_parts), (other_ids, other_parts) = memories
-    assert other_ids == owner_ids
-    assert pack(other_ids, other_parts) == pack(owner_ids, owner_parts)
+    owner.listed("user 2")
+    owner.click("user 2", 11, NOON + DAY)
+    for interaction, taught in owner.log:
+        other.recommender.learn(interaction, taught)
+    assert any(taught for _, taught in owner.log)
+    assert other.recommender.snapshot() == owner.recommender.snapshot()
+    for user in ("user 1", "user 2", "newcomer"):
+        other.users[user] = owner.user(user)
+        assert other.listed(user) == owner.listed(user)
 
 
-def test_two_workers_that_replay_the_same_log_are_the_same_in_everything() -> None:
-    towns = [Town(), Town()]
-    for town in towns:
-        for number in range(200):
-            item = f"item {number * 7 % 18}"
-            town.recommender.learn_remote(
-                Interaction(f"event {number}", f"user {number % 9}", item, NOON + number, 1.0)
-            )
-    assert towns[0].recommender.snapshot() == towns[1].recommender.snapshot()
+def test_the_choices_of_one_batch_are_judged_as_if_each_had_been_learned_at_once() -> None:
+    at_once, batched = Town(), Town()
+    for town in (at_once, batched):
+        town.live()
+    rehearsal, taught = batched.recommender.rehearsal(), []
+    for step, item in enumerate((2, 6, 10)):
+        at_once.click("ann", item, NOON + DAY + step)
+        interaction = at_once.log[-1][0]
+        taught.append((interaction, batched.recommender.judge(rehearsal, batched.user("ann"), interaction)))
+        batched.user("ann").history.add(interaction.item_id, interaction.at, 1.0)
+    for each in taught:
+        batched.recommender.learn(*each)
+    np.testing.assert_allclose(batched.recommender._ranker.weights, at_once.recommender._ranker.weights, rtol=1e-3)
+    assert (rehearsal.weights != Town().recommender._ranker.weights).any()
+
+
+def test_a_lesson_of_other_experts_is_passed_over() -> None:
+    town = Town()
+    before = town.recommender._ranker.weights.copy()
+    other = Taught(3, np.ones(4, np.float32), ["item 1"], np.ones(1, np.float32))
+    town.recommender.learn(Interaction("e", "ann", "item 1", NOON, 1.0), other)
+    np.testing.assert_array_equal(town.recommender._ranker.weights, before)
+    assert town.listed("bob", 1) == ["item 1"], "and the interaction itself is learned"
 
 
 def test_the_ranker_learns_from_the_candidates_that_a_user_was_served(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +189,18 @@ def test_a_user_who_was_never_served_teaches_the_ranker_all_the_same() -> None:
     assert (town.recommender._ranker.weights != before).any()
 
 
+def test_a_profile_is_known_once_an_interaction_has_told_it() -> None:
+    town = Town()
+    profile = np.eye(4, dtype=np.float32)[0]
+    assert town.recommender.profile("ann") is None
+    town.recommender.learn(Interaction("e1", "ann", "item 1", NOON, 1.0, profile))
+    town.recommender.learn(Interaction("e2", "ann", "item 2", NOON, 1.0))
+    np.testing.assert_array_equal(town.recommender.profile("ann"), profile)
+    town.recommender.forget("ann")
+    town.click("ann", 1, NOON)
+    assert town.recommender.profile("ann") is None
+
+
 def test_a_restored_recommender_lists_and_learns_as_the_original() -> None:
     town, copy = Town(), Town()
     town.recommender.put_item("item 0", np.eye(4, dtype=np.float32)[0], NOON, ("comedy", "short"))
@@ -183,7 +212,7 @@ def test_a_restored_recommender_lists_and_learns_as_the_original() -> None:
     assert copy.recommender.catalogue.attributes[0] == ("comedy", "short")
     assert copy.listed("user 1") == town.listed("user 1")
     for each in (town.recommender, copy.recommender):
-        each.learn_remote(Interaction("later", "user 1", "item 11", NOON + DAY, 1.0))
+        each.learn(Interaction("later", "user 1", "item 11", NOON + DAY, 1.0))
     assert copy.recommender.snapshot() == town.recommender.snapshot()
 
 

@@ -1,6 +1,8 @@
 """The path of a micro-batch, with the outside world in memory."""
 
+import asyncio
 import json
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +18,8 @@ from streams.core.recommender import Recommender, RecommenderSettings
 from streams.errors import EmbedderUnavailable, Fenced, StoreUnavailable
 from streams.events import Embedded, Learned, Recommendations
 from streams.pipeline import Pipeline, Policy
-from streams.ports import Incoming
+from streams.ports import Incoming, Logged, Outgoing
+from streams.replica import TOPICS, Replica
 from tests.fakes import FakeEmbedder, FakeSink, FakeStore
 
 NOW = 1_700_000_000.0
@@ -31,23 +34,41 @@ FILMS = {
 }
 
 
+class Loop(FakeSink):
+    """Brings what is published into the logs straight back to the replica, as Kafka and the follower do."""
+
+    replica: Replica
+    loops = True
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        await super().publish(messages)
+        if self.loops:
+            await self.bring_back(messages)
+
+    async def bring_back(self, messages: Sequence[Outgoing]) -> None:
+        for topic in TOPICS:
+            values = [message.value for message in messages if message.topic == topic]
+            start = self.replica.offsets[topic]
+            await self.replica.follow(topic, [Logged(start + n, value) for n, value in enumerate(values)])
+
+
 class World:
     """A pipeline among fakes, and short ways to send it things."""
 
     def __init__(self, store: FakeStore | None = None) -> None:
-        self.store, self.embedder, self.sink = store or FakeStore(), FakeEmbedder(), FakeSink()
+        self.store, self.embedder, self.sink = store or FakeStore(), FakeEmbedder(), Loop()
         index = VectorIndex(DIM)
+        recommender = Recommender(RecommenderSettings(), nearest=index.nearest)
+        self.replica = self.sink.replica = Replica(recommender, index, worker="w1")
         self.pipeline = Pipeline(
             store=self.store,
             embedder=self.embedder,
             media=MediaReader(None),
             sink=self.sink,
-            recommender=Recommender(RecommenderSettings(), nearest=index.nearest),
-            index=index,
+            replica=self.replica,
             fuse=partial(fuse, weights=WEIGHTS),
             policy=Policy(modality_weights=WEIGHTS),
             partition_of=lambda key: 0,
-            worker="w1",
             clock=lambda: NOW,
         )
         self.sent = 0
@@ -327,11 +348,10 @@ async def test_of_uploads_at_the_same_time_the_last_in_the_log_counts(world: Wor
     assert world.store.items["dune"].title == "last"
 
 
-def test_an_older_announcement_of_an_item_does_not_replace_the_newer_in_memory(world: World) -> None:
+async def test_an_older_announcement_of_an_item_does_not_replace_the_newer_in_memory(world: World) -> None:
     old, new = (Embedded(item_id="dune", at=NOW, offset=n, vectors={"fused": bytes([n]) * 4 * DIM}) for n in (1, 2))
-    for each in (new, old):
-        world.pipeline.follow_item(each)
-    assert world.pipeline.item_vectors["dune"]["fused"].tobytes() == new.vectors["fused"]
+    await world.sink.publish([Outgoing("items.embedded", b"dune", msgspec.json.encode(each)) for each in (new, old)])
+    assert world.replica.item_vectors["dune"]["fused"].tobytes() == new.vectors["fused"]
 
 
 async def test_an_older_profile_that_comes_later_is_counted_and_changes_nothing(world: World) -> None:
@@ -385,8 +405,35 @@ async def test_a_rating_and_the_time_spent_decide_how_much_a_click_says(
 async def test_a_click_that_says_nothing_teaches_nothing_but_is_not_shown_again(
     world: World, said: dict[str, float]
 ) -> None:
-    before = world.pipeline.recommender.snapshot()
+    before = world.replica.recommender.snapshot()
     await world.pipeline.interactions([world.click("ada", "alien", **said)])
-    assert world.pipeline.recommender.snapshot() == before
+    assert world.replica.recommender.snapshot() == before
     assert world.store.users["ada"].view(WEIGHTS).taste is None
     assert "alien" not in {item.item_id for item in world.lists()[-1].items}
+
+
+async def test_a_list_waits_for_what_its_worker_published_before_to_be_learned(world: World) -> None:
+    world.sink.loops = False
+    await world.pipeline.interactions([world.click(user, item) for user in ("bob", "cal") for item in ("love", "star")])
+    next_list = asyncio.create_task(world.pipeline.interactions([world.click("ada", "love")]))
+    for _ in range(100):  # turns enough to be through, did it not wait
+        await asyncio.sleep(0)
+    assert "ada" not in [list_.user_id for list_ in world.lists()]
+    await world.sink.bring_back(world.sink.on("interactions"))
+    await next_list
+    list_ = world.lists()[-1]
+    assert (list_.user_id, list_.items[0].item_id) == ("ada", "star")
+
+
+async def test_a_profile_is_told_to_all_workers_once_with_the_users_first_interaction(world: World) -> None:
+    await world.pipeline.profiles([world.profile("eve", age=30)])
+    for item in ("alien", "star"):
+        await world.pipeline.interactions([world.click("eve", item)])
+    first, second = (msgspec.json.decode(each.value, type=Learned) for each in world.sink.on("interactions"))
+    assert len(first.profile) == 4 * DIM and second.profile == b""
+    await world.pipeline.profiles([world.profile("eve", age=31)])
+    await world.pipeline.interactions([world.click("eve", "kiss")])
+    assert msgspec.json.decode(world.sink.on("interactions")[-1].value, type=Learned).profile not in (
+        b"",
+        first.profile,
+    )

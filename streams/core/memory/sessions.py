@@ -1,7 +1,7 @@
 """The latest items of the latest users, as the log of interactions tells them.
 
-Shared memory learns from these sessions and not from the stored histories, so that what it knows depends
-on the log alone: two workers that read the same log hold the same memory, whoever owns the user.
+Shared memory learns from these sessions and not from the stored users, so that what it knows depends on the log alone:
+workers that read the same log hold the same memory, whoever owns the user.
 """
 
 from collections import OrderedDict
@@ -11,10 +11,11 @@ import numpy as np
 from streams.core.history import Trail
 from streams.core.memory.compiled import compiled
 from streams.core.memory.expert import Doubles, Floats, Slots, State
+from streams.core.vectors import Vector
 
 
 class Sessions:
-    """The last `length` items of each of the `users` users seen last.
+    """The last `length` items of each of the `users` users seen last, and the users' profiles.
 
     slots, times, weights  (users, length), oldest first    lengths  (users,) how many are in use
     steps                  (users,) how many items the session has had, those that made room included
@@ -32,6 +33,8 @@ class Sessions:
         self.weights = np.zeros((users, length), np.float32)
         self.lengths = np.zeros(users, np.int32)
         self.steps = np.zeros(users, np.int32)
+        self._profiles = np.zeros((users, 0), np.float32)  # wide enough once the first is told
+        self._told = np.zeros(users, np.bool_)
         self._rows: OrderedDict[str, int] = OrderedDict()  # user -> row, the one seen longest ago first
         self._free: list[int] = []
 
@@ -48,7 +51,7 @@ class Sessions:
         else:
             row = self._rows.popitem(last=False)[1]
         self._rows[user_id] = row
-        self.lengths[row] = self.steps[row] = 0
+        self._clear(row)
         return row
 
     def find(self, user_id: str) -> int:
@@ -59,6 +62,15 @@ class Sessions:
         length = int(self.lengths[row])
         return Trail(self.slots[row, :length], self.times[row, :length], self.weights[row, :length])
 
+    def profile(self, row: int) -> Vector | None:
+        """(dim,) float32, as it was told; None where it was not."""
+        return self._profiles[row] if self._told[row] else None
+
+    def tell(self, row: int, profile: Vector) -> None:
+        """The user of the session has this profile."""
+        self._room(len(profile))[row] = profile
+        self._told[row] = True
+
     def add(self, row: int, slot: int, at: float, weight: float) -> None:
         """Add an item where its time says; the oldest makes room."""
         _add(self.slots, self.times, self.weights, self.lengths, self.steps, row, slot, at, weight)
@@ -68,7 +80,7 @@ class Sessions:
         row = self._rows.pop(user_id, -1)
         if row >= 0:
             self.slots[row] = self.times[row] = self.weights[row] = 0
-            self.lengths[row] = self.steps[row] = 0
+            self._clear(row)
             self._free.append(row)
         return row
 
@@ -79,26 +91,42 @@ class Sessions:
     def state(self) -> State:
         """Rows in the order of `users`."""
         rows = np.fromiter(self._rows.values(), np.int32, len(self._rows))
+        lengths = self.lengths[rows]
+        held = np.arange(self.slots.shape[1]) < lengths[:, None]
         return {
             "rows": rows,
             "free": np.array(self._free, np.int32),
-            "lengths": self.lengths[rows],
+            "lengths": lengths,
             "steps": self.steps[rows],
-            "slots": self.slots[rows],
-            "times": self.times[rows],
-            "weights": self.weights[rows],
+            "slots": self.slots[rows][held],
+            "times": self.times[rows][held],
+            "weights": self.weights[rows][held],
+            "told": self._told[rows],
+            "profiles": self._profiles[rows[self._told[rows]]],
         }
 
     def load(self, users: list[str], state: State) -> None:
-        rows = state["rows"]
-        self._rows = OrderedDict(zip(users, (int(row) for row in rows), strict=True))
-        self._free = [int(row) for row in state["free"]]
+        rows = state["rows"].astype(np.int32, copy=False)
+        self._rows = OrderedDict(zip(users, rows.tolist(), strict=True))
+        self._free = state["free"].tolist()
         self.lengths[rows], self.steps[rows] = state["lengths"], state["steps"]
-        self.slots[rows], self.times[rows], self.weights[rows] = (
-            state["slots"],
-            state["times"],
-            state["weights"],
-        )
+        held = np.arange(self.slots.shape[1]) < self.lengths[rows, None]
+        for array, name in ((self.slots, "slots"), (self.times, "times"), (self.weights, "weights")):
+            packed = np.zeros(held.shape, array.dtype)
+            packed[held] = state[name]
+            array[rows] = packed
+        self._told[rows] = state["told"]
+        self._room(state["profiles"].shape[1])[rows[self._told[rows]]] = state["profiles"]
+
+    def _clear(self, row: int) -> None:
+        self.lengths[row] = self.steps[row] = 0
+        self._profiles[row] = 0
+        self._told[row] = False
+
+    def _room(self, dim: int) -> Floats:
+        if not self._profiles.shape[1]:
+            self._profiles = np.zeros((len(self._told), dim), np.float32)
+        return self._profiles
 
 
 @compiled

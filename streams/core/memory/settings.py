@@ -18,7 +18,6 @@ class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
     event_window  event ids remembered, within which a repeat is ignored
     sessions      users whose latest `session_length` items the shared memory holds
     served        users whose last list's candidates are kept for the ranker to learn from, some 30 KB each
-    log_share     of the interactions that only the log tells of, one in so many teaches the ranker
     """
 
     capacity: int = 131_072
@@ -28,7 +27,6 @@ class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int = 20_000
     session_length: int = 100
     served: int = 2_000
-    log_share: int = 8
 
     size_half_life: float = YEAR
     past_power: float = 0.35
@@ -75,7 +73,8 @@ class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
     def shaping(self) -> str:
         """As JSON, the settings that what is learned depends on in shape or meaning: a snapshot fits no others."""
         names = (
-            "experts sessions session_length size_half_life leaders popular_half_life trending_half_life stages"
-            " stages_finer stage_half_life covisit_width covisit_half_life neighbours_visits ranker_knots"
+            "experts sessions session_length size_half_life leaders popular_half_life"
+            " trending_half_life stages stages_finer stage_half_life covisit_width covisit_half_life neighbours_visits"
+            " ranker_knots"
         )
         return msgspec.json.encode({name: getattr(self, name) for name in names.split()}).decode()

@@ -1,0 +1,108 @@
+"""What a worker knows of the whole system: the items, and what was learned from everybody.
+
+It is made of two logs and nothing else: `items.embedded` and `interactions`, each of one partition, so that all workers
+read them in one order. A worker learns its own interactions from there too, a moment after it has published them; what
+only it can tell, how its lists stood up to its users' choices, it publishes along with them. So workers that stand at
+the same places know the same, bit by bit, and what one knows can be another's start.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from streams import metrics
+from streams.core.attention import Background
+from streams.core.recommender import Interaction, Recommender, Taught
+from streams.core.vectors import Vector, from_bytes
+from streams.events import Embedded, Learned, LearnedLesson
+from streams.ports import Index, Logged
+
+ITEMS = "items.embedded"
+INTERACTIONS = "interactions"
+TOPICS = (ITEMS, INTERACTIONS)
+BREATH_SECONDS = 0.005  # of learning, before other tasks get a turn
+
+_items = msgspec.json.Decoder(Embedded)
+_learned = msgspec.json.Decoder(Learned)
+
+
+class Replica:
+    """Follows the logs (`follow`), and is what lists are made from.
+
+    worker   the name under which this process publishes interactions
+    offsets  topic -> the next message to follow
+    """
+
+    def __init__(self, recommender: Recommender, index: Index, *, worker: str) -> None:
+        self.recommender = recommender
+        self.index = index
+        self.worker = worker
+        self.item_vectors: dict[str, dict[str, Vector]] = {}
+        self.background = Background()
+        self._orders: dict[str, tuple[int, int]] = {}
+        self.offsets = dict.fromkeys(TOPICS, 0)
+        self._published = 0  # messages of our own that have not come back yet
+        self._learned_all = asyncio.Event()
+        self._learned_all.set()
+        self._breath = time.monotonic()
+
+    async def follow(self, topic: str, messages: Sequence[Logged]) -> None:
+        """Take in the next messages of a log."""
+        for message in messages:
+            if message.value is not None and topic == ITEMS:
+                self._put(_items.decode(message.value))
+                await self._breathe()
+            elif message.value is not None:
+                await self._learn(_learned.decode(message.value))
+            self.offsets[topic] = message.offset + 1
+        metrics.ITEMS.set(len(self.item_vectors))
+
+    def publishing(self, messages: int) -> None:
+        """So many messages of this worker are about to enter the log of interactions."""
+        self._published += messages
+        if self._published > 0:
+            self._learned_all.clear()
+
+    async def learned_own(self) -> None:
+        """Return once all that this worker has published so far has been learned."""
+        await self._learned_all.wait()
+
+    def _put(self, item: Embedded) -> None:
+        if item.order < self._orders.get(item.item_id, item.order):
+            return
+        self._orders[item.item_id] = item.order
+        catalogue = self.recommender.catalogue
+        if item.withdrawn:
+            self.index.remove(catalogue.slot(item.item_id))
+            self.recommender.withdraw_item(item.item_id)
+            return
+        vectors = {name: from_bytes(data) for name, data in item.vectors.items()}
+        fused = vectors.get("fused")
+        self.background.remove(self.item_vectors.get(item.item_id, {}))
+        self.background.add(vectors)
+        self.item_vectors[item.item_id] = vectors
+        self.recommender.put_item(item.item_id, fused, item.at, tuple(item.attributes))
+        if fused is not None:
+            self.index.put(catalogue.slot(item.item_id), fused)
+
+    async def _learn(self, learned: Learned) -> None:
+        profile = from_bytes(learned.profile) if learned.profile else None
+        for each in learned.touches:
+            interaction = Interaction(each.event_id, learned.user_id, each.item_id, each.at, each.weight, profile)
+            self.recommender.learn(interaction, _taught(each.lesson) if each.lesson else None)
+            await self._breathe()
+        if learned.worker == self.worker:
+            self._published -= 1
+            if self._published <= 0:
+                self._learned_all.set()
+
+    async def _breathe(self) -> None:
+        if time.monotonic() - self._breath > BREATH_SECONDS:
+            await asyncio.sleep(0)
+            self._breath = time.monotonic()
+
+
+def _taught(lesson: LearnedLesson) -> Taught:
+    return Taught(lesson.touches, from_bytes(lesson.slope), lesson.items, from_bytes(lesson.pulls))

@@ -1,0 +1,111 @@
+"""Workers that follow the same logs know the same."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from streams import replica as replica_module
+from streams.adapters.index import VectorIndex
+from streams.core.history import History
+from streams.core.recommender import Recommender, RecommenderSettings, Scored, UserView
+from streams.core.vectors import to_bytes, unit
+from streams.events import Embedded, Learned, LearnedTouch, encode
+from streams.ports import Logged
+from streams.replica import INTERACTIONS, ITEMS, Replica
+
+DIM = 8
+NOON = 1.7e9
+SMALL = RecommenderSettings(capacity=64, sessions=32, session_length=16, proposals=16)
+
+
+def a_replica(worker: str = "w1") -> Replica:
+    index = VectorIndex(DIM)
+    return Replica(Recommender(SMALL, nearest=index.nearest), index, worker=worker)
+
+
+def items(count: int = 40) -> list[Logged]:
+    generator = np.random.default_rng(0)
+    vectors = [unit(generator.standard_normal(DIM).astype(np.float32)) for _ in range(count)]
+    return [
+        Logged(n, encode(Embedded(item_id=f"item {n}", at=NOON, vectors={"fused": to_bytes(vector)})))
+        for n, vector in enumerate(vectors)
+    ]
+
+
+def interactions(count: int = 300, workers: Sequence[str] = ("w1", "w2")) -> list[Logged]:
+    """What some workers published, each for the users that it owns; a few messages twice, as after a death."""
+    rng = random.Random(0)
+    log: list[bytes] = []
+    for n in range(count):
+        user = rng.randrange(12)
+        touches = [
+            LearnedTouch(event_id=f"e{n}-{step}", item_id=f"item {(user + 3 * step) % 40}", at=NOON + n, weight=1.0)
+            for step in range(rng.randrange(1, 4))
+        ]
+        profile = to_bytes(np.eye(DIM, dtype=np.float32)[user % 3]) if n < 100 else b""
+        worker = workers[user % len(workers)]
+        log.append(encode(Learned(user_id=f"user {user}", touches=touches, worker=worker, profile=profile)))
+        if n % 50 == 49:
+            log.append(log[-10])
+    return [Logged(offset, value) for offset, value in enumerate(log)]
+
+
+async def follow(replica: Replica, topic: str, log: Sequence[Logged], at_once: int = 1_000) -> None:
+    for start in range(0, len(log), at_once):
+        await replica.follow(topic, log[start : start + at_once])
+
+
+def listed(replica: Replica, user_id: str) -> list[Scored]:
+    view = UserView(user_id, History.of([("item 1", NOON, 1.0)]), np.eye(DIM, dtype=np.float32)[0])
+    return replica.recommender.recommend(view, NOON + 3600, 20)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1_000])
+async def test_workers_at_the_same_place_of_the_logs_know_the_same_and_give_the_same_lists(at_once: int) -> None:
+    one, other = a_replica("w1"), a_replica("w2")
+    for replica, size in ((one, 1_000), (other, at_once)):
+        await follow(replica, ITEMS, items(), size)
+        await follow(replica, INTERACTIONS, interactions(), size)
+    assert one.offsets == other.offsets
+    assert one.recommender.snapshot() == other.recommender.snapshot()
+    for user in ("user 0", "user 5", "somebody new"):
+        assert listed(one, user) == listed(other, user) != []
+
+
+async def test_a_worker_knows_when_all_that_it_published_has_come_back() -> None:
+    replica = a_replica("w2")
+    log = interactions(20)
+    replica.publishing(2)
+    waiting = asyncio.create_task(replica.learned_own())
+    ours = [n for n, each in enumerate(log) if b'"worker":"w2"' in (each.value or b"")]
+    await replica.follow(INTERACTIONS, log[: ours[1]])
+    await asyncio.sleep(0)
+    assert not waiting.done(), "one of the two is still on its way"
+    await replica.follow(INTERACTIONS, log[ours[1] : ours[1] + 1])
+    await waiting
+
+
+async def test_learning_gives_other_tasks_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica_module, "BREATH_SECONDS", 0.0)
+    replica = a_replica()
+    turns = 0
+
+    async def other_task() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(other_task())
+    await replica.follow(INTERACTIONS, interactions(50))
+    other.cancel()
+    assert turns >= 50
+
+
+async def test_a_message_taken_back_is_passed_over() -> None:
+    replica = a_replica()
+    await replica.follow(ITEMS, [Logged(7, None)])
+    assert replica.offsets[ITEMS] == 8
