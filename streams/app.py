@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,7 @@ from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
-from streams import metrics
+from streams import metrics, topics
 from streams.adapters import clients, schema
 from streams.adapters.batches import BatchTransport
 from streams.adapters.cassandra import CassandraStore
@@ -27,14 +27,18 @@ from streams.adapters.media import MediaReader
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
 from streams.agents import Agents, end_process
 from streams.core import fusion
-from streams.core.recommender import Recommender, RecommenderSettings
+from streams.core.recommender import RecommenderSettings
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError
 from streams.pipeline import Pipeline, Policy
 from streams.replica import Replica
 from streams.settings import Kafka, Metrics, Settings
+from streams.snapshots import SnapshotFolder
 from streams.web.health import Health, Unwell
 from streams.web.server import listening
+
+WORTH_A_SNAPSHOT = 5_000
+"""Messages followed at the start, which the next start shall not have to follow again."""
 
 log = structlog.get_logger()
 
@@ -49,8 +53,14 @@ async def run_worker(settings: Settings) -> None:
     try:
         async with _showing(health, settings.metrics):
             await asyncio.to_thread(warm_up, RecommenderSettings(), DIM)
-            async with open_pipeline(settings, health) as (pipeline, follower):
-                await serve(settings, pipeline, follower, stopping, health)
+            async with open_pipeline(settings, health) as pipeline:
+                snapshots = SnapshotFolder(settings.snapshot_folder, pipeline.replica)
+                snapshots.restore()
+                async with following(settings.kafka, pipeline.replica, health) as follower:
+                    log.info("memory is up to date", items=len(pipeline.replica.item_vectors))
+                    snapshots.save(least=WORTH_A_SNAPSHOT)
+                    await serve(settings, pipeline, follower, stopping, health)
+                snapshots.save()
     except AnabranchError:
         raise
     except Exception as error:
@@ -74,17 +84,30 @@ async def _showing(health: Health, where: Metrics) -> AsyncIterator[None]:
         yield
 
 
+@asynccontextmanager
+async def following(kafka: Kafka, replica: Replica, health: Health | None = None) -> AsyncIterator[asyncio.Task[None]]:
+    """A task that keeps the replica up to date, begun once it is; what ends the task is raised here until then."""
+    follower = Follower(kafka, replica.offsets, replica.follow)
+    if health is not None:
+        health.ready.checks["memory"] = follower.check
+    task = asyncio.create_task(follower.run())
+    try:
+        await _first(follower.caught_up.wait(), task)
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 async def serve(
     settings: Settings,
     pipeline: Pipeline,
-    follower: Follower,
+    follower: asyncio.Task[None],
     stopping: asyncio.Event,
     health: Health | None = None,
 ) -> None:
-    """Follow the shared memory, then handle events until told to stop; what is in hand is finished and committed."""
-    following = asyncio.create_task(follower.run())
-    await _first(follower.caught_up.wait(), following)
-    log.info("memory is up to date", items=len(pipeline.replica.item_vectors))
+    """Handle events until told to stop; what is in hand is finished and committed."""
     app = faust_app(settings)
     app.transport = BatchTransport(app.conf.broker_consumer, app)
     agents = Agents(pipeline, batch_size=settings.worker.batch_size)
@@ -97,18 +120,17 @@ async def serve(
         del health.ready.checks["start"]
     log.info("worker is running", metrics=f"http://{settings.metrics.host}:{settings.metrics.port}/metrics")
     try:
-        await _first(stopping.wait(), following, watching, app.wait_until_stopped())
+        await _first(stopping.wait(), follower, watching, app.wait_until_stopped())
         log.info("worker drains")
         await agents.drain()
         await app.consumer.commit()
     finally:
-        for task in (following, watching):
-            task.cancel()
+        watching.cancel()
         await app.stop()
 
 
 @asynccontextmanager
-async def open_pipeline(settings: Settings, health: Health | None = None) -> AsyncIterator[tuple[Pipeline, Follower]]:
+async def open_pipeline(settings: Settings, health: Health | None = None) -> AsyncIterator[Pipeline]:
     """Open every client, and close them in the end.
 
     health  is told what the worker needs
@@ -122,14 +144,15 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
     )
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
-    recommender = Recommender(RecommenderSettings(), nearest=index.nearest)
-    replica = Replica(recommender, index, worker=worker)
+    replica = Replica(index, worker=worker, identities=await asyncio.to_thread(topics.identities, settings.kafka))
     folder = settings.worker.fusion_folder
     fuse = LearnedFusion(folder) if folder else partial(fusion.fuse, weights=settings.worker.fusion_weights)
     triton = TritonEmbedder(settings.triton)
     try:
         await sink.start()
-        pipeline = Pipeline(
+        if health is not None:
+            health.ready.checks |= {"kafka": sink.check, "cassandra": store.check, "triton": triton.check}
+        yield Pipeline(
             store=store,
             embedder=PatientEmbedder(triton),
             media=MediaReader(
@@ -144,11 +167,6 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
             policy=policy,
             partition_of=PartitionOf(settings.kafka.partitions),
         )
-        follower = Follower(settings.kafka, replica.offsets, replica.follow)
-        if health is not None:
-            servers = {"kafka": sink.check, "cassandra": store.check, "triton": triton.check}
-            health.ready.checks |= {**servers, "memory": follower.check}
-        yield pipeline, follower
     finally:
         await triton.close()
         await sink.close()

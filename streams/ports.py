@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from streams.core.user import UserState
 from streams.core.vectors import Vector
@@ -105,6 +107,15 @@ class Index(Protocol):
 
     def remove(self, slot: int) -> None:
         """Take the item out, if it is there."""
+
+    def nearest(self, vector: Vector, count: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The slots most like a vector, best first, and their cosines: (n,) each, n at most `count`."""
+
+    def save(self) -> bytes:
+        """The index as bytes, for `load`."""
+
+    def load(self, data: bytes) -> None:
+        """Become the index that was saved."""
 
 
 class Sink(Protocol):

@@ -8,13 +8,17 @@ the same places know the same, bit by bit, and what one knows can be another's s
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import msgspec
+import numpy as np
 
 from streams import metrics
 from streams.core.attention import Background
-from streams.core.recommender import Interaction, Recommender, Taught
+from streams.core.memory.expert import State
+from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
+from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Taught
 from streams.core.vectors import Vector, from_bytes
 from streams.events import Embedded, Learned, LearnedLesson
 from streams.ports import Index, Logged
@@ -31,14 +35,23 @@ _learned = msgspec.json.Decoder(Learned)
 class Replica:
     """Follows the logs (`follow`), and is what lists are made from.
 
-    worker   the name under which this process publishes interactions
-    offsets  topic -> the next message to follow
+    worker      the name under which this process publishes interactions
+    identities  topic -> its identity in Kafka: a snapshot is of use only to a replica of the very same logs
+    offsets     topic -> the next message to follow
     """
 
-    def __init__(self, recommender: Recommender, index: Index, *, worker: str) -> None:
-        self.recommender = recommender
+    def __init__(
+        self,
+        index: Index,
+        *,
+        worker: str,
+        settings: RecommenderSettings | None = None,
+        identities: Mapping[str, str] | None = None,
+    ) -> None:
+        self.recommender = Recommender(settings, nearest=index.nearest)
         self.index = index
         self.worker = worker
+        self._identities = [(identities or {}).get(topic, "") for topic in TOPICS]
         self.item_vectors: dict[str, dict[str, Vector]] = {}
         self.background = Background()
         self._orders: dict[str, tuple[int, int]] = {}
@@ -68,6 +81,53 @@ class Replica:
     async def learned_own(self) -> None:
         """Return once all that this worker has published so far has been learned."""
         await self._learned_all.wait()
+
+    def snapshot(self) -> bytes:
+        """All that is known by now, for `restore`."""
+        known = [self.item_vectors.get(item_id, {}) for item_id in self._orders]
+        ids = {
+            "topics": list(TOPICS),
+            "identities": self._identities,
+            "items": list(self._orders),
+            "modalities": [name for vectors in known for name in vectors],
+        }
+        items: State = {
+            "counts": np.array([len(vectors) for vectors in known], np.int32),
+            "known": np.array([item_id in self.item_vectors for item_id in self._orders], np.bool_),
+            "orders": np.array(list(self._orders.values()), np.int64),
+            "vectors": np.array([vector for vectors in known for vector in vectors.values()], np.float32),
+        }
+        whole: State = {
+            "offsets": np.array([self.offsets[topic] for topic in TOPICS], np.int64),
+            "recommender": np.frombuffer(self.recommender.snapshot(), np.uint8),
+            "index": np.frombuffer(self.index.save(), np.uint8),
+        }
+        return pack(ids, {"items": items, "whole": whole})
+
+    def restore(self, data: bytes) -> None:
+        """Go on from where `snapshot` was called; for a replica that has followed nothing yet.
+
+        Raises UnknownSnapshot, and has changed nothing then.
+        """
+        ids, parts = unpack(data)
+        for topic, then, now in zip(ids["topics"], ids["identities"], self._identities, strict=True):
+            if then != now:
+                raise UnknownSnapshot(f"snapshot of topic {topic!r} as it was before it was made anew")
+        items, whole = parts["items"], parts["whole"]
+        self.recommender = Recommender.restore(
+            whole["recommender"].tobytes(), self.recommender.settings, nearest=self.index.nearest
+        )
+        self.index.load(whole["index"].tobytes())
+        rows = zip(ids["modalities"], items["vectors"], strict=True)
+        for item_id, count, known, order in zip(
+            ids["items"], *(items[name].tolist() for name in ("counts", "known", "orders")), strict=True
+        ):
+            self._orders[item_id] = tuple(order)
+            if known:
+                self.item_vectors[item_id] = dict(islice(rows, count))
+                self.background.add(self.item_vectors[item_id])
+        self.offsets = dict(zip(ids["topics"], whole["offsets"].tolist(), strict=True))
+        metrics.ITEMS.set(len(self.item_vectors))
 
     def _put(self, item: Embedded) -> None:
         if item.order < self._orders.get(item.item_id, item.order):

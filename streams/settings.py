@@ -250,6 +250,11 @@ class Settings(BaseSettings):
         return self.downloads or self.home / "downloads"
 
     @property
+    def snapshot_folder(self) -> Path:
+        """Of what workers know: one leaves it, another begins with it."""
+        return self.home / "snapshots"
+
+    @property
     def ports_file(self) -> Path:
         """The ports that `up` picked."""
         return self.home / "ports.env"

@@ -66,7 +66,9 @@ def create(settings: Kafka) -> list[str]:
             if count is None or count == wanted:
                 continue
             if topic.ordered:
-                raise AnabranchError(f"topic {topic.name!r} has {count} partitions, where all need one order: 1")
+                raise AnabranchError(
+                    f"topic {topic.name!r} has {count} partitions, where all workers need one order: 1; delete it"
+                )
             raise AnabranchError(
                 f"topic {topic.name!r} has {count} partitions, where ANABRANCH_KAFKA__PARTITIONS is {wanted};"
                 " events of one user would be split between workers"
@@ -87,6 +89,12 @@ def partition_counts(settings: Kafka) -> Mapping[str, int]:
     """Topic -> its partitions, for those of our topics that exist. Raises KafkaUnavailable."""
     with connections.kafka_admin(settings) as admin:
         return _partition_counts(admin)
+
+
+def identities(settings: Kafka) -> Mapping[str, str]:
+    """Topic -> what tells it from another of the same name, before or after; raises KafkaUnavailable."""
+    with connections.kafka_admin(settings) as admin:
+        return {each["name"]: str(each["topic_id"]) for each in admin.describe_topics([topic.name for topic in TOPICS])}
 
 
 def _partition_counts(admin: KafkaAdminClient) -> Mapping[str, int]:

@@ -22,8 +22,12 @@ class VectorIndex:
     EFFORT = 384  # candidates looked at in a search; with 96, one in ten of the first 100 is missed
 
     def __init__(self, dim: int) -> None:
-        self._index = Index(
-            ndim=dim,
+        self._dim = dim
+        self._index = self._empty()
+
+    def _empty(self) -> Index:
+        return Index(
+            ndim=self._dim,
             metric=MetricKind.IP,
             dtype=ScalarKind.F16,
             connectivity=self.CONNECTIVITY,
@@ -68,3 +72,13 @@ class VectorIndex:
         cosines = np.asarray(self._index.get(here.astype(np.uint64), ScalarKind.F32), np.float32) @ vector
         order = np.argsort(-cosines, kind="stable")
         return here[order], cosines[order]
+
+    def save(self) -> bytes:
+        """The index as bytes, for `load`."""
+        saved: bytes = self._index.save() or b""
+        return saved
+
+    def load(self, data: bytes) -> None:
+        """Become the index that was saved."""
+        self._index = self._empty()
+        self._index.load(data)

@@ -24,7 +24,7 @@ from prometheus_client import REGISTRY
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
-from streams.app import faust_app, open_pipeline, serve
+from streams.app import faust_app, following, open_pipeline, serve
 from streams.core.ranking import Ranker
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Scored, Taught, UserView
 from streams.core.warm_up import warm_up
@@ -135,27 +135,27 @@ async def empty_agent(settings: Settings, meter: Meter) -> None:
 
 async def without_lists(settings: Settings, meter: Meter) -> None:
     """The worker with a recommender that does nothing."""
-    async with open_pipeline(settings) as (pipeline, follower):
+    async with open_pipeline(settings) as pipeline:
         pipeline.replica.recommender = Unranked()
         _count(pipeline, meter)
-        await serve(settings, pipeline, follower, meter.done)
+        async with following(settings.kafka, pipeline.replica) as follower:
+            await serve(settings, pipeline, follower, meter.done)
 
 
 async def full(settings: Settings, meter: Meter) -> None:
     """The worker as it is."""
     warm_up(RecommenderSettings(), DIM)
-    async with open_pipeline(settings) as (pipeline, follower):
+    async with open_pipeline(settings) as pipeline:
         _count(pipeline, meter)
-        await serve(settings, pipeline, follower, meter.done)
+        async with following(settings.kafka, pipeline.replica) as follower:
+            await serve(settings, pipeline, follower, meter.done)
 
 
 async def without_faust(settings: Settings, meter: Meter) -> None:
     """The worker's pipeline behind a bare aiokafka consumer: the same batches, in the same order."""
     warm_up(RecommenderSettings(), DIM)
-    async with open_pipeline(settings) as (pipeline, follower):
+    async with open_pipeline(settings) as pipeline, following(settings.kafka, pipeline.replica):
         _count(pipeline, meter)
-        following = asyncio.create_task(follower.run())
-        await follower.caught_up.wait()
         await pipeline.own(range(settings.kafka.partitions))
         consumer = AIOKafkaConsumer(
             *TOPICS,
@@ -170,7 +170,6 @@ async def without_faust(settings: Settings, meter: Meter) -> None:
             await asyncio.gather(*handling)
             await consumer.commit()
         finally:
-            following.cancel()
             await consumer.stop()
 
 

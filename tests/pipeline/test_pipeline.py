@@ -14,7 +14,6 @@ from encoders.contract import DIM, PARTS
 from streams.adapters.index import VectorIndex
 from streams.adapters.media import MediaReader
 from streams.core.fusion import fuse
-from streams.core.recommender import Recommender, RecommenderSettings
 from streams.errors import EmbedderUnavailable, Fenced, StoreUnavailable
 from streams.events import Embedded, Learned, Recommendations
 from streams.pipeline import Pipeline, Policy
@@ -58,8 +57,7 @@ class World:
     def __init__(self, store: FakeStore | None = None) -> None:
         self.store, self.embedder, self.sink = store or FakeStore(), FakeEmbedder(), Loop()
         index = VectorIndex(DIM)
-        recommender = Recommender(RecommenderSettings(), nearest=index.nearest)
-        self.replica = self.sink.replica = Replica(recommender, index, worker="w1")
+        self.replica = self.sink.replica = Replica(index, worker="w1")
         self.pipeline = Pipeline(
             store=self.store,
             embedder=self.embedder,

@@ -10,7 +10,8 @@ import pytest
 from streams import replica as replica_module
 from streams.adapters.index import VectorIndex
 from streams.core.history import History
-from streams.core.recommender import Recommender, RecommenderSettings, Scored, UserView
+from streams.core.memory.snapshot import UnknownSnapshot
+from streams.core.recommender import RecommenderSettings, Scored, UserView
 from streams.core.vectors import to_bytes, unit
 from streams.events import Embedded, Learned, LearnedTouch, encode
 from streams.ports import Logged
@@ -23,7 +24,7 @@ SMALL = RecommenderSettings(capacity=64, sessions=32, session_length=16, proposa
 
 def a_replica(worker: str = "w1") -> Replica:
     index = VectorIndex(DIM)
-    return Replica(Recommender(SMALL, nearest=index.nearest), index, worker=worker)
+    return Replica(index, worker=worker, settings=SMALL)
 
 
 def items(count: int = 40) -> list[Logged]:
@@ -103,6 +104,31 @@ async def test_learning_gives_other_tasks_a_turn(monkeypatch: pytest.MonkeyPatch
     await replica.follow(INTERACTIONS, interactions(50))
     other.cancel()
     assert turns >= 50
+
+
+async def test_a_replica_that_begins_with_a_snapshot_goes_on_as_the_one_that_left_it() -> None:
+    original, copy = a_replica("w1"), a_replica("w2")
+    log = interactions()
+    await follow(original, ITEMS, [*items(), Logged(40, encode(Embedded(item_id="item 3", at=NOON, withdrawn=True)))])
+    await follow(original, INTERACTIONS, log[:200])
+    copy.restore(original.snapshot())
+    assert copy.offsets == original.offsets == {ITEMS: 41, INTERACTIONS: 200}
+    for replica in (original, copy):
+        await follow(replica, INTERACTIONS, log[200:])
+    assert copy.recommender.snapshot() == original.recommender.snapshot()
+    assert listed(copy, "user 5") == listed(original, "user 5")
+    assert copy.item_vectors.keys() == original.item_vectors.keys()
+    assert copy.background.likeness("fused") == pytest.approx(original.background.likeness("fused"))
+    query = np.eye(DIM, dtype=np.float32)[0]
+    assert copy.index.nearest(query, 5)[0].tolist() == original.index.nearest(query, 5)[0].tolist()
+
+
+def test_a_snapshot_of_other_logs_is_refused() -> None:
+    index = VectorIndex(DIM)
+    elsewhere = Replica(index, worker="w1", settings=SMALL, identities={ITEMS: "a", INTERACTIONS: "b"})
+    with pytest.raises(UnknownSnapshot, match="made anew"):
+        elsewhere.restore(a_replica().snapshot())
+    assert elsewhere.offsets == {ITEMS: 0, INTERACTIONS: 0}
 
 
 async def test_a_message_taken_back_is_passed_over() -> None:

@@ -1,0 +1,72 @@
+"""Snapshots of what a worker knows, in a folder: written whole or not at all, and begun from where they fit.
+
+All workers know the same at the same place of the logs (`streams.replica`), so whoever wrote a snapshot, all may begin
+with it; workers of one machine share the folder.
+"""
+
+import os
+from pathlib import Path
+
+import structlog
+
+from streams.core.memory.snapshot import UnknownSnapshot
+from streams.replica import Replica
+
+SUFFIX = ".snapshot"
+KEPT = 2
+
+log = structlog.get_logger()
+
+
+class SnapshotFolder:
+    """Where the snapshots of one replica come from and go to."""
+
+    def __init__(self, folder: Path, replica: Replica) -> None:
+        self._folder = folder
+        self._replica = replica
+        self._known = 0  # messages that are in the newest snapshot
+
+    def restore(self) -> None:
+        """Begin with the newest snapshot, where there is one and it fits; a log entry says if it does not."""
+        path = self._newest()
+        if path is None:
+            return
+        try:
+            self._replica.restore(path.read_bytes())
+        except UnknownSnapshot as refusal:
+            log.warning("snapshot does not fit, all is learned anew", file=str(path), reason=str(refusal))
+        else:
+            self._known = _followed(self._replica)
+
+    def save(self, least: int = 1) -> None:
+        """Write a snapshot if at least so many messages were followed since the last one. Raises OSError."""
+        if _followed(self._replica) - self._known < least:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{self._number() + 1:08}{SUFFIX}"
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        try:
+            with unfinished.open("wb") as file:
+                file.write(self._replica.snapshot())
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        self._known = _followed(self._replica)
+        for old in self._files()[:-KEPT]:
+            old.unlink(missing_ok=True)
+
+    def _newest(self) -> Path | None:
+        return next(reversed(self._files()), None)
+
+    def _number(self) -> int:
+        newest = self._newest()
+        return int(newest.stem) if newest else 0
+
+    def _files(self) -> list[Path]:
+        return sorted(each for each in self._folder.glob(f"*{SUFFIX}") if each.stem.isdigit())
+
+
+def _followed(replica: Replica) -> int:
+    return sum(replica.offsets.values())
