@@ -1,10 +1,10 @@
 """Fusion networks: the vectors of an item's parts in, one vector out, whichever parts are missing.
 
-Every one starts as the average of the parts present and learns what to add to it, so that little data does little
-harm.
+Every one starts as a weighted average of the parts present and learns what to add to it, so that little data does
+little harm.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,20 +14,37 @@ from torch.nn import functional
 from encoders.contract import DIM, PARTS
 from encoders.fusion import FILE
 
-HIDDEN = 256
+HIDDEN = 128
+DROPOUT = 0.3
+LEAST_WEIGHT = 1e-3
+"""Of a part in an average, so that an item which has nothing else is still placed."""
 
 
 class Fusion(nn.Module):
-    """(n, parts, DIM) unit vectors, zeros where absent, and (n, parts) bool present -> (n, DIM), unit length."""
+    """(n, parts, DIM) unit vectors, zeros where absent, and (n, parts) bool present -> (n, DIM), unit length.
+
+    weights  of the parts in the average it starts as; those of the parts present are made to sum to 1
+    """
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        super().__init__()
+        start = torch.tensor(weights, dtype=torch.float32).clamp(min=LEAST_WEIGHT)
+        self.scores = nn.Parameter(start.log().reshape(1, -1, 1))
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
         mask = present.unsqueeze(2).to(vectors.dtype)
-        average = functional.normalize((vectors * mask).sum(1))
+        vectors = vectors * mask
+        average = functional.normalize((_weights(self.scores.expand_as(mask), mask) * vectors).sum(1))
         return functional.normalize(average + self.change(vectors, mask))
 
     def change(self, vectors: Tensor, mask: Tensor) -> Tensor:
         """(n, DIM): what to add to the average. `mask` is (n, parts, 1), 1 where present."""
         raise NotImplementedError
+
+    def weights(self) -> list[float]:
+        """Of the parts in the average, as they are now."""
+        found: list[float] = self.scores.detach().flatten().softmax(0).tolist()
+        return found
 
 
 def _silent(layer: nn.Linear) -> nn.Linear:
@@ -43,38 +60,41 @@ def _weights(scores: Tensor, mask: Tensor) -> Tensor:
 
 
 class WeightedAverage(Fusion):
-    """One learned weight for each modality; those of the parts present sum to 1."""
+    """One learned weight for each modality, and nothing else."""
 
-    def __init__(self, parts: int) -> None:
-        super().__init__()
-        self.scores = nn.Parameter(torch.zeros(1, parts, 1))
-
-    def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
-        mask = present.unsqueeze(2).to(vectors.dtype)
-        return functional.normalize((_weights(self.scores.expand_as(mask), mask) * vectors).sum(1))
+    def change(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        return torch.zeros_like(vectors[:, 0])
 
 
 class Concatenation(Fusion):
     """All parts side by side through two layers; an absent part is a learned vector."""
 
-    def __init__(self, parts: int) -> None:
-        super().__init__()
+    def __init__(self, weights: Sequence[float]) -> None:
+        super().__init__(weights)
+        parts = len(weights)
         self.absent = nn.Parameter(torch.zeros(1, parts, DIM))
         self.layers = nn.Sequential(
-            nn.Flatten(), nn.Linear(parts * DIM, HIDDEN), nn.GELU(), nn.Dropout(0.3), _silent(nn.Linear(HIDDEN, DIM))
+            nn.Flatten(),
+            nn.Linear(parts * DIM, HIDDEN),
+            nn.GELU(),
+            nn.Dropout(DROPOUT),
+            _silent(nn.Linear(HIDDEN, DIM)),
         )
 
     def change(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        added: Tensor = self.layers(vectors * mask + self.absent * (1 - mask))
+        added: Tensor = self.layers(vectors + self.absent * (1 - mask))
         return added
 
 
 class LayerWise(Fusion):
-    """One part after the other is let into what was fused so far, through a gate of its own."""
+    """One part after the other is let into what was fused so far, through layers of its own."""
 
-    def __init__(self, parts: int) -> None:
-        super().__init__()
-        self.mix = nn.ModuleList(nn.Sequential(nn.Linear(2 * DIM, HIDDEN), nn.GELU()) for _ in range(parts))
+    def __init__(self, weights: Sequence[float]) -> None:
+        super().__init__(weights)
+        parts = len(weights)
+        self.mix = nn.ModuleList(
+            nn.Sequential(nn.Linear(2 * DIM, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT)) for _ in range(parts)
+        )
         self.add = nn.ModuleList(_silent(nn.Linear(HIDDEN, DIM)) for _ in range(parts))
 
     def change(self, vectors: Tensor, mask: Tensor) -> Tensor:
@@ -88,11 +108,13 @@ class LayerWise(Fusion):
 class Attention(Fusion):
     """A softmax over the parts, by what each says, weighs their transformed vectors (Bahdanau and others, 2015)."""
 
-    def __init__(self, parts: int) -> None:
-        super().__init__()
-        self.kind = nn.Parameter(torch.randn(1, parts, DIM) / DIM**0.5)
+    def __init__(self, weights: Sequence[float]) -> None:
+        super().__init__(weights)
+        self.kind = nn.Parameter(torch.randn(1, len(weights), DIM) / DIM**0.5)
         self.score = nn.Sequential(nn.Linear(DIM, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 1))
-        self.value = nn.Sequential(nn.Linear(DIM, HIDDEN), nn.GELU(), nn.Dropout(0.3), _silent(nn.Linear(HIDDEN, DIM)))
+        self.value = nn.Sequential(
+            nn.Linear(DIM, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), _silent(nn.Linear(HIDDEN, DIM))
+        )
 
     def change(self, vectors: Tensor, mask: Tensor) -> Tensor:
         typed = vectors + self.kind
@@ -106,40 +128,41 @@ class Block(nn.Module):
     def __init__(self, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.before, self.after = nn.LayerNorm(DIM), nn.LayerNorm(DIM)
-        self.queries_keys_values, self.out = nn.Linear(DIM, 3 * DIM), nn.Linear(DIM, DIM)
-        self.feed = nn.Sequential(nn.Linear(DIM, 2 * DIM), nn.GELU(), nn.Dropout(0.3), nn.Linear(2 * DIM, DIM))
+        self.before, self.after = nn.LayerNorm(HIDDEN), nn.LayerNorm(HIDDEN)
+        self.queries_keys_values, self.out = nn.Linear(HIDDEN, 3 * HIDDEN), nn.Linear(HIDDEN, HIDDEN)
+        self.feed = nn.Sequential(
+            nn.Linear(HIDDEN, 2 * HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(2 * HIDDEN, HIDDEN)
+        )
 
     def forward(self, tokens: Tensor, blocked: Tensor) -> Tensor:
-        """(n, tokens, DIM); `blocked` (n, 1, 1, tokens) is a large negative number where nobody may look."""
-        split = (tokens.shape[0], tokens.shape[1], 3, self.heads, DIM // self.heads)
+        """(n, tokens, HIDDEN); `blocked` (n, 1, 1, tokens) is a large negative number where nobody may look."""
+        split = (tokens.shape[0], tokens.shape[1], 3, self.heads, HIDDEN // self.heads)
         query, key, value = self.queries_keys_values(self.before(tokens)).reshape(split).permute(2, 0, 3, 1, 4)
-        looks = (query @ key.transpose(2, 3) / (DIM // self.heads) ** 0.5 + blocked).softmax(3)
+        looks = (query @ key.transpose(2, 3) / (HIDDEN // self.heads) ** 0.5 + blocked).softmax(3)
         tokens = tokens + self.out((looks @ value).transpose(1, 2).reshape(tokens.shape))
         fed: Tensor = tokens + self.feed(self.after(tokens))
         return fed
 
 
 class Transformer(Fusion):
-    """Two layers of self-attention over the parts present and one token that gathers (Vaswani and others, 2017)."""
+    """A layer of self-attention over the parts present and one token that gathers (Vaswani and others, 2017)."""
 
-    def __init__(self, parts: int) -> None:
-        super().__init__()
-        self.kind = nn.Parameter(torch.randn(1, parts, DIM) / DIM**0.5)
-        self.gather = nn.Parameter(torch.randn(1, 1, DIM) / DIM**0.5)
-        self.blocks = nn.ModuleList(Block(4) for _ in range(2))
-        self.out = _silent(nn.Linear(DIM, DIM))
+    def __init__(self, weights: Sequence[float]) -> None:
+        super().__init__(weights)
+        self.token = nn.Linear(DIM, HIDDEN)
+        self.kind = nn.Parameter(torch.randn(1, len(weights), HIDDEN) / HIDDEN**0.5)
+        self.gather = nn.Parameter(torch.randn(1, 1, HIDDEN) / HIDDEN**0.5)
+        self.block = Block(heads=4)
+        self.out = _silent(nn.Linear(HIDDEN, DIM))
 
     def change(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        tokens = torch.cat([self.gather.expand(vectors.shape[0], 1, DIM), vectors + self.kind], 1)
+        tokens = torch.cat([self.gather.expand(vectors.shape[0], 1, HIDDEN), self.token(vectors) + self.kind], 1)
         blocked = functional.pad((1 - mask.transpose(1, 2)) * -1e9, (1, 0)).unsqueeze(1)
-        for block in self.blocks:
-            tokens = block(tokens, blocked)
-        added: Tensor = self.out(tokens[:, 0])
+        added: Tensor = self.out(self.block(tokens, blocked)[:, 0])
         return added
 
 
-METHODS: Mapping[str, Callable[[int], Fusion]] = {
+METHODS: Mapping[str, Callable[[Sequence[float]], Fusion]] = {
     "weighted average": WeightedAverage,
     "concatenation": Concatenation,
     "layer-wise": LayerWise,
@@ -148,13 +171,35 @@ METHODS: Mapping[str, Callable[[int], Fusion]] = {
 }
 
 
-def export(network: Fusion, folder: Path) -> Path:
-    """Write `fusion.onnx`, which `encoders.fusion.load` serves. The network was made for all `PARTS`."""
+class Among(nn.Module):
+    """A network of some parts, asked about items with all of `PARTS`.
+
+    parts  those that the network knows, in its order; the others count only in items that have none of these,
+           and are then averaged
+    """
+
+    def __init__(self, network: Fusion, parts: Sequence[str]) -> None:
+        super().__init__()
+        self.network = network
+        self.known = [PARTS.index(part) for part in parts]
+
+    def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
+        mask = present[:, self.known]
+        fused = self.network(vectors[:, self.known], mask)
+        others = functional.normalize((vectors * present.unsqueeze(2)).sum(1))
+        return torch.where(mask.any(1, keepdim=True), fused, others)
+
+
+def export(network: Fusion, parts: Sequence[str], folder: Path) -> Path:
+    """Write `fusion.onnx`, which `encoders.fusion.load` serves.
+
+    parts  those that the network was made for, in its order
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     vectors = functional.normalize(torch.randn(2, len(PARTS), DIM), dim=2)
     torch.onnx.export(
-        network.eval(),
+        Among(network, parts).eval(),
         (vectors, torch.ones(2, len(PARTS), dtype=torch.bool)),
         str(path),
         input_names=["vectors", "present"],

@@ -1,5 +1,6 @@
 """`anabranch`: every command says what it does, and what to do next when it cannot."""
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -269,12 +270,33 @@ def train_compress(
 @train_app.command("fusion")
 def train_fusion(
     folder: Annotated[Path, typer.Argument(help="With items.jsonl, ml-100k.inter and posters/.")],
-    splits: Annotated[int, typer.Option(min=1, help="Splits to measure on.")] = 3,
+    splits: Annotated[int, typer.Option(min=1, help="Splits to judge on, beside two to choose by.")] = 5,
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the tables into.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write there what serves the best way of fusing both.")] = None,
+    method: Annotated[str | None, typer.Option(help="Save this way instead, such as 'attention'.")] = None,
 ) -> None:
     """Compare ways of fusing text and pictures on items that nobody has clicked yet."""
+    from encoders.torch_fusion import METHODS
     from encoders.training import cold_items_report
+    from encoders.training.cold_items import PLAIN
+    from streams.bench.report import write_between
 
-    cold_items_report.run(folder, load().downloads_folder, splits=splits)
+    settings = load()
+    if method and method not in (known := [*PLAIN, *METHODS]):
+        raise typer.BadParameter(f"{method!r} is none of: {', '.join(known)}")
+    tables, weights = cold_items_report.run(
+        folder, settings.downloads_folder, console, splits=splits, saved=save, method=method
+    )
+    console.print(tables, soft_wrap=True, markup=False, highlight=False)
+    if report:
+        write_between(report, tables, cold_items_report.MARKS)
+    served = json.dumps(settings.worker.fusion_weights | weights)
+    console.print(f"without training: ANABRANCH_WORKER__FUSION_WEIGHTS='{served}'", soft_wrap=True)
+    if save:
+        console.print(
+            f"with it: ANABRANCH_PROJECTIONS={save} for Triton, ANABRANCH_WORKER__FUSION_FOLDER={save} for workers",
+            soft_wrap=True,
+        )
 
 
 @topics_app.command("list")
@@ -304,8 +326,6 @@ def create_topics() -> None:
 @topics_app.command("schemas")
 def write_schemas(folder: Path) -> None:
     """Write the JSON Schema of every topic into a folder."""
-    import json
-
     from streams.events import schemas
 
     folder.mkdir(parents=True, exist_ok=True)

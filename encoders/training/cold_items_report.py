@@ -1,148 +1,260 @@
-"""Items that nobody has clicked yet, found by what they look and read like, as a table in Markdown.
+"""Every way to fuse on items that nobody has clicked yet, as tables in Markdown; and the best of them for serving.
 
-    anabranch train fusion FOLDER
+    anabranch train fusion FOLDER --save FOLDER
 
-A fifth of MovieLens' items is cold: no click on one is learned from or counted as history. Whenever a user clicks a
-cold item, it is ranked among all cold items by the user's earlier clicks on the others.
+MovieLens' films with their plots and posters. The protocol is in `encoders.training.cold_items`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from encoders import fusion as served
 from encoders.contract import MODALITIES
-from encoders.projection import Projection, unit_rows
-from encoders.torch_fusion import METHODS
-from encoders.training import fusion, movies
-from encoders.training.fusion import Clicks
+from encoders.torch_fusion import LEAST_WEIGHT, export
+from encoders.training import cold_items, movies
+from encoders.training.cold_items import AS_EMBEDDED, Catalogue, Split, Way, World
+from encoders.training.factors import item_factors, place
 from encoders.training.movies import Movies
 from encoders.training.natives import natives
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.int64]
-Ranks = dict[str, Places]
+
+RANDOM, POPULARITY = "random; popularity too, as no cold item has a click", "popularity so far"
+RESAMPLES = 1000
+MARKS = ("<!-- cold items -->", "<!-- /cold items -->")
+LEADING = 32
+
+MEASURES: Mapping[str, Callable[[Floats, int], Floats]] = {
+    "Recall@10": lambda ranks, _: np.asarray(ranks < 10, np.float32),
+    "Recall@50": lambda ranks, _: np.asarray(ranks < 50, np.float32),
+    "MRR": lambda ranks, _: 1 / (1 + ranks),
+    "mean percentile": lambda ranks, cold: 100 * ranks / (cold - 1),
+}
+"""Of each click, by its rank and the number of cold items; a percentile of 0 is best, of 50 chance."""
 
 
-def vectors(data: Movies, cache: Path) -> Floats:
-    """(items, 2, DIM): text and image, each centred and of unit length; zeros where there is no poster."""
-    text = natives("text", [text.encode() for text in data.texts], cache)
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was found.
+
+    items, cold  in the catalogue, and of them held out in each split
+    users        (clicks,) who made each judged click, all splits one after the other
+    wanted       (clicks,) the cold item clicked
+    split        (clicks,) int64
+    values       name of a row -> (measures, clicks)
+    steps        way -> of training, in every split
+    gains        way -> its gain in the choosing splits
+    explained    modality -> the share of the items' factors that it guesses, and 'image beyond text'
+    """
+
+    items: int
+    cold: int
+    users: Places
+    wanted: Places
+    split: Places
+    values: Mapping[str, Floats]
+    steps: Mapping[Way, int]
+    gains: Mapping[Way, float]
+    explained: Mapping[str, float]
+
+    def best(self, *, parts: int) -> Way:
+        """The way with so many parts that was best in the choosing splits."""
+        return max((way for way in self.gains if len(way.parts) == parts), key=lambda way: self.gains[way])
+
+
+def compare(catalogue: Catalogue, splits: int, advance: Callable[[], None]) -> Comparison:
+    """Choose how long to train every way, then judge it on so many other splits.
+
+    advance  called after every network, of which there are as many as `networks` says
+    """
+    choosing, judging = cold_items.deal(len(catalogue), splits)
+    every = cold_items.ways(tuple(catalogue.natives))
+    worlds = [World(catalogue, split) for split in choosing]
+    chosen = {way: cold_items.choose(way, worlds, advance) for way in every}
+    steps = {way: found for way, (found, _) in chosen.items()}
+    ranks: dict[str, list[Floats]] = {}
+    worlds = [World(catalogue, split) for split in judging]
+    for number, world in enumerate(worlds):
+        clicks, cold = len(world.judge.nexts), len(world.split.cold)
+        chance = np.random.default_rng(number).integers(0, cold, clicks)
+        ranks.setdefault(RANDOM, []).append(np.asarray(chance, np.float32))
+        ranks.setdefault(POPULARITY, []).append(cold_items.popularity_so_far(catalogue, world))
+        for way in every:
+            network = cold_items.train(world, way, steps[way])
+            ranks.setdefault(str(way), []).append(cold_items.ranks(world, way, network))
+            if way.learned:
+                advance()
+    sizes = [len(world.split.cold) for world in worlds]
+    return Comparison(
+        len(catalogue),
+        sizes[0],
+        np.concatenate([world.judge.users for world in worlds]),
+        np.concatenate([world.judge.nexts for world in worlds]),
+        np.repeat(np.arange(splits), [len(world.judge.nexts) for world in worlds]),
+        {
+            name: np.concatenate(
+                [
+                    np.stack([measure(*each) for measure in MEASURES.values()])
+                    for each in zip(found, sizes, strict=True)
+                ],
+                1,
+            )
+            for name, found in ranks.items()
+        },
+        steps,
+        {way: found for way, (_, found) in chosen.items()},
+        explained(catalogue),
+    )
+
+
+def networks(parts: Sequence[str], splits: int) -> int:
+    """How many `compare` trains."""
+    learned = sum(way.learned for way in cold_items.ways(parts))
+    return learned * (cold_items.CHOOSING + splits)
+
+
+def explained(catalogue: Catalogue) -> dict[str, float]:
+    """The share of the leading factors' variance that each part tells of held-out items, and of what others leave."""
+    leading = item_factors(catalogue.users, catalogue.items, len(catalogue))[:, :LEADING]
+    guesses = {}
+
+    def share(name: str, factors: Floats) -> float:
+        def told(guesses: Floats) -> float:
+            rows = guesses.any(axis=1)
+            return 1 - float(np.square(factors - guesses)[rows].sum() / np.square(factors[rows]).sum())
+
+        guesses[name] = place(catalogue.natives[name], factors, told).guesses
+        return told(guesses[name])
+
+    shares = {name: share(name, leading) for name in catalogue.natives}
+    for name in catalogue.natives:
+        rest = leading - np.sum([each for other, each in guesses.items() if other != name], axis=0)
+        shares[f"{name} beyond the rest"] = share(name, rest)
+    return shares
+
+
+def interval(differences: Floats, users: Places, items: Places) -> tuple[float, float]:
+    """Where 95% of the means lie when users and items are drawn anew, each with replacement (Owen, 2007).
+
+    differences  (clicks,) one way's measure less the other's
+    """
+    generator = np.random.default_rng(0)
+    _, user = np.unique(users, return_inverse=True)
+    _, item = np.unique(items, return_inverse=True)
+    means = []
+    for _ in range(RESAMPLES):
+        times = [generator.multinomial(n, np.full(n, 1 / n)) for n in (user.max() + 1, item.max() + 1)]
+        weights = times[0][user] * times[1][item]
+        means.append(weights @ differences / weights.sum())
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table, before it takes the form of where it is shown."""
+
+    caption: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """With its caption above."""
+        lines = [self.headings, ["---", *["---:"] * (len(self.headings) - 1)], *self.rows]
+        return f"{self.caption}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def levels(found: Comparison) -> Sheet:
+    """Every row's measures: the mean of the splits' means, and their standard deviation."""
+    splits = found.split.max() + 1
+    rows = []
+    for name, values in found.values.items():
+        means = np.stack([values[:, found.split == split].mean(axis=1) for split in range(splits)])
+        mean, spread = means.mean(axis=0), means.std(axis=0, ddof=1 if splits > 1 else 0)
+        digits = (3, 3, 3, 1)
+        rows.append([name, *(f"{m:.{d}f} ± {s:.{d}f}" for m, s, d in zip(mean, spread, digits, strict=True))])
+    caption = (
+        f"{found.cold} cold items of {found.items}, {len(found.split) / splits:.0f} clicks on them, "
+        f"mean of {splits} splits and standard deviation:"
+    )
+    return Sheet(caption, ["items placed by", *MEASURES], rows)
+
+
+def gains(found: Comparison) -> Sheet:
+    """What each way of using all parts gives over the best part alone, with 95% intervals; the one chosen first."""
+    many = max(len(way.parts) for way in found.gains)
+    alone, chosen = found.best(parts=1), found.best(parts=many)
+    rows = []
+    for way in sorted((way for way in found.gains if len(way.parts) == many), key=lambda way: way != chosen):
+        cells = []
+        differences = found.values[str(way)] - found.values[str(alone)]
+        for values, digits in zip(differences, (3, 3, 3, 1), strict=True):
+            low, high = interval(values, found.users, found.wanted)
+            bold = "**" if low > 0 or high < 0 else ""
+            cells.append(f"{bold}{values.mean():+.{digits}f}{bold} ({low:+.{digits}f} to {high:+.{digits}f})")
+        rows.append([str(way), *cells])
+    caption = f"Less '{alone}', the best part alone by the choosing splits, with 95% intervals (bold: zero is outside):"
+    return Sheet(caption, ["difference", *MEASURES], rows)
+
+
+def told(found: Comparison) -> str:
+    """What each part tells of who clicks an item, and how long every way was trained, in sentences."""
+    shares = "; ".join(f"{name} {share:.1%}" for name, share in found.explained.items())
+    trained = "; ".join(f"{way} {steps}" for way, steps in found.steps.items() if way.learned)
+    return f"Of what the clicks say of held-out items, told by {shares}.\n\nSteps of training: {trained}.\n"
+
+
+def report(found: Comparison) -> str:
+    """In Markdown."""
+    return "\n".join([levels(found).markdown(), gains(found).markdown(), told(found)])
+
+
+def catalogue_of(data: Movies, cache: Path) -> Catalogue:
+    """Text and image of every film; `cache` keeps native vectors."""
     having = [place for place, poster in enumerate(data.posters) if poster]
     image = np.zeros((len(data.texts), MODALITIES["image"].native_dim), np.float32)
     image[having] = natives("image", [poster.read_bytes() for poster in data.posters if poster], cache)
-    parts = []
-    for name, found in (("text", text), ("image", image)):
-        rows = found.any(1)
-        projected = Projection.load(MODALITIES[name])(found)
-        projected[rows] = unit_rows(projected[rows] - projected[rows].mean(0))
-        projected[~rows] = 0
-        parts.append(projected)
-    return np.stack(parts, axis=1)
+    text = natives("text", [text.encode() for text in data.texts], cache)
+    return Catalogue({"text": text, "image": image}, data.users, data.items)
 
 
-def only(parts: Floats, column: int) -> Floats:
-    """The same items with one of their parts; those without it keep the other, as served."""
-    single = parts.copy()
-    single[parts[:, column].any(1), 1 - column] = 0
-    return single
+def save(world: World, way: Way, steps: int, folder: Path) -> list[Path]:
+    """Write the projections and `fusion.onnx` of a way, learned from the world's warm items; returns their paths."""
+    network = cold_items.train(world, way, steps)
+    placed = {} if way.method.startswith(AS_EMBEDDED) else world.placed
+    paths = [each.projection.save(MODALITIES[name], folder) for name, each in placed.items()]
+    return [*paths, export(network, way.parts, folder)]
 
 
-def compare(data: Movies, parts: Floats, seed: int) -> tuple[int, Ranks]:
-    """The number of cold items, and method -> rank of every click on one."""
-    shuffled = np.random.default_rng(seed).permutation(len(parts))
-    cold, warm = np.sort(shuffled[: len(parts) // 5]), np.sort(shuffled[len(parts) // 5 :])
-    learn = fusion.clicks(data.users, data.items, warm, warm)
-    judge = fusion.clicks(data.users, data.items, warm, cold)
-    found: Ranks = {
-        "random": np.random.default_rng(seed).integers(0, len(cold), len(judge.nexts)),
-        "popularity so far": _by_popularity(data, judge, cold),
-    }
-    single = {"text": only(parts, 0), "image": only(parts, 1)}
-    for name, rows in single.items():
-        found[f"{name}, as embedded"] = fusion.ranks(served.average(rows), judge, cold)
-    found["text + image, average"] = fusion.ranks(served.average(parts), judge, cold)
-    weight = best_weight(data, parts, warm, seed)
-    found["text + image, average, weights by cross-validation"] = fusion.ranks(
-        served.average(parts * np.array([weight, 1 - weight], np.float32)[:, None]), judge, cold
-    )
-    for name, rows in single.items():
-        for method in ("concatenation", "transformer"):
-            found[f"{name}, learned {method}"] = _learned(method, rows, learn, judge, warm, cold)
-    for name in METHODS:
-        found[f"text + image, learned {name}"] = _learned(name, parts, learn, judge, warm, cold)
-    return len(cold), found
-
-
-def _learned(method: str, rows: Floats, learn: Clicks, judge: Clicks, warm: Places, cold: Places) -> Places:
-    network = fusion.train(METHODS[method](rows.shape[1]), rows, learn, warm)
-    return fusion.ranks(fusion.fuse(network, rows), judge, cold)
-
-
-def best_weight(data: Movies, parts: Floats, warm: Places, seed: int, folds: int = 4) -> float:
-    """The weight of text, the rest being the image's, that ranks best the warm items when each in turn is cold."""
-    split = np.array_split(np.random.default_rng(seed).permutation(warm), folds)
-    tried = np.linspace(0, 1, 11)
-    totals = np.zeros(len(tried))
-    for fold in split:
-        judge = fusion.clicks(data.users, data.items, np.setdiff1d(warm, fold), fold)
-        for number, weight in enumerate(tried):
-            fused = served.average(parts * np.array([weight, 1 - weight], np.float32)[:, None])
-            totals[number] += fusion.ranks(fused, judge, np.sort(fold)).mean()
-    return float(tried[int(np.argmin(totals))])
-
-
-def _by_popularity(data: Movies, judge: Clicks, cold: Places) -> Places:
-    """By the clicks that cold items had from others before: what is known once they are cold no more."""
-    counts = np.zeros(len(data.texts), np.int64)
-    is_cold = np.zeros(len(data.texts), bool)
-    is_cold[cold] = True
-    before: dict[int, int] = {}
-    found = []
-    for user, item in zip(data.users.tolist(), data.items.tolist(), strict=True):
-        if is_cold[item]:
-            if before.get(user, 0) >= fusion.SHORTEST_HISTORY:
-                found.append(int((counts[cold] > counts[item]).sum()))
-            counts[item] += 1
-        else:
-            before[user] = before.get(user, 0) + 1
-    return np.array(found, np.int64)
-
-
-MEASURES: Mapping[str, Callable[[Places, int], float]] = {
-    "Recall@10": lambda ranks, _: float((ranks < 10).mean()),
-    "Recall@50": lambda ranks, _: float((ranks < 50).mean()),
-    "MRR": lambda ranks, _: float((1 / (1 + ranks)).mean()),
-    "mean percentile": lambda ranks, cold: float(100 * (ranks / (cold - 1)).mean()),
-}
-
-
-def table(data: Movies, parts: Floats, splits: int) -> str:
-    """Means over the splits and, for Recall@10, their standard deviation, in Markdown."""
-    runs = [compare(data, parts, seed) for seed in range(splits)]
-    cold, first = runs[0]
-    clicks = np.mean([len(run["random"]) for _, run in runs])
-    lines = [
-        f"{cold} cold items of {len(parts)}, {clicks:.0f} clicks on them, {splits} splits.",
-        "",
-        f"| items placed by | {' | '.join(MEASURES)} |",
-        "|---|" + "---:|" * len(MEASURES),
-    ]
-    for method in first:
-        values = np.array([[measure(run[method], cold) for measure in MEASURES.values()] for _, run in runs])
-        mean, spread = values.mean(0), values.std(0)
-        lines.append(f"| {method} | {mean[0]:.3f} ± {spread[0]:.3f} | {mean[1]:.3f} | {mean[2]:.3f} | {mean[3]:.1f} |")
-    return "\n".join(lines)
-
-
-def run(folder: Path, cache: Path, *, splits: int) -> None:
-    """Print the table.
+def run(
+    folder: Path, cache: Path, console: Console, *, splits: int, saved: Path | None, method: str | None
+) -> tuple[str, dict[str, float]]:
+    """The tables in Markdown, and the weights of the parts as embedded, by cross-validation, the largest being 1.
 
     folder  with items.jsonl, ml-100k.inter and posters/
     cache   where native vectors are kept
+    saved   folder for what serves the best way, or the given method over all parts
     """
     torch.set_num_threads(1)
-    data = movies.read(folder)
-    print(table(data, vectors(data, cache / "natives"), splits))
+    catalogue = catalogue_of(movies.read(folder), cache / "natives")
+    parts = tuple(catalogue.natives)
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("networks", total=networks(parts, splits))
+        found = compare(catalogue, splits, lambda: progress.advance(task))
+    everything = np.arange(len(catalogue))
+    world = World(catalogue, Split(everything[:0], everything))
+    if saved:
+        way = Way(parts, method) if method else found.best(parts=len(parts))
+        for path in save(world, way, found.steps[way], saved):
+            console.print(f"{way}: {path}", soft_wrap=True)
+    weights = world.embedded_weights
+    most = max(weights)
+    return report(found), {part: max(each / most, LEAST_WEIGHT) for part, each in zip(parts, weights, strict=True)}

@@ -200,9 +200,9 @@ def markdown(result: Result) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_between(path: Path, text: str) -> None:
+def write_between(path: Path, text: str, marks: tuple[str, str] = MARKS) -> None:
     """Put the text between the marks of a page, or start a page with it. Raises AnabranchError without marks."""
-    begin, end = MARKS
+    begin, end = marks
     if not path.exists():
         path.write_text(f"{begin}\n{text}{end}\n")
         return

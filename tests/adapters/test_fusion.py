@@ -20,7 +20,7 @@ def vector(seed: int) -> Vector:
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> LearnedFusion:
     """Every learned way starts as the plain average, so what it should say is known."""
     folder = tmp_path_factory.mktemp("fusion")
-    torch_fusion.export(torch_fusion.Attention(len(PARTS)), folder)
+    torch_fusion.export(torch_fusion.Attention([1 / len(PARTS)] * len(PARTS)), PARTS, folder)
     return LearnedFusion(folder)
 
 
