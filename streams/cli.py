@@ -213,6 +213,22 @@ def scale(
     console.print(report.table(costs.sheet(points)))
 
 
+@app.command("evaluate-search")
+def evaluate_search(
+    films: Annotated[
+        Path | None, typer.Option(help="A folder with items.jsonl and posters/ of films, in place of the stamps.")
+    ] = None,
+    items: Annotated[
+        list[int] | None, typer.Option(min=1_000, help="Measure what a search takes among so many; may be given again.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the tables into.")] = None,
+) -> None:
+    """Ask for what is known to be there, by words alone, vectors alone and both; in this process, without servers."""
+    from streams.evaluate.search.run import evaluate
+
+    evaluate(load(), console, folder=films, sizes=items or [], page=report)
+
+
 @app.command()
 def bench(
     events: Annotated[int, typer.Option(min=1_000, max=99_000, help="Recorded events in the backlog.")] = 30_000,

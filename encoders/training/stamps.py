@@ -1,13 +1,13 @@
 """Tux Paint's stamps: 952 items with a picture, a sound, spoken and written names in many languages (GPL-2).
 
-They are read from the Debian package `tuxpaint-stamps-default`, which `fetch` downloads and unpacks into a cache
-with Debian's own tools, without installing it.
+They are read from the Debian package `tuxpaint-stamps-default`.
 """
 
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from encoders.training.debian import unpacked
 
 PACKAGE = "tuxpaint-stamps-default"
 STAMPS = Path("usr/share/tuxpaint/stamps")
@@ -35,14 +35,7 @@ class Stamp:
 
 def fetch(cache: Path) -> Path:
     """The folder of the unpacked package, fetched first where it is not there. Raises CalledProcessError."""
-    folder = cache / PACKAGE
-    if not (folder / STAMPS).is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["apt-get", "download", PACKAGE], cwd=folder, check=True, capture_output=True)
-        for package in folder.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", str(package), str(folder)], check=True)
-            package.unlink()
-    return folder / STAMPS
+    return unpacked(PACKAGE, cache) / STAMPS
 
 
 def read(folder: Path) -> list[Stamp]:

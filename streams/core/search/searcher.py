@@ -106,9 +106,9 @@ class Searcher:
         title = analysis.words(item.title)
         body = analysis.words(f"{item.text}\n{' '.join(labels.values(item.attributes))}")
         marked = labels.labels(item.attributes, item.language, sorted(item.vectors.keys() - {FUSED}))
-        kept = Kept(item.item_id, item.title, item.at, marked, frozenset([*title, *body]))
-        slot = self._shelf.put(kept)
-        self._vocabulary.add(kept.words)
+        once = dict.fromkeys([*title, *body])
+        slot = self._shelf.put(Kept(item.item_id, item.title, item.at, marked, " ".join(once)))
+        self._vocabulary.add(once)
         self._words.put(slot, title, body, marked)
         for name, vector in item.vectors.items():
             if name not in self._spaces:
@@ -119,7 +119,7 @@ class Searcher:
         """Take an item out, if it is there."""
         if found := self._shelf.remove(item_id):
             slot, kept = found
-            self._vocabulary.remove(kept.words)
+            self._vocabulary.remove(kept.words.split())
             self._words.remove(slot)
             for space in self._spaces.values():
                 space.remove(slot)

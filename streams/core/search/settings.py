@@ -27,7 +27,7 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
     }
 )
 FLOORS: Mapping[str, float] = MappingProxyType(
-    {WORDS: 0.05, "text in text": 0.45, "text in fused": 0.45, "text in image": 0.5}
+    {WORDS: 0.05, "text in text": 0.4, "text in fused": 0.4, "text in image": 0.5}
 )
 
 

@@ -12,21 +12,21 @@ class Kept(Struct, frozen=True):
     """What is remembered of an item.
 
     at     when it was uploaded, seconds since the epoch
-    words  each once
+    words  each once, spaces between: a set of them would take ten times as much
     """
 
     item_id: str
     title: str
     at: float
     labels: Labels
-    words: frozenset[str]
+    words: str
 
 
 class Shelf:
     """Item ids <-> slots 0, 1, 2, ...; a slot once given is never given to another item.
 
     >>> shelf = Shelf()
-    >>> [shelf.put(Kept(name, "", 0.0, (f"tag={name}",), frozenset())) for name in "ab"]
+    >>> [shelf.put(Kept(name, "", 0.0, (f"tag={name}",), "")) for name in "ab"]
     [0, 1]
     >>> [slot for slot in (0, 1) if shelf.passes(slot, [{"tag=b", "tag=c"}], ())]
     [1]

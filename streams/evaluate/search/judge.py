@@ -1,0 +1,169 @@
+"""Places of the right answers, by words alone, by vectors alone, and by both.
+
+Weights are chosen on four fifths of what is looked for and judged on the last fifth, in turn; vectors alone get the
+same care. `as shipped` has the weights and floors that the product comes with.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from streams.adapters.index import VectorIndex
+from streams.adapters.words import WordIndex
+from streams.core.evaluation import Ranks, reciprocals
+from streams.core.search.fusion import Ranking, fuse
+from streams.core.search.searcher import Searcher
+from streams.core.search.settings import WEIGHTS, WORDS, SearchSettings
+from streams.core.significance import Difference, user_bootstrap
+from streams.evaluate.report import Sheet
+from streams.evaluate.search.trial import Trial
+from streams.evaluate.search.weights import gains, tuned
+
+FOLDS = 5
+FOR_TUNING = 150  # queries of a kind, at most
+SEED = 7
+WORDS_ALONE, VECTORS_ALONE, BOTH, SHIPPED = "BM25 alone", "vectors alone", "both", "both, as shipped"
+ASKED = ("text", "image", "audio", "speech")
+EVERY: Mapping[str, float] = {
+    WORDS: 1.0,
+    **{f"{asked} in {part}": 1.0 for asked in ASKED for part in (*ASKED, "fused")},
+}
+
+
+class Verdict(Struct, frozen=True):
+    """What was found.
+
+    ranks    system -> (n,) place of the first right answer of each query, 0 where there is none
+    kinds    of the queries
+    labels   what each is about
+    weights  chosen on all queries, for both together
+    silent   share of the queries that are nonsense for which nothing is found, as shipped
+    """
+
+    name: str
+    items: int
+    ranks: dict[str, Ranks]
+    kinds: list[str]
+    labels: list[str]
+    weights: dict[str, float]
+    silent: float
+
+
+def judge(trial: Trial) -> Verdict:
+    """Ask everything, and see where the right answers are."""
+    everything = _searcher(trial, SearchSettings(weights=EVERY, floors={}))
+    slot = {document.item_id: place for place, document in enumerate(trial.documents)}
+    right = [{slot[item] for item in case.right} for case in trial.cases]
+    rankings = [everything.rankings(case.question) for case in trial.cases]
+    kinds, labels = [case.kind for case in trial.cases], [case.label for case in trial.cases]
+    ranks = {name: np.zeros(len(rankings), np.int32) for name in (WORDS_ALONE, VECTORS_ALONE, BOTH)}
+    start = {**dict.fromkeys(EVERY, 0.0), **WEIGHTS}
+    for held_out in _folds(labels):
+        learning = _some_of_each(kinds, np.flatnonzero(~held_out))
+        laid_out = gains(*([each[row] for row in learning] for each in (rankings, right, kinds)))
+        for name, weights in {
+            WORDS_ALONE: {WORDS: 1.0},
+            VECTORS_ALONE: tuned(laid_out, start, without=[WORDS]),
+            BOTH: tuned(laid_out, start),
+        }.items():
+            for row in np.flatnonzero(held_out):
+                ranks[name][row] = _place(rankings[row], weights, right[row])
+    shipped = _searcher(trial, SearchSettings())
+    ranks[SHIPPED] = np.array(
+        [_place(shipped.rankings(case.question), WEIGHTS, each) for case, each in zip(trial.cases, right, strict=True)],
+        np.int32,
+    )
+    learning = _some_of_each(kinds, np.arange(len(kinds)))
+    chosen = tuned(gains(*([each[row] for row in learning] for each in (rankings, right, kinds))), start)
+    silent = [not shipped.search(question).total for question in trial.nonsense]
+    return Verdict(
+        trial.name, len(trial.documents), ranks, kinds, labels, chosen, float(np.mean(silent)) if silent else 0.0
+    )
+
+
+def sheets(verdict: Verdict) -> list[Sheet]:
+    """Each kind of query by itself and all together; then what both are worth beside either."""
+    return [_places(verdict), _differences(verdict), _weights(verdict)]
+
+
+def _searcher(trial: Trial, settings: SearchSettings) -> Searcher:
+    searcher = Searcher(settings, words=WordIndex(), space=lambda: VectorIndex(_dim(trial)))
+    for document in trial.documents:
+        searcher.put(document)
+    return searcher
+
+
+def _dim(trial: Trial) -> int:
+    return next(len(vector) for document in trial.documents for vector in document.vectors.values())
+
+
+def _folds(labels: Sequence[str]) -> list[NDArray[np.bool_]]:
+    """Masks of the queries held out in each fold: what is about the same thing is on one side."""
+    distinct, which = np.unique(labels, return_inverse=True)
+    fold = np.random.default_rng(SEED).permutation(len(distinct)) % FOLDS
+    return [fold[which] == each for each in range(FOLDS)]
+
+
+def _some_of_each(kinds: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most FOR_TUNING rows of each kind."""
+    mixed = np.random.default_rng(SEED).permutation(rows)
+    names = np.array(kinds)[mixed]
+    return np.concatenate([mixed[names == name][:FOR_TUNING] for name in dict.fromkeys(kinds)])
+
+
+def _place(rankings: Mapping[str, Ranking], weights: Mapping[str, float], right: set[int]) -> int:
+    """Of the first right answer, 0 where it was not found."""
+    slots, _ = fuse(rankings, weights)
+    places = np.flatnonzero(np.isin(slots, list(right)))
+    return int(places[0]) + 1 if len(places) else 0
+
+
+def _places(verdict: Verdict) -> Sheet:
+    kinds = np.array(verdict.kinds)
+    rows = []
+    for name in dict.fromkeys(verdict.kinds):
+        of_kind = kinds == name
+        rows.append([name, f"{of_kind.sum():,}", *(_cell(ranks[of_kind]) for ranks in verdict.ranks.values())])
+    means = [
+        np.mean([_figures(ranks[kinds == name]) for name in dict.fromkeys(verdict.kinds)], axis=0)
+        for ranks in verdict.ranks.values()
+    ]
+    rows.append(["mean of kinds", f"{len(kinds):,}", *(_text(mean) for mean in means)])
+    silent = f"of nonsense, {verdict.silent:.0%} is answered with nothing, as shipped"
+    return Sheet(f"{verdict.name}: Recall@1 / Recall@10 / MRR; {silent}", ("asked in", "queries", *verdict.ranks), rows)
+
+
+def _differences(verdict: Verdict) -> Sheet:
+    _, about = np.unique(verdict.labels, return_inverse=True)
+    ours = reciprocals(verdict.ranks[BOTH])
+    rows = []
+    for name in (WORDS_ALONE, VECTORS_ALONE):
+        found = user_bootstrap(ours, reciprocals(verdict.ranks[name]), about.astype(np.int32))
+        rows.append([name, _interval(found)])
+    return Sheet("How much better both together are, over all queries", ("than", "MRR, 95% interval"), rows)
+
+
+def _weights(verdict: Verdict) -> Sheet:
+    top = max(verdict.weights.values())
+    rows = [[name, f"{weight / top:.2f}"] for name, weight in sorted(verdict.weights.items(), key=lambda one: -one[1])]
+    return Sheet("What each ranking counts, chosen on all queries", ("ranking", "weight"), rows)
+
+
+def _interval(difference: Difference) -> str:
+    return f"{difference.mean:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"
+
+
+def _figures(ranks: Ranks) -> tuple[float, float, float]:
+    """Recall@1, Recall@10, MRR."""
+    hit = ranks > 0
+    return float((ranks == 1).mean()), float((hit & (ranks <= 10)).mean()), float(reciprocals(ranks).mean())
+
+
+def _cell(ranks: Ranks) -> str:
+    return _text(_figures(ranks))
+
+
+def _text(figures: Sequence[float] | NDArray[np.float64]) -> str:
+    return " / ".join(f"{figure:.3f}".removeprefix("0") for figure in figures)
