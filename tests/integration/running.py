@@ -145,8 +145,8 @@ class TopicReader:
 
 
 def upload(settings: Settings, uploads: Sequence[Upload]) -> dict[str, dict[str, Vector]]:
-    """Upload items; their vectors, as all workers were told of them."""
-    announced = TopicReader(settings, "items.embedded")
+    """Upload items; the vectors of these and of all that were there before, as all workers were told of them."""
+    announced = TopicReader(settings, "items.embedded", from_start=True)
     with EventProducer(settings.kafka.address) as producer:
         play(producer, uploads)
     missing = {each.item_id for each in uploads}
