@@ -88,15 +88,23 @@ def prepare() -> None:
 
 
 @app.command()
-def worker() -> None:
-    """Run one worker: it learns from events and refreshes lists. SIGTERM or Ctrl-C finishes the batch in hand."""
+def worker(
+    processes: Annotated[int, typer.Option(min=1, help="So many, at metrics ports one after the other.")] = 1,
+) -> None:
+    """Run a worker: it learns from events and refreshes lists. SIGTERM or Ctrl-C finishes the batch in hand."""
     import uvloop
 
-    from streams.app import run_worker
     from streams.logs import set_up_logs
 
     set_up_logs()
-    uvloop.run(run_worker(load("worker")))
+    settings = load("worker")
+    if processes > 1:
+        from streams.processes import run_workers
+
+        raise typer.Exit(uvloop.run(run_workers(processes, settings.metrics.port)))
+    from streams.app import run_worker
+
+    uvloop.run(run_worker(settings))
 
 
 @app.command()
