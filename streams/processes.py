@@ -30,7 +30,7 @@ async def run_processes(
 
 
 async def run_workers(count: int, first_port: int) -> int:
-    """`count` times `anabranch worker`, with metrics at `first_port` and the ports after it, until SIGTERM or SIGINT."""
+    """`count` times `anabranch worker`, with metrics at `first_port` and those after it, until SIGTERM or SIGINT."""
     stopping = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
