@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from streams.bench.latency import Load
+from streams.bench.latency import Latency, Load
 from streams.bench.report import (
     MARKS,
     Environment,
@@ -16,6 +16,7 @@ from streams.bench.report import (
     Round,
     figures,
     is_busy,
+    keeps_up,
     latency_line,
     markdown,
     write_between,
@@ -168,4 +169,15 @@ async def test_an_event_without_a_list_is_counted() -> None:
     await load.read(Lists(["e0", "e2", "another's"]))
     assert not await load.answered(0.01)
     said = load.summary(1_000, 0.0)
-    assert (said.events, said.unanswered) == (2, 1) and "1 got no list" in latency_line(said)
+    assert (said.events, said.unanswered) == (2, 1) and not keeps_up(said)
+
+
+def test_latency_is_told_at_half_of_what_the_worker_keeps_up_with() -> None:
+    def at(rate: float, p99: float) -> Latency:
+        return Latency(rate, 2.0, 1_000, 0, p50=p99 / 4, p90=p99 / 2, p99=p99, max=2 * p99)
+
+    told = latency_line([at(100, 0.02), at(200, 0.04), at(400, 0.2), at(800, 5.0)])
+    assert "keeps up with 400 live" in told and "within 10 ms" in told and "within 40 ms" in told
+    assert "did not keep up with 100" in latency_line([at(100, 5.0)])
+    page = markdown(msgspec.structs.replace(result(), latencies=[at(100, 0.02), at(200, 5.0)]))
+    assert "| 100 | 5 ms | 10 ms | 20 ms | 40 ms | 1,000 | 0 |" in page

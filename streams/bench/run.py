@@ -1,4 +1,4 @@
-"""Every variant in turn, round after round, then latency at half the capacity that was found."""
+"""Every variant in turn, round after round, then latency at rates that double while the worker keeps up."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +17,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streams.bench import latency, servers
-from streams.bench.report import Result, Round, environment, figures, is_busy, latency_line, markdown, table
+from streams.bench.report import (
+    Result,
+    Round,
+    environment,
+    is_busy,
+    keeps_up,
+    latency_line,
+    latency_table,
+    markdown,
+    table,
+)
 from streams.bench.report import write_between as write_report
 from streams.bench.variants import VARIANTS, Handled, Measured
 from streams.datasets.movielens import movielens
@@ -26,8 +36,8 @@ from streams.events import Click, View
 from streams.settings import Settings
 
 PATIENCE = 60.0  # seconds without a word from a variant
-LOAD_SHARE = 0.5  # of the full path's capacity
-LOAD_SECONDS = 20.0
+FIRST_RATE = 100.0  # events a second
+LOAD_SECONDS = 10.0
 LOAD_WARM_UP = 2.0
 
 _Lines = queue.Queue[bytes | None]
@@ -61,10 +71,11 @@ def run(settings: Settings, console: Console, *, events: int, rounds: int, repor
                 name = f"{variant}_{number}".replace(" ", "_").lower()
                 measured = _measure(own, console, variant, events, f"round {number}: {variant}", name)
                 result.rounds.append(Round(variant, number, measured))
-        result.latency = _latency(own, console, result, dataset.activity, f"full_{rounds}")
+        result.latencies = _latencies(own, console, events, dataset.activity, f"full_{rounds}")
     (home / "bench.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
     console.print(table(result))
-    console.print(latency_line(result.latency), highlight=False)
+    console.print(latency_table(result.latencies))
+    console.print(latency_line(result.latencies), highlight=False)
     console.print(f"written: {home / 'bench.json'}", highlight=False)
     if report:
         write_report(report, markdown(result))
@@ -119,29 +130,31 @@ def _process(
         process.wait()
 
 
-def _latency(
-    settings: Settings, console: Console, result: Result, activity: Sequence[Click | View], name: str
-) -> latency.Latency:
-    """Send what comes after the backlog to a worker that has handled the backlog, at half its capacity."""
-    full = next(each for each in figures(result.rounds) if each.variant == "full")
-    rate = full.events_per_second.median * LOAD_SHARE
-    count = int(rate * (LOAD_SECONDS + LOAD_WARM_UP))
-    later = islice(cycle(activity), result.events, result.events + count)
-    events = [msgspec.structs.replace(each, event_id=f"load-{number}") for number, each in enumerate(later)]
-    with (
-        servers.worker(settings, servers.continue_at_the_end(settings, "bench_latency", f"bench_{name}")),
-        _progress(console) as progress,
-    ):
-        task = progress.add_task(f"latency at {rate:,.0f} events/s", total=count)
-        return asyncio.run(
-            latency.measure(
-                settings.kafka,
-                events,
-                events_per_second=rate,
-                warm_up=LOAD_WARM_UP,
-                on_answer=lambda answered: progress.update(task, completed=answered),
-            )
-        )
+def _latencies(
+    settings: Settings, console: Console, backlog: int, activity: Sequence[Click | View], name: str
+) -> list[latency.Latency]:
+    """Send what comes after the backlog to a worker that has handled the backlog, faster and faster."""
+    later = islice(cycle(activity), backlog, None)
+    numbers = count()
+    found: list[latency.Latency] = []
+    with servers.worker(settings, servers.continue_at_the_end(settings, "bench_latency", f"bench_{name}")):
+        while not found or keeps_up(found[-1]):
+            rate = found[-1].events_per_second * 2 if found else FIRST_RATE
+            events = [
+                msgspec.structs.replace(each, event_id=f"load-{next(numbers)}")
+                for each in islice(later, int(rate * (LOAD_SECONDS + LOAD_WARM_UP)))
+            ]
+            with _progress(console) as progress:
+                task = progress.add_task(f"latency at {rate:,.0f} events/s", total=len(events))
+                measured = latency.measure(
+                    settings.kafka,
+                    events,
+                    events_per_second=rate,
+                    warm_up=LOAD_WARM_UP,
+                    on_answer=lambda answered, to=progress, of=task: to.update(of, completed=answered),  # type: ignore[misc]
+                )
+                found.append(asyncio.run(measured))
+    return found
 
 
 def _progress(console: Console) -> Progress:
