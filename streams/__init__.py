@@ -11,6 +11,11 @@ The path of the data, and where to read about each step:
       -> candidates, ranked                             core/recommender.py, core/ranking.py
       -> a refreshed list to `recommendations`          consumer.py
 
+    people ask in words, pictures, sounds or speech     events.py, asking.py
+      -> vectors and words                              queries.py, search.py
+      -> the best items, from the same vectors          core/search, adapters/words.py
+      -> an answer to `search.results`                  consumer.py
+
 `core` is pure: numbers in, numbers out. `adapters` hold the clients, each behind a Protocol of `ports.py`.
 """
 

@@ -37,13 +37,20 @@ def end_process() -> None:
 class Agents:
     """The agents of one worker.
 
+    answer      handles the queries of a batch; without it none are taken
     batch_size  the most messages of a topic handled together
     die         ends the process when a batch fails
     patience    seconds that batches in hand may take when partitions are to be given up
     """
 
     def __init__(
-        self, pipeline: Pipeline, *, batch_size: int, die: Die = end_process, patience: float = HANDOVER_SECONDS
+        self,
+        pipeline: Pipeline,
+        *,
+        batch_size: int,
+        answer: Handle | None = None,
+        die: Die = end_process,
+        patience: float = HANDOVER_SECONDS,
     ) -> None:
         self._pipeline = pipeline
         self._handlers: dict[str, Handle] = {
@@ -52,6 +59,8 @@ class Agents:
             "events.upload": pipeline.uploads,
             "events.profile": pipeline.profiles,
         }
+        if answer is not None:
+            self._handlers["events.query"] = answer
         self._batch_size = batch_size
         self._die = die
         self._patience = patience

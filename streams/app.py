@@ -25,13 +25,20 @@ from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink, PartitionOf
 from streams.adapters.media import MediaReader
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
-from streams.agents import Agents, end_process
+from streams.adapters.words import WordIndex
+from streams.agents import Agents, Handle, end_process
 from streams.core import fusion
 from streams.core.recommender import RecommenderSettings
+from streams.core.search.searcher import Searcher
+from streams.core.search.settings import SearchSettings
+from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError
 from streams.pipeline import Pipeline, Policy
+from streams.ports import Store
+from streams.queries import Queries
 from streams.replica import Replica
+from streams.search import Search
 from streams.settings import Kafka, Metrics, Settings
 from streams.snapshots import SnapshotFolder
 from streams.web.health import Health, Unwell
@@ -59,7 +66,10 @@ async def run_worker(settings: Settings) -> None:
                 async with following(settings.kafka, pipeline.replica, health) as follower:
                     log.info("memory is up to date", items=len(pipeline.replica.item_vectors))
                     snapshots.save(least=WORTH_A_SNAPSHOT)
-                    await serve(settings, pipeline, follower, stopping, health)
+                    async with open_search(settings, pipeline.store, health) as (search, following_items):
+                        queries = Queries(search, pipeline.sink)
+                        followers = asyncio.gather(follower, following_items)
+                        await serve(settings, pipeline, followers, stopping, health, answer=queries.answer)
                 snapshots.save()
     except AnabranchError:
         raise
@@ -85,11 +95,16 @@ async def _showing(health: Health, where: Metrics) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def following(kafka: Kafka, replica: Replica, health: Health | None = None) -> AsyncIterator[asyncio.Task[None]]:
-    """A task that keeps the replica up to date, begun once it is; what ends the task is raised here until then."""
-    follower = Follower(kafka, replica.offsets, replica.follow)
+async def following(
+    kafka: Kafka, follows: Replica | Search, health: Health | None = None, *, name: str = "memory"
+) -> AsyncIterator[asyncio.Task[None]]:
+    """A task that keeps the replica up to date, begun once it is; what ends the task is raised here until then.
+
+    name  of the check of health
+    """
+    follower = Follower(kafka, follows.offsets, follows.follow)
     if health is not None:
-        health.ready.checks["memory"] = follower.check
+        health.ready.checks[name] = follower.check
     task = asyncio.create_task(follower.run())
     try:
         await _first(follower.caught_up.wait(), task)
@@ -103,14 +118,19 @@ async def following(kafka: Kafka, replica: Replica, health: Health | None = None
 async def serve(
     settings: Settings,
     pipeline: Pipeline,
-    follower: asyncio.Task[None],
+    follower: asyncio.Future[Any],
     stopping: asyncio.Event,
     health: Health | None = None,
+    *,
+    answer: Handle | None = None,
 ) -> None:
-    """Handle events until told to stop; what is in hand is finished and committed."""
+    """Handle events until told to stop; what is in hand is finished and committed.
+
+    answer  handles queries; without it they are left to others
+    """
     app = faust_app(settings)
     app.transport = BatchTransport(app.conf.broker_consumer, app)
-    agents = Agents(pipeline, batch_size=settings.worker.batch_size)
+    agents = Agents(pipeline, batch_size=settings.worker.batch_size, answer=answer)
     agents.attach(app)
     await app.start()
     watching = asyncio.create_task(_watch(app, pipeline))
@@ -155,12 +175,7 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
         yield Pipeline(
             store=store,
             embedder=PatientEmbedder(triton),
-            media=MediaReader(
-                settings.worker.media_root,
-                private_hosts=settings.worker.media_private_hosts,
-                stores=settings.worker.media_stores,
-                seconds=settings.worker.media_seconds,
-            ),
+            media=_media(settings),
             sink=sink,
             replica=replica,
             fuse=fuse,
@@ -171,6 +186,42 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
         await triton.close()
         await sink.close()
         await store.close()
+
+
+@asynccontextmanager
+async def open_search(
+    settings: Settings, store: Store, health: Health | None = None
+) -> AsyncIterator[tuple[Search, asyncio.Task[None]]]:
+    """What answers queries, once it knows every item; and the task that keeps it up to date, in any process."""
+    triton = TritonEmbedder(settings.triton)
+
+    async def taste(user_id: str) -> Vector | None:
+        users = await store.read_users([user_id])
+        return users[user_id].view({}).taste if user_id in users else None
+
+    numbers = SearchSettings(weights=settings.search.weights, taste=settings.search.taste_weight)
+    search = Search(
+        Searcher(numbers, words=WordIndex(), space=partial(VectorIndex, DIM)),
+        embedder=triton,
+        media=_media(settings),
+        tastes=taste,
+        unsafe=settings.search.unsafe,
+        seconds=settings.search.seconds,
+    )
+    try:
+        async with following(settings.kafka, search, health, name="search") as task:
+            yield search, task
+    finally:
+        await triton.close()
+
+
+def _media(settings: Settings) -> MediaReader:
+    return MediaReader(
+        settings.worker.media_root,
+        private_hosts=settings.worker.media_private_hosts,
+        stores=settings.worker.media_stores,
+        seconds=settings.worker.media_seconds,
+    )
 
 
 def faust_app(settings: Settings) -> faust.App:

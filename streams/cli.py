@@ -207,6 +207,16 @@ def _pairs(given: list[str] | None) -> dict[str, str]:
     return dict(each.split("=", 1) for each in given or [])
 
 
+def _pairs_of_lists(given: list[str] | None) -> dict[str, list[str]]:
+    """NAME=VALUE, any number of times, a name also."""
+    found: dict[str, list[str]] = {}
+    for each in given or []:
+        _pairs([each])
+        name, _, value = each.partition("=")
+        found.setdefault(name, []).append(value)
+    return found
+
+
 @app.command()
 def scale(
     items: Annotated[list[int] | None, typer.Option(min=100, help="Size of a catalogue; may be given again.")] = None,
@@ -265,6 +275,40 @@ def recs(user_id: str) -> None:
     for place, item in enumerate(found.items, 1):
         table.add_row(str(place), item.item_id, f"{item.score:.3f}", item.reason, item.because or "")
     console.print(table)
+
+
+@app.command()
+def search(
+    words: Annotated[str, typer.Argument(help="What to look for, in any language.")] = "",
+    image: Annotated[str | None, typer.Option(metavar="FILE|URI", help="A picture like it.")] = None,
+    audio: Annotated[str | None, typer.Option(metavar="FILE|URI", help="A sound like it.")] = None,
+    speech: Annotated[str | None, typer.Option(metavar="FILE|URI", help="Somebody saying what to look for.")] = None,
+    video: Annotated[str | None, typer.Option(metavar="FILE|URI", help="A video like it.")] = None,
+    user: Annotated[str | None, typer.Option(help="Who asks: what they like comes first.")] = None,
+    filter_: Annotated[
+        list[str] | None, typer.Option("--filter", metavar="NAME=VALUE", help="Only such items; may be given again.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Items to show.")] = 10,
+    offset: Annotated[int, typer.Option(min=0, max=900, help="Items to skip.")] = 0,
+    unsafe: Annotated[bool, typer.Option("--unsafe", help="Show unsafe items, too.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what spoke for each item.")] = False,
+) -> None:
+    """Search through the running system, in words, by example, or both."""
+    from streams import asking
+
+    media = {"image": image, "audio": audio, "speech": speech, "video": video}
+    query = asking.query(
+        words,
+        {modality: given for modality, given in media.items() if given},
+        user_id=user,
+        filters=_pairs_of_lists(filter_),
+        limit=limit,
+        offset=offset,
+        safe=not unsafe,
+        explain=explain,
+    )
+    if not asking.show(load().kafka, query, console):
+        raise typer.Exit(1)
 
 
 @train_app.command("align")

@@ -1,10 +1,11 @@
-"""For those who read lists: follow the `recommendations` topic, or look one user up.
+"""For those who read lists: follow the `recommendations` topic, or look one user up; and for those who search.
 
 with ListReader("127.0.0.1:9092") as reader:
     for each in reader:
         print(each.user_id, [item.item_id for item in each.items])
 """
 
+import time
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -14,10 +15,12 @@ from kafka.partitioner.default import murmur2
 
 from streams.adapters import connections
 from streams.errors import AnabranchError
-from streams.events import Recommendations
+from streams.events import Query, Recommendations, SearchResults
+from streams.producer import EventProducer
 from streams.settings import Kafka
 
-TOPIC = "recommendations"
+LISTS = "recommendations"
+ANSWERS = "search.results"
 _decoder = msgspec.json.Decoder(Recommendations)
 
 
@@ -33,7 +36,7 @@ class ListReader:
     def __init__(self, to: Kafka | str, *, from_start: bool = False) -> None:
         self._newest: dict[str, int] = {}
         self._consumer = _connect(to)
-        partitions = _partitions(self._consumer)
+        partitions = _partitions(self._consumer, LISTS)
         self._consumer.assign(partitions)
         (self._consumer.seek_to_beginning if from_start else self._consumer.seek_to_end)(*partitions)
         for partition in partitions:
@@ -73,9 +76,8 @@ def latest(to: Kafka | str, user_id: str) -> Recommendations | None:
     """The list a user has now, or None. Raises AnabranchError when the topic does not exist."""
     consumer = _connect(to)
     try:
-        partitions = _partitions(consumer)
         key = user_id.encode()
-        partition = partitions[(murmur2(key) & 0x7FFFFFFF) % len(partitions)]
+        partition = _partition(consumer, LISTS, key)
         consumer.assign([partition])
         consumer.seek_to_beginning(partition)
         end = consumer.end_offsets([partition])[partition]
@@ -91,14 +93,44 @@ def latest(to: Kafka | str, user_id: str) -> Recommendations | None:
         consumer.close()
 
 
+def ask(to: Kafka | str, query: Query, patience: float = 10.0) -> SearchResults | None:
+    """The answer to a query, or None where none comes for some seconds. Raises AnabranchError.
+
+    Reads and writes: as its Kafka user, who may do both.
+    """
+    consumer = _connect(to)
+    try:
+        key = query.key.encode()
+        partition = _partition(consumer, ANSWERS, key)
+        consumer.assign([partition])
+        consumer.seek_to_end(partition)
+        consumer.position(partition)  # settles where we are before the answer arrives
+        with EventProducer(to, linger_ms=0) as producer:
+            producer.send(query)
+        deadline = time.monotonic() + patience
+        while (left := deadline - time.monotonic()) > 0:
+            for message in consumer.poll(timeout_ms=int(1000 * left) + 1).get(partition, ()):
+                if message.key == key and message.value is not None:
+                    return msgspec.json.decode(message.value, type=SearchResults)
+        return None
+    finally:
+        consumer.close()
+
+
 def _connect(to: Kafka | str) -> KafkaConsumer:
     return connections.kafka(KafkaConsumer, to, group_id=None, enable_auto_commit=False)
 
 
-def _partitions(consumer: KafkaConsumer) -> list[TopicPartition]:
-    numbers = consumer.partitions_for_topic(TOPIC)
+def _partition(consumer: KafkaConsumer, topic: str, key: bytes) -> TopicPartition:
+    """Where messages with that key are."""
+    partitions = _partitions(consumer, topic)
+    return partitions[(murmur2(key) & 0x7FFFFFFF) % len(partitions)]
+
+
+def _partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
+    numbers = consumer.partitions_for_topic(topic)
     if not numbers:
         consumer.close()
         where = consumer.config["bootstrap_servers"]
-        raise AnabranchError(f"Kafka at {where} has no topic {TOPIC!r}; create it with: anabranch topics create")
-    return [TopicPartition(TOPIC, number) for number in sorted(numbers)]
+        raise AnabranchError(f"Kafka at {where} has no topic {topic!r}; create it with: anabranch topics create")
+    return [TopicPartition(topic, number) for number in sorted(numbers)]

@@ -205,7 +205,7 @@ class Pipeline:
                 accepted.append((message, event))
             except Rejected as refusal:
                 metrics.REJECTED.labels(message.topic, refusal.reason).inc()
-                rejected.append(_dead_letter(message, refusal))
+                rejected.append(dead_letter(message, refusal))
         return accepted, rejected
 
     def _check_partition(self, message: Incoming, event: Event) -> None:
@@ -341,6 +341,7 @@ class Pipeline:
         vectors: dict[str, dict[str, Vector]] = {upload.item_id: {} for upload in uploads}
         refused: dict[str, dict[str, str]] = {upload.item_id: {} for upload in uploads}
         languages: dict[str, str] = {}
+        heard: dict[str, str] = {}
         present = [upload for upload in uploads if not upload.withdrawn]
         contents: dict[str, list[tuple[str, bytes]]] = {}
         for upload in present:
@@ -356,9 +357,11 @@ class Pipeline:
                 contents.setdefault(modality, []).append((item_id, part))
         for modality, parts in contents.items():
             embedded = await self.embedder.embed(modality, [part for _, part in parts])
-            for (item_id, _), vector, error, language in zip(
-                parts, embedded.vectors, embedded.errors, embedded.languages, strict=True
+            for (item_id, _), vector, error, language, words in zip(
+                parts, embedded.vectors, embedded.errors, embedded.languages, embedded.words, strict=True
             ):
+                if words:
+                    heard[item_id] = words
                 if language:
                     languages[item_id] = language
                     metrics.LANGUAGES.labels(language).inc()
@@ -369,7 +372,12 @@ class Pipeline:
                     vectors[item_id][modality] = vector
         return [
             self._fused(
-                message, upload, vectors[upload.item_id], refused[upload.item_id], languages.get(upload.item_id, "")
+                message,
+                upload,
+                vectors[upload.item_id],
+                refused[upload.item_id],
+                language=languages.get(upload.item_id, ""),
+                heard=heard.get(upload.item_id, ""),
             )
             for message, upload in accepted
         ]
@@ -382,13 +390,21 @@ class Pipeline:
                 return refusal
 
     def _fused(
-        self, message: Incoming, upload: Upload, vectors: dict[str, Vector], refused: dict[str, str], language: str
+        self,
+        message: Incoming,
+        upload: Upload,
+        vectors: dict[str, Vector],
+        refused: dict[str, str],
+        *,
+        language: str,
+        heard: str,
     ) -> Embedded:
         fused = self.fuse(vectors)
         return Embedded(
             item_id=upload.item_id,
             at=upload.ts,
             title=upload.title,
+            text="\n".join(filter(None, (upload.text, heard))),
             attributes=upload.attributes,
             vectors={
                 name: to_bytes(vector)
@@ -444,7 +460,8 @@ def _stamped(each: Recommendations, emitted_at: float) -> Outgoing:
     return Outgoing("recommendations", each.user_id.encode(), encode(each))
 
 
-def _dead_letter(message: Incoming, refusal: Rejected) -> Outgoing:
+def dead_letter(message: Incoming, refusal: Rejected) -> Outgoing:
+    """What becomes of a bad event: its original bytes, and where they were."""
     headers = (
         ("reason", refusal.reason.encode()),
         ("detail", refusal.detail.encode()[:1000]),

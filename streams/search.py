@@ -4,8 +4,9 @@ It follows `items.embedded`, so that an upload can be found as soon as it is emb
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from encoders.contract import MODALITIES
@@ -16,9 +17,14 @@ from streams.core.search.searcher import Document, Searcher
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import EmbedderUnavailable, PartRefused, StoreUnavailable
 from streams.events import Embedded, FoundItem, Query, SearchResults
-from streams.ports import Embedder, Media
+from streams.ports import Embedder, Logged, Media
+
+ITEMS = "items.embedded"
+BREATH = 20  # items followed before other tasks get a turn
 
 Tastes = Callable[[str], Awaitable[Vector | None]]
+
+_items = msgspec.json.Decoder(Embedded)
 
 NOTHING = Found(hits=[], total=0, facets={})
 
@@ -42,6 +48,7 @@ class Search:
     tastes   user -> (dim,) float32 taste, unit length; None where it is unknown. Raises StoreUnavailable
     unsafe   `name=value` of attributes whose items are shown only to queries with `safe` false
     seconds  for fetching and embedding a part of a query; one that takes longer is left out
+    offsets  topic -> the next message to follow
     """
 
     def __init__(
@@ -60,9 +67,23 @@ class Search:
         self._tastes = tastes
         self._unsafe = frozenset(unsafe)
         self._seconds = seconds
+        self._orders: dict[str, tuple[int, int]] = {}
+        self.offsets = {ITEMS: 0}
 
-    def follow(self, item: Embedded) -> None:
-        """An item has come, has changed, or is withdrawn."""
+    async def follow(self, topic: str, messages: Sequence[Logged]) -> None:
+        """Take in the next messages of the log of items."""
+        for place, message in enumerate(messages):
+            if message.value is not None:
+                self.put(_items.decode(message.value))
+            self.offsets[topic] = message.offset + 1
+            if place % BREATH == 0:
+                await asyncio.sleep(0)
+
+    def put(self, item: Embedded) -> None:
+        """An item has come, has changed, or is withdrawn; of its uploads only the latest counts."""
+        if item.order < self._orders.get(item.item_id, item.order):
+            return
+        self._orders[item.item_id] = item.order
         if item.withdrawn:
             self._searcher.remove(item.item_id)
         else:

@@ -14,6 +14,7 @@ ALLOWED = {
     "streams/errors.py": [],
     "streams/metrics.py": ["streams.core"],
     "streams/ports.py": ["streams.core", "streams.events", "streams.errors"],
+    "streams/queries.py": [*BELOW_PIPELINE, "streams.ports", "streams.pipeline", "streams.search"],
     "streams/search.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/replica.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/pipeline.py": [*BELOW_PIPELINE, "streams.ports", "streams.replica"],

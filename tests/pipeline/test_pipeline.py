@@ -224,6 +224,12 @@ async def test_a_new_user_gets_a_list_from_their_profile_alone(world: World) -> 
     assert world.store.users["eve"].profile is not None
 
 
+async def test_the_text_of_an_upload_is_announced_with_what_is_said_in_it(world: World) -> None:
+    await world.pipeline.uploads([world.upload("frog", text="It is green.", media={"speech": "data:,croak"})])
+    told = msgspec.json.decode(world.sink.on("items.embedded")[-1].value, type=Embedded)
+    assert (told.item_id, told.text) == ("frog", "It is green.\ncroak")
+
+
 async def test_the_language_of_an_upload_is_announced(world: World) -> None:
     await world.pipeline.uploads(
         [world.upload("dieb", text="ein Dieb in Rom"), world.upload("thief", text="a thief in Rome")]

@@ -65,7 +65,7 @@ class World:
             unsafe=["tag=adult"],
         )
         for item_id in FILMS:
-            self.search.follow(film(item_id))
+            self.search.put(film(item_id))
 
     async def taste(self, user_id: str) -> Vector | None:
         if user_id == "troubled":
@@ -160,7 +160,7 @@ async def test_where_the_store_is_away_the_answer_is_that_of_anybody() -> None:
 
 async def test_an_unsafe_item_is_shown_only_to_who_asks_for_it() -> None:
     world = World()
-    world.search.follow(film("alien", attributes=["adult"]))
+    world.search.put(film("alien", attributes=["adult"]))
     assert "alien" not in await found(world, text="alien")
     assert "alien" not in await found(world, media={"image": inline("space horror monster")})
     assert (await found(world, text="alien", safe=False))[0] == "alien"
@@ -168,7 +168,7 @@ async def test_an_unsafe_item_is_shown_only_to_who_asks_for_it() -> None:
 
 async def test_a_withdrawn_item_is_found_no_more() -> None:
     world = World()
-    world.search.follow(Embedded(item_id="alien", at=NOW, withdrawn=True))
+    world.search.put(Embedded(item_id="alien", at=NOW, withdrawn=True))
     assert "alien" not in await found(world, text="alien") + await found(world)
 
 
