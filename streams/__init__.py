@@ -10,6 +10,7 @@ The path of the data, and where to read about each step:
       -> memory shared by all users, learned online     core/memory, adapters/kafka.py (Follower)
       -> candidates, ranked                             core/recommender.py, core/ranking.py
       -> a refreshed list to `recommendations`          consumer.py
+      -> or over HTTP, with a live page                 serve.py, web
 
     people ask in words, pictures, sounds or speech     events.py, asking.py
       -> vectors and words                              queries.py, search.py

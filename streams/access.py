@@ -2,7 +2,8 @@
 
 A worker reads events and the logs of the shared memory, writes those logs, lists and dead letters, and reads and writes
 the rows of its keyspace. A producer writes events. A consumer reads lists and answers, in groups whose names begin with
-its own name and a hyphen. None of them creates, changes or drops anything.
+its own name and a hyphen. The HTTP server reads both, the logs of the shared memory and the rows, and writes events.
+None of them creates, changes or drops anything.
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,9 @@ def grant(settings: Settings) -> None:
     """Give the roles of the settings their rights; those who have them keep them. Raises AnabranchError."""
     grant_in_kafka(settings.kafka, settings.roles)
     if settings.roles.worker:
-        grant_in_cassandra(settings.cassandra, settings.roles.worker)
+        grant_in_cassandra(settings.cassandra, settings.roles.worker, "SELECT", "MODIFY")
+    if settings.roles.http:
+        grant_in_cassandra(settings.cassandra, settings.roles.http, "SELECT")
 
 
 def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
@@ -50,6 +53,9 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
         yield from (_allow(roles.consumer, read, topic) for topic in ANSWERS)
         mine = f"{roles.consumer}-"
         yield _allow(roles.consumer, read, mine, ResourceType.GROUP, ACLResourcePatternType.PREFIXED)
+    if roles.http:
+        yield from (_allow(roles.http, read, topic) for topic in (*MEMORY, *ANSWERS))
+        yield from (_allow(roles.http, write, topic) for topic in EVENTS)
 
 
 def grant_in_kafka(kafka: Kafka, roles: Roles) -> None:
@@ -64,10 +70,10 @@ def grant_in_kafka(kafka: Kafka, roles: Roles) -> None:
         raise KafkaUnavailable(f"Kafka at {kafka.address} did not let {kafka.username!r} grant rights: {reason}")
 
 
-def grant_in_cassandra(cassandra: Cassandra, role: str) -> None:
-    """Let a role read and write the rows of our keyspace, and change no table. Raises StoreUnavailable."""
+def grant_in_cassandra(cassandra: Cassandra, role: str, *rights: str) -> None:
+    """Give a role rights on the rows of our keyspace: SELECT, MODIFY. Raises StoreUnavailable."""
     with connections.cassandra(cassandra) as session:
-        for right in ("SELECT", "MODIFY"):
+        for right in rights:
             session.execute(f'GRANT {right} ON KEYSPACE {cassandra.keyspace} TO "{role}"')
 
 

@@ -108,6 +108,18 @@ def worker(
 
 
 @app.command()
+def serve() -> None:
+    """Answer over HTTP: lists, items, users, events, and a page that shows the stream at work; until Ctrl-C."""
+    import uvloop
+
+    from streams.logs import set_up_logs
+    from streams.serve import run
+
+    set_up_logs()
+    uvloop.run(run(load("http")))
+
+
+@app.command()
 def demo(
     catalogue: Annotated[
         Catalogue, typer.Option(help="Films and real clicks, or stamps with pictures and sounds.")

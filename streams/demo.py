@@ -72,6 +72,9 @@ def run(
         if dataset.media_root:
             environment["ANABRANCH_WORKER__MEDIA_ROOT"] = str(dataset.media_root)
         worker.start([sys.executable, "-m", "streams.cli", "worker"], env=environment)
+        servers.http_process(settings).start([sys.executable, "-m", "streams.cli", "serve"], env=environment)
+        page = f"http://{settings.http.host}:{settings.http.port}/"
+        console.print(f"live page: [bold]{page}[/]")
         with EventProducer(settings.kafka) as producer:
             load_catalogue(settings, console, producer, dataset.uploads, worker)
             pace = dataset.pace if events_per_second is None else events_per_second
@@ -79,6 +82,7 @@ def run(
         console.print(summary(report))
         if dataset.liked:
             console.print(_how_well_liked(dataset, report))
+        console.print(f"live page: {page}" + ("" if keep else "   (to look around longer: anabranch demo --keep)"))
         console.print(
             f"metrics: http://{settings.metrics.host}:{settings.metrics.port}/metrics   logs: {settings.home / 'logs'}"
         )

@@ -226,6 +226,7 @@ class Embedded(Struct, kw_only=True, frozen=True):
     text     what there is to read about it, and what is said in its speech
     at       `ts` of the upload
     offset   of the upload in its partition of `events.upload`
+    media    modality -> URI of the file, as in the upload; without those that are the content itself (`data:`)
     vectors  'fused' and each modality present -> (dim,) little-endian float32
     refused  part -> why it could not be embedded
     language ISO 639 code of the language of its title, text and attributes; empty where that is not clear
@@ -236,6 +237,7 @@ class Embedded(Struct, kw_only=True, frozen=True):
     title: str = ""
     text: str = ""
     attributes: list[str] = []
+    media: dict[str, str] = {}
     vectors: dict[str, bytes] = {}
     refused: dict[str, str] = {}
     language: str = ""
@@ -309,7 +311,7 @@ encode = _ENCODER.encode
 
 
 def decode(topic: str, value: bytes | None, *, key: bytes | None, now: float) -> Event:
-    """Read one event, or say why not.
+    """Read one event as Kafka has it, or say why not.
 
     topic  one of `EVENT_TYPES`
     key    the Kafka key of the message
@@ -321,6 +323,14 @@ def decode(topic: str, value: bytes | None, *, key: bytes | None, now: float) ->
     >>> click.item_id, click.ts, click.rating
     ('i', 900000000.0, None)
     """
+    event = read(topic, value, now=now)
+    if key != event.key.encode():
+        raise Rejected("wrong_key", f"the Kafka key is {key!r}, where {event.key_field} is {event.key!r}")
+    return event
+
+
+def read(topic: str, value: bytes | None, *, now: float) -> Event:
+    """`decode`, for whoever is to give the message its key."""
     if not value:
         raise Rejected("empty", "the message has no bytes")
     if len(value) > MAX_EVENT_BYTES:
@@ -338,8 +348,6 @@ def decode(topic: str, value: bytes | None, *, key: bytes | None, now: float) ->
             "future",
             f"ts is {event.ts - now:.0f} s ahead of the worker, where {MAX_FUTURE_SECONDS:.0f} are allowed",
         )
-    if key != event.key.encode():
-        raise Rejected("wrong_key", f"the Kafka key is {key!r}, where {event.key_field} is {event.key!r}")
     if isinstance(event, Upload):
         _check_upload(event)
     if isinstance(event, Upload | Query):

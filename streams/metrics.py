@@ -44,6 +44,9 @@ QUALITY = {
     "gini": Gauge("anabranch_exposure_gini", "How unevenly those lists show the catalogue: 0 all alike, 1 one item"),
 }
 UNJUDGED = Counter("anabranch_clicks_unjudged", "Clicks of users whose list is not known to this worker")
+HTTP = Histogram("anabranch_http_seconds", "Time of an answer", ["route", "status"], buckets=_FAST)
+HTTP_LISTS = Counter("anabranch_http_lists", "Lists given out over HTTP", ["how"])
+HTTP_STREAMS = Gauge("anabranch_http_streams", "Clients that wait for refreshed lists")
 ERRORS = Counter("anabranch_dependency_errors", "Failed calls, each tried again", ["dependency", "error"])
 
 

@@ -406,6 +406,7 @@ class Pipeline:
             title=upload.title,
             text="\n".join(filter(None, (upload.text, heard))),
             attributes=upload.attributes,
+            media={modality: uri for modality, uri in upload.media.items() if not uri.startswith("data:")},
             vectors={
                 name: to_bytes(vector)
                 for name, vector in (vectors | ({"fused": fused} if fused is not None else {})).items()

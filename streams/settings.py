@@ -21,6 +21,7 @@ from streams.errors import AnabranchError
 
 PREFIX = "ANABRANCH_"
 Port = Annotated[int, Field(ge=1, le=65_535)]
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:[0-9]{1,5}$")]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 User = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
@@ -28,6 +29,13 @@ User = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
 
 class SettingsError(AnabranchError):
     """A setting has a value that is not allowed; the message names the key, the value and what is."""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Group(BaseModel):
@@ -162,11 +170,13 @@ class Roles(Group):
     worker    Kafka user and Cassandra role of the workers
     producer  Kafka user who sends events
     consumer  Kafka user who reads lists
+    http      Kafka user and Cassandra role of `anabranch serve`
     """
 
     worker: User | None = None
     producer: User | None = None
     consumer: User | None = None
+    http: User | None = None
 
 
 class Metrics(Group):
@@ -174,6 +184,35 @@ class Metrics(Group):
 
     host: str = "127.0.0.1"
     port: Port = 8010
+
+
+class Http(Group):
+    """Where `anabranch serve` answers, and whom.
+
+    token_file        who may ask for what: on each line a role (`lists`, `events` or `admin`), a blank, and a token
+    certificate_file  PEM: answer over TLS
+    key_file          PEM: the key of that certificate
+    workers           host:port, JSON list, of the workers' metrics; unset, the one of `ANABRANCH_METRICS__...`
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8020
+    token_file: FilePath | None = None
+    certificate_file: FilePath | None = None
+    key_file: FilePath | None = None
+    workers: tuple[Address, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        prefix = f"{PREFIX}HTTP__"
+        if self.token_file is None and not _is_loopback(self.host):
+            raise ValueError(
+                f"{prefix}HOST={self.host!r} would let in anybody on the network;"
+                f" set {prefix}TOKEN_FILE, or listen at 127.0.0.1"
+            )
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError(f"{prefix}CERTIFICATE_FILE and {prefix}KEY_FILE belong together")
+        return self
 
 
 class Worker(Group):
@@ -241,6 +280,7 @@ class Settings(BaseSettings):
     triton: Triton = Triton()
     roles: Roles = Roles()
     metrics: Metrics = Metrics()
+    http: Http = Http()
     worker: Worker = Worker()
     search: Search = Search()
 
@@ -268,7 +308,7 @@ class Settings(BaseSettings):
 def load(identity: str = "admin", **overrides: Any) -> Settings:
     """Read the settings: overrides, then the environment, then what `up` has noted, then the defaults.
 
-    identity  as whom to come to servers that `up --secure` started: admin, worker, producer or consumer
+    identity  as whom to come to servers that `up --secure` started: admin, worker, http, producer or consumer
 
     Raises SettingsError.
     """
@@ -294,10 +334,3 @@ def _explain(error: Any) -> str:
         return str(error["ctx"]["error"])
     value = "" if "PASSWORD" in key else f"={os.environ.get(key, error['input'])!r}"
     return f"{key}{value}: {error['msg']}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -9,6 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from deploy.local import ports
 from deploy.local import servers as local_servers
 from streams.settings import Settings, load
+from tests.integration.running import serving
 
 # How long an example takes says more about the machine than about the code.
 hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,3 +36,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield local_servers.up(settings)
     finally:
         local_servers.down(settings)
+
+
+@pytest.fixture(scope="session")
+def http(servers: Settings) -> Iterator[str]:
+    """`anabranch serve` beside them; where it answers, once it is ready."""
+    with serving(servers) as address:
+        yield address

@@ -3,10 +3,11 @@
 from kafka.admin import ACLOperation, ACLPermissionType
 
 from streams.access import kafka_rights
+from streams.events import EVENT_TYPES
 from streams.settings import Roles
 from streams.topics import TOPICS
 
-ROLES = Roles(worker="w", producer="p", consumer="c")
+ROLES = Roles(worker="w", producer="p", consumer="c", http="h")
 
 
 def rights(roles: Roles) -> set[tuple[str, str, str]]:
@@ -25,6 +26,13 @@ def test_a_producer_writes_events_and_a_consumer_reads_lists() -> None:
     assert rights(Roles(producer="p")) == {("User:p", "WRITE", topic) for topic in events}
     read = {"recommendations", "search.results", "c-"}
     assert rights(Roles(consumer="c")) == {("User:c", "READ", name) for name in read}
+
+
+def test_the_http_server_reads_what_lists_are_made_of_and_writes_events_alone() -> None:
+    given = rights(Roles(http="h"))
+    read = {topic for _, operation, topic in given if operation == "READ"}
+    assert read == {"recommendations", "search.results", "interactions", "items.embedded"}
+    assert {topic for _, operation, topic in given if operation == "WRITE"} == set(EVENT_TYPES)
 
 
 def test_a_worker_writes_no_events_but_dead_letters() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from streams.cli import app
 from streams.events import REASONS, schemas
 from streams.settings import Settings
 from streams.topics import TOPICS
+from tests.web.world import HttpWorld
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -78,5 +80,32 @@ def test_every_test_that_the_threat_model_leans_on_exists() -> None:
 
 @pytest.mark.servers
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_every_python_example_runs(example: str, servers: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(example.replace("127.0.0.1:9092", servers.kafka.address), "example", "exec"), {})
+def test_every_python_example_runs(
+    example: str, servers: Settings, http: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = example.replace("127.0.0.1:9092", servers.kafka.address).replace("127.0.0.1:8020", http)
+    exec(compile(here, "example", "exec"), {})
+
+
+@pytest.mark.servers
+def test_every_request_in_the_docs_is_answered(http: str) -> None:
+    page = (ROOT / "docs" / "http.md").read_text()
+    requests = [each for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for each in block.split("\ncurl ")]
+    asked = [each for each in requests if "127.0.0.1:8020" in each]
+    assert len(asked) >= 3
+    for each in asked:
+        command = "curl " + each.removeprefix("curl ").replace("127.0.0.1:8020", http)
+        answer = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+        assert answer.returncode == 0 and json.loads(answer.stdout), command
+
+
+def test_everything_that_can_be_asked_over_http_is_in_the_docs() -> None:
+    page = (ROOT / "docs" / "http.md").read_text()
+    table = re.search(r"^## Ask\n(.*?)\n\n[^|\n]", page, re.DOTALL | re.MULTILINE)
+    assert table is not None
+    documented: set[str] = set()
+    for path in re.findall(r"`(?:GET|POST) ([^`?]+)[^`]*`", table[1]):
+        kinds = re.search(r"{(\w+(?:,\w+)+)}", path)
+        documented |= {path.replace(kinds[0], kind) for kind in kinds[1].split(",")} if kinds else {path}
+    endpoints = HttpWorld().api.endpoints()
+    assert documented - {"/healthz"} == {re.sub(r"{(user|item)_id}", "{id}", each.path) for each in endpoints}

@@ -93,6 +93,18 @@ def test_what_does_not_fit_together_is_said_without_the_password(
     assert "sesame" not in "".join(traceback.format_exception(raised.value))
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "shop.example"])
+def test_without_tokens_nobody_on_the_network_is_answered(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANABRANCH_HTTP__HOST", host)
+    with pytest.raises(SettingsError, match=r"would let in anybody on the network; set ANABRANCH_HTTP__TOKEN_FILE"):
+        load(home=tmp_path)
+    (tmp_path / "tokens").write_text("")
+    monkeypatch.setenv("ANABRANCH_HTTP__TOKEN_FILE", str(tmp_path / "tokens"))
+    assert load(home=tmp_path).http.host == host
+
+
 def test_settings_can_be_shown_to_anybody() -> None:
     kafka = Kafka(username="ada", password=SecretStr("sesame"))
     assert "sesame" not in f"{kafka} {kafka!r} {kafka.model_dump()} {kafka.model_dump_json()}"

@@ -24,6 +24,7 @@ SERVERS = ("kafka", "cassandra", "triton")
 IDENTITIES = {
     "admin": ("kafka", "cassandra", "triton"),
     "worker": ("kafka", "cassandra", "triton"),
+    "http": ("kafka", "cassandra", "triton"),
     "producer": ("kafka",),
     "consumer": ("kafka",),
 }

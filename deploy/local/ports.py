@@ -18,7 +18,7 @@ class PortTaken(AnabranchError):
 
 
 def named(settings: Settings) -> dict[str, dict[str, int]]:
-    """Server -> the settings that say where it listens -> port. The worker's metrics are among them."""
+    """Server -> the settings that say where it listens -> port. The worker's metrics and `serve` are among them."""
     kafka, cassandra, triton = settings.kafka, settings.cassandra, settings.triton
     return {
         "kafka": {"KAFKA__PORT": kafka.port, "KAFKA__CONTROLLER_PORT": kafka.controller_port},
@@ -29,6 +29,7 @@ def named(settings: Settings) -> dict[str, dict[str, int]]:
             "TRITON__METRICS_PORT": triton.metrics_port,
         },
         "worker": {"METRICS__PORT": settings.metrics.port},
+        "http": {"HTTP__PORT": settings.http.port},
     }
 
 
@@ -39,6 +40,7 @@ def hosts(settings: Settings) -> dict[str, str]:
         "cassandra": settings.cassandra.host,
         "triton": settings.triton.host,
         "worker": settings.metrics.host,
+        "http": settings.http.host,
     }
 
 

@@ -114,8 +114,8 @@ def up(
         cache = settings.downloads_folder.resolve()
         fetching = any(not downloads.folder_of(name, cache).exists() for name in missing)
         machine.check(settings.home, fetching=fetching)
-        if free_ports and missing and worker_process(settings).find() is None:
-            missing.append("worker")  # a worker to be started later meets no other's metrics
+        if free_ports and missing:  # what is to be started later meets no other's ports either
+            missing += [each.name for each in ours(settings) if each.find() is None]
         settings = ports.settle(settings, missing, free_ports=free_ports)
         try:
             start_and_wait(servers(settings), console)
@@ -157,15 +157,25 @@ def prepare(settings: Settings) -> None:
 
 
 def down(settings: Settings) -> list[str]:
-    """Stop what runs in the background of this home, the worker first so that it can drain; the names."""
-    stopped = [worker.name] if (worker := worker_process(settings)).stop() else []
+    """Stop what runs in the background of this home, our own first so that they can drain; the names."""
+    stopped = [each.name for each in ours(settings) if each.stop()]
     return stopped + _stop(servers(settings))
 
 
 def worker_process(settings: Settings) -> Process:
     """The worker that runs in the background of this home, if one does."""
+    return ours(settings)[1]
+
+
+def http_process(settings: Settings) -> Process:
+    """The HTTP server that runs in the background of this home, if one does."""
+    return ours(settings)[0]
+
+
+def ours(settings: Settings) -> tuple[Process, Process]:
+    """The HTTP server and the worker."""
     home = settings.home.resolve()
-    return Process("worker", home / "run", home / "logs")
+    return Process("http", home / "run", home / "logs"), Process("worker", home / "run", home / "logs")
 
 
 def ailment(server: Server) -> str | None:

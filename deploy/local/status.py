@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.table import Table
 
 from deploy.local import servers, triton
+from deploy.local.process import Process
 from deploy.local.servers import Server
 from streams import topics
 from streams.adapters import schema
@@ -51,7 +52,7 @@ def report(settings: Settings) -> list[Line]:
             lines.append(_schema(settings))
         if ailment is None and server.name == "triton":
             lines += _models(settings)
-    return [*lines, worker(settings)]
+    return [*lines, worker(settings), *_http(settings)]
 
 
 def is_well(lines: list[Line]) -> bool:
@@ -143,21 +144,35 @@ def _work(done: triton.Work) -> str:
 def worker(settings: Settings) -> Line:
     """What the worker that this home knows of says of itself."""
     where = f"{settings.metrics.host}:{settings.metrics.port}"
-    process = servers.worker_process(settings).find()
-    report = _report(f"http://{where}/readyz")
+    line = _process("worker", f"http://{where}", servers.worker_process(settings))
+    return line or Line("worker", f"nothing answers at {where}", next="anabranch worker")
+
+
+def _http(settings: Settings) -> list[Line]:
+    """The HTTP server, which not everybody needs."""
+    http = settings.http
+    scheme = "https" if http.certificate_file else "http"
+    line = _process("http", f"{scheme}://{http.host}:{http.port}", servers.http_process(settings))
+    return [line] if line else []
+
+
+def _process(what: str, url: str, process: Process) -> Line | None:
+    """What one of our own processes says of itself; None when none answers."""
+    report = _report(f"{url}/readyz")
     if report is None:
-        return Line("worker", f"nothing answers at {where}", next="anabranch worker")
-    shown = _metrics(f"http://{where}/metrics")
+        return None
+    shown = _metrics(f"{url}/metrics")
+    found = process.find()
     memory = shown.get("process_resident_memory_bytes")
     started = shown.get("process_start_time_seconds")
-    lag = shown.get("anabranch_consumer_lag_events", 0)
+    waiting = shown.get("anabranch_consumer_lag_events")
     wrong = "; ".join(f"{name}: {why}" for name, why in report.wrong.items())
     return Line(
-        "worker",
-        wrong or f"ready; metrics at {where}; {lag:,.0f} events waiting",
+        what,
+        wrong or f"ready, at {url}" + ("" if waiting is None else f"; {waiting:,.0f} events waiting"),
         # Without a server it waits for that; otherwise it is coming up, and the next look tells.
         next=None if not wrong else "anabranch up" if report.wrong.keys() & SERVERS else "anabranch status",
-        pid=process.pid if process else None,
+        pid=found.pid if found else None,
         memory_bytes=int(memory) if memory else None,
         uptime_seconds=time.time() - started if started else None,
     )
@@ -173,9 +188,9 @@ def _report(url: str) -> Report | None:
 
 
 def _metrics(url: str) -> dict[str, float]:
-    """Metric -> the sum over its labels; empty when nothing answers."""
-    text = (_get(url) or b"").decode()
-    return {each.name: sum(sample.value for sample in each.samples) for each in text_string_to_metric_families(text)}
+    """Metric -> the sum over its labels; without those that have no value yet, and empty when nothing answers."""
+    families = text_string_to_metric_families((_get(url) or b"").decode())
+    return {each.name: sum(sample.value for sample in each.samples) for each in families if each.samples}
 
 
 def _get(url: str) -> bytes | None:

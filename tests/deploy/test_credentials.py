@@ -65,7 +65,7 @@ def test_the_key_of_the_authority_is_kept_nowhere(tmp_path: Path) -> None:
     credentials.make(settings)
     assert b"PRIVATE KEY" not in (settings.secrets_folder / "ca.pem").read_bytes()
     assert {file.stem for file in settings.secrets_folder.glob("*.pem")} == {
-        "ca", "kafka", "cassandra", "triton", "admin", "worker",
+        "ca", "kafka", "cassandra", "triton", "admin", "worker", "http",
     }  # fmt: skip
 
 

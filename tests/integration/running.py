@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from urllib.request import urlopen
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from deploy.local import ports
+from deploy.local.process import Process
 from streams.adapters.cassandra import CassandraStore
 from streams.core.history import History
 from streams.core.user import RecentEvents, Touch, UserState, apply, settle
@@ -107,6 +109,31 @@ def running_workers(settings: Settings, count: int, **environment: str) -> Itera
             )
             for n in range(count)
         ]
+
+
+@contextmanager
+def serving(settings: Settings, **environment: str) -> Iterator[str]:
+    """`anabranch serve` as users run it; host:port, once it is ready."""
+    process = Process("http", settings.home / "run", settings.home / "logs")
+    command = [sys.executable, "-m", "streams.cli", "serve"]
+    process.start(command, env={"ANABRANCH_HOME": str(settings.home)} | environment)
+    address = f"{settings.http.host}:{settings.http.port}"
+    deadline = time.monotonic() + 120
+    try:
+        while not _answers(f"http://{address}/readyz"):
+            assert process.find() is not None and time.monotonic() < deadline, process.last_words()
+            time.sleep(0.2)
+        yield address
+    finally:
+        process.stop()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 class TopicReader:

@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
+from aiohttp import ClientSession
 from cassandra import Unauthorized
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
@@ -31,7 +32,7 @@ from streams.events import Click, Upload
 from streams.producer import EventProducer
 from streams.replay import ListWatcher, indexed_items
 from streams.settings import Settings, load
-from tests.integration.running import RunningWorker, running_worker
+from tests.integration.running import RunningWorker, running_worker, serving
 
 pytestmark = pytest.mark.servers
 MODELS = ("text_encoder", "profile_encoder")  # all that these tests need: seconds and memory saved
@@ -100,7 +101,7 @@ def test_status_is_well_and_shows_no_password(identities: Identities, worker: Ru
 
 
 def test_every_user_has_a_password_of_its_own_in_files_that_nobody_else_can_read(identities: Identities) -> None:
-    assert len(passwords(identities)) == 4 + 2  # four users of Kafka, two of Cassandra
+    assert len(passwords(identities)) == 5 + 3  # five users of Kafka, three of Cassandra
     assert all(len(password) >= 32 for password in passwords(identities))
     folder = identities["admin"].secrets_folder
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -125,6 +126,32 @@ def test_metrics_tell_neither_users_nor_passwords(identities: Identities, worker
         shown = answer.read().decode()
     assert "anabranch_lists_emitted_total 1.0" in shown
     assert not any(secret in shown for secret in ("ada-lovelace", *passwords(identities)))
+
+
+async def test_the_http_server_lets_in_those_with_a_token_and_shows_none(
+    identities: Identities, tmp_path: Path
+) -> None:
+    tokens = {role: role[0] * 40 for role in ("lists", "events", "admin")}
+    file = tmp_path / "tokens"
+    file.write_text("".join(f"{role} {token}\n" for role, token in tokens.items()))
+    with serving(identities["http"], ANABRANCH_HTTP__TOKEN_FILE=str(file)) as address:
+        answers = []
+        async with ClientSession(f"http://{address}") as session:
+            for token in ("", *tokens.values()):
+                headers = {"Authorization": f"Bearer {token}"}
+                async with session.get("/users/ada-lovelace", headers=headers) as answer:
+                    answers.append(answer.status)
+            click = {"event_id": "h", "user_id": "ada-lovelace", "item_id": "Aliens", "ts": time.time()}
+            headers = {"Authorization": f"Bearer {tokens['events']}"}
+            async with session.post("/events/click", json=click, headers=headers) as answer:
+                answers.append(answer.status)
+            async with session.get("/metrics") as answer:
+                shown = await answer.text()
+        shown += str(status.report(identities["admin"]))
+        shown += (identities["http"].home / "logs" / "http.log").read_text()
+    assert answers == [401, 403, 403, 200, 202]
+    assert "anabranch_http_seconds" in shown and '"answering"' in shown
+    assert not any(secret in shown for secret in ("ada-lovelace", *tokens.values(), *passwords(identities)))
 
 
 def test_everything_listens_on_loopback_alone_and_at_no_other_port(
@@ -248,6 +275,15 @@ def test_a_worker_changes_no_table_and_no_right(statement: str, identities: Iden
         cluster.connect().execute(statement.format(keyspace=settings.keyspace))
 
 
+def test_the_http_server_reads_rows_and_writes_none(identities: Identities) -> None:
+    settings = identities["http"].cassandra
+    with clients.cassandra(settings, request_timeout=10) as cluster:
+        session = cluster.connect(settings.keyspace)
+        session.execute("SELECT user_id FROM users WHERE shard = 0")
+        with pytest.raises(Unauthorized):
+            session.execute("DELETE FROM users WHERE shard = 0")
+
+
 def test_a_worker_whose_schema_is_not_there_yet_says_what_it_may_not_do(identities: Identities) -> None:
     assert schema.migrate(identities["worker"].cassandra) == schema.newest()
     absent = identities["worker"].cassandra.model_copy(update={"keyspace": "absent"})
@@ -265,6 +301,8 @@ def test_a_worker_whose_schema_is_not_there_yet_says_what_it_may_not_do(identiti
         ("consumer", "events.click"),
         ("consumer", "recommendations"),
         ("worker", "events.click"),
+        ("http", "recommendations"),
+        ("http", "interactions"),
     ],
 )
 def test_nobody_writes_what_is_anothers_to_write(role: str, topic: str, identities: Identities) -> None:
@@ -282,6 +320,8 @@ def test_nobody_writes_what_is_anothers_to_write(role: str, topic: str, identiti
         ("producer", "recommendations", False),
         ("producer", "events.click", False),
         ("worker", "recommendations", False),
+        ("http", "recommendations", True),
+        ("http", "events.click", False),
     ],
 )
 def test_nobody_reads_what_is_not_for_them(role: str, topic: str, may: bool, identities: Identities) -> None:
@@ -334,7 +374,7 @@ def test_rights_are_granted_by_the_administrator_alone(identities: Identities) -
     with pytest.raises(KafkaUnavailable, match="did not let 'worker' grant rights"):
         access.grant_in_kafka(identities["worker"].kafka, roles)
     with pytest.raises(StoreUnavailable, match="worker"):
-        access.grant_in_cassandra(identities["worker"].cassandra, "producer")
+        access.grant_in_cassandra(identities["worker"].cassandra, "producer", "SELECT")
 
 
 def test_a_second_up_changes_nothing_and_needs_no_word(identities: Identities) -> None:

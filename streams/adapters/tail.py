@@ -1,0 +1,49 @@
+"""Reads a topic from where it ends: what is published from now on."""
+
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.adapters import clients
+from streams.errors import KafkaUnavailable
+from streams.settings import Kafka
+
+
+class Tail:
+    """Every partition of a topic, in no consumer group.
+
+    handle  called with the value of each message
+    """
+
+    def __init__(self, settings: Kafka, topic: str, handle: Callable[[bytes], None]) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._handle = handle
+        self._consumer = AIOKafkaConsumer(**clients.kafka(settings), group_id=None, enable_auto_commit=False)
+
+    async def start(self) -> None:
+        """From here on nothing is missed. Raises KafkaUnavailable."""
+        try:
+            await self._consumer.start()
+            await self._consumer._client.force_metadata_update()
+            numbers = self._consumer.partitions_for_topic(self._topic)
+        except (KafkaError, OSError) as error:
+            raise KafkaUnavailable(f"Kafka at {self._settings.address}: {error}") from error
+        if not numbers:
+            where = self._settings.address
+            raise KafkaUnavailable(f"Kafka at {where} has no topic {self._topic!r}; create it with: anabranch prepare")
+        partitions = [TopicPartition(self._topic, number) for number in numbers]
+        self._consumer.assign(partitions)
+        await self._consumer.seek_to_end(*partitions)
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while True:
+            for messages in (await self._consumer.getmany(timeout_ms=200)).values():
+                for message in messages:
+                    if message.value is not None:
+                        self._handle(message.value)
+
+    async def close(self) -> None:
+        await self._consumer.stop()

@@ -1,0 +1,165 @@
+"""The front door of the HTTP side: settings -> adapters -> replica and reader -> aiohttp application.
+
+A process of its own: it follows the logs as every worker does, owns no partitions, and writes nothing but the events
+that it is sent. However much is asked of it, the stream is not disturbed; start as many as are needed.
+"""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+import structlog
+from threadpoolctl import threadpool_limits
+
+from encoders.contract import DIM
+from streams.adapters.cassandra import CassandraStore
+from streams.adapters.index import VectorIndex
+from streams.adapters.kafka import Follower, KafkaSink
+from streams.adapters.media import MediaReader
+from streams.adapters.tail import Tail
+from streams.adapters.triton import TritonEmbedder
+from streams.adapters.words import WordIndex
+from streams.core.recommender import RecommenderSettings
+from streams.core.search.searcher import Searcher
+from streams.core.search.settings import SearchSettings
+from streams.core.warm_up import warm_up
+from streams.events import Embedded, Learned
+from streams.ports import Logged
+from streams.replica import ITEMS, Replica
+from streams.search import Search
+from streams.settings import Http, Settings, SettingsError, Worker
+from streams.web.access import Tokens
+from streams.web.api import Api
+from streams.web.application import application
+from streams.web.catalogue import Shelf
+from streams.web.feed import Feed
+from streams.web.flow import FlowReader
+from streams.web.health import Health
+from streams.web.reader import Reader
+from streams.web.server import listening
+
+READ_PATIENCE = 1.0  # seconds for one read of Cassandra
+GIVE_UP_AFTER = 3.0  # seconds of such reads; whoever asks can ask again
+
+_items = msgspec.json.Decoder(Embedded)
+_learned = msgspec.json.Decoder(Learned)
+log = structlog.get_logger()
+
+
+async def run(settings: Settings) -> None:
+    """Answer until SIGTERM or SIGINT. Raises AnabranchError."""
+    stopping = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stopping.set)
+    threadpool_limits(1)
+    http = settings.http
+    tokens = Tokens.read(http.token_file) if http.token_file else None
+    tls = _tls(http)
+    await asyncio.to_thread(warm_up, RecommenderSettings(), DIM)
+    async with opened(settings) as (api, health, feed, following):
+        app = application(api, health, tokens)
+
+        async def let_go(_: object) -> None:
+            feed.close()
+
+        app.on_shutdown.append(let_go)
+        async with listening(app, http.host, http.port, setting="ANABRANCH_HTTP__PORT", tls=tls):
+            log.info("answering", at=f"{'https' if tls else 'http'}://{http.host}:{http.port}/", tokens=bool(tokens))
+            done, _ = await asyncio.wait(
+                [asyncio.create_task(stopping.wait()), *following], return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, list[asyncio.Task[None]]]]:
+    """Open every client, and close them in the end; the tasks follow the logs meanwhile."""
+    store = await CassandraStore.connect(
+        settings.cassandra, dedup_window=1, request_timeout=READ_PATIENCE, give_up_after=GIVE_UP_AFTER
+    )
+    sink = KafkaSink(settings.kafka)
+    index = VectorIndex(DIM)
+    triton = TritonEmbedder(settings.triton)
+    replica = Replica(index, worker="http")
+    shelf = Shelf()
+    reader = Reader(store, replica, index.nearest, shelf, settings.worker.fusion_weights)
+    feed = Feed(reader.outdate)
+    tail = Tail(settings.kafka, "recommendations", feed.take)
+    search = _search(settings, triton, reader)
+    following: list[asyncio.Task[None]] = []
+    try:
+        await sink.start()
+        await tail.start()
+
+        async def follow(topic: str, messages: Sequence[Logged]) -> None:
+            await replica.follow(topic, messages)
+            for value in (each.value for each in messages if each.value is not None):
+                if topic == ITEMS:
+                    item = _items.decode(value)
+                    shelf.put(item)
+                    search.put(item)
+                else:
+                    reader.learned(_learned.decode(value))
+
+        follower = Follower(settings.kafka, replica.offsets, follow)
+        following += [asyncio.create_task(follower.run()), asyncio.create_task(tail.run())]
+        health = Health()
+        # Not Triton: without it, searches by words alone go on, and so does all the rest.
+        health.ready.checks |= {"kafka": sink.check, "cassandra": store.check, "memory": follower.check}
+        api = Api(
+            reader=reader,
+            shelf=shelf,
+            feed=feed,
+            flow=FlowReader(settings.http.workers or (f"{settings.metrics.host}:{settings.metrics.port}",)),
+            sink=sink,
+            media=_media(settings.worker),
+            search=search.search,
+        )
+        yield api, health, feed, following
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+        await triton.close()
+        await tail.close()
+        await sink.close()
+        await store.close()
+
+
+def _search(settings: Settings, triton: TritonEmbedder, reader: Reader) -> Search:
+    numbers = SearchSettings(weights=settings.search.weights, taste=settings.search.taste_weight)
+    return Search(
+        Searcher(numbers, words=WordIndex(), space=lambda: VectorIndex(DIM)),
+        embedder=triton,
+        media=_media(settings.worker),
+        tastes=reader.taste,
+        unsafe=settings.search.unsafe,
+        seconds=settings.search.seconds,
+    )
+
+
+def _media(worker: Worker) -> MediaReader:
+    return MediaReader(
+        worker.media_root,
+        private_hosts=worker.media_private_hosts,
+        stores=worker.media_stores,
+        seconds=worker.media_seconds,
+    )
+
+
+def _tls(http: Http) -> ssl.SSLContext | None:
+    if http.certificate_file is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(http.certificate_file, http.key_file)
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(
+            f"ANABRANCH_HTTP__CERTIFICATE_FILE='{http.certificate_file}' and ANABRANCH_HTTP__KEY_FILE="
+            f"'{http.key_file}' are no certificate and its key: {error}"
+        ) from error
+    return context

@@ -1,0 +1,352 @@
+"""What can be asked over HTTP, and by whom: one table, from which the routes and the OpenAPI document are made."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, TypeVar
+from uuid import uuid4
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from encoders.contract import MODALITIES
+from streams import metrics
+from streams.errors import PartRefused, Rejected
+from streams.events import EVENT_TYPES, FILES, Id, Query, SearchResults, read
+from streams.ports import Media, Outgoing, Sink
+from streams.web import files
+from streams.web.access import Identity, Role
+from streams.web.answers import Accepted, Activity, Flow, Item, SearchRequest, SimilarItems, User, UserList
+from streams.web.catalogue import Shelf
+from streams.web.feed import Feed
+from streams.web.flow import FlowReader
+from streams.web.reader import Reader
+
+MAX_ITEMS = 200  # in a list
+MAX_STREAMS = 1_000  # at once
+HEARTBEAT = 15.0  # seconds after which a silent stream says that it lives
+
+Searching = Callable[[Query], Awaitable[SearchResults]]
+Handle = Callable[[web.Request], Awaitable[Struct | web.StreamResponse]]
+T = TypeVar("T")
+IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
+
+
+class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """What may follow the `?`."""
+
+    k: Annotated[int, Meta(ge=1, le=MAX_ITEMS, description="items wanted")] = 20
+
+
+class Looking(Struct, frozen=True, forbid_unknown_fields=True):
+    """What may follow the `?` of a search."""
+
+    q: Annotated[str, Meta(max_length=2_000, description="words")] = ""
+    user_id: Annotated[Id | None, Meta(description="whose taste has a say in the order")] = None
+    offset: Annotated[int, Meta(ge=0, le=900, description="items left out before the first")] = 0
+    limit: Annotated[int, Meta(ge=1, le=100, description="items wanted")] = 10
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """One thing to ask for.
+
+    role     who may; a user's token may, too, where the path names the user
+    shared   any user's token may, too
+    answer   what comes back: a type, or the media types of a body without one
+    query    what may follow the `?`
+    body     what is to be sent, as JSON
+    problems statuses of errors, beside those that any request may meet
+    """
+
+    method: str
+    path: str
+    handle: Handle
+    summary: str
+    role: Role
+    answer: type[Struct] | tuple[str, ...]
+    status: int = 200
+    shared: bool = False
+    query: type[Struct] | None = None
+    body: type[Struct] | None = None
+    problems: tuple[int, ...] = ()
+
+
+class Api:
+    """The handlers.
+
+    clock  the wall clock, seconds since the epoch
+    """
+
+    def __init__(
+        self,
+        *,
+        reader: Reader,
+        shelf: Shelf,
+        feed: Feed,
+        flow: FlowReader,
+        sink: Sink,
+        media: Media,
+        search: Searching,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._reader = reader
+        self._shelf = shelf
+        self._feed = feed
+        self._flow = flow
+        self._sink = sink
+        self._media = media
+        self._search = search
+        self._clock = clock
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The table."""
+        users, items = "/users/{user_id}", "/items/{item_id}"
+        return (
+            Endpoint(
+                method="GET",
+                path=f"{users}/recommendations",
+                handle=self.recommendations,
+                summary="The best items for a user, now",
+                role=Role.lists,
+                answer=UserList,
+                query=Wanted,
+                problems=(503,),
+            ),
+            Endpoint(
+                method="GET",
+                path=f"{users}/recommendations/stream",
+                handle=self.stream,
+                summary="The user's list, and each refreshed one as it is published (server-sent events)",
+                role=Role.lists,
+                answer=("text/event-stream",),
+                query=Wanted,
+                problems=(503,),
+            ),
+            Endpoint(
+                method="GET",
+                path=users,
+                handle=self.user,
+                summary="What is known of a user: taste by modality, history, traits",
+                role=Role.admin,
+                answer=User,
+                problems=(404, 503),
+            ),
+            Endpoint(
+                method="GET",
+                path=items,
+                handle=self.item,
+                summary="An item of the catalogue",
+                role=Role.lists,
+                shared=True,
+                answer=Item,
+                problems=(404,),
+            ),
+            Endpoint(
+                method="GET",
+                path=f"{items}/similar",
+                handle=self.similar,
+                summary="Items most like one",
+                role=Role.lists,
+                shared=True,
+                answer=SimilarItems,
+                query=Wanted,
+                problems=(404,),
+            ),
+            Endpoint(
+                method="GET",
+                path=f"{items}/media/{{modality}}",
+                handle=self.file,
+                summary="A file of an item, as it was uploaded",
+                role=Role.lists,
+                shared=True,
+                answer=("image/*", "audio/*", "video/*"),
+                problems=(404,),
+            ),
+            Endpoint(
+                method="GET",
+                path="/search",
+                handle=self.search_words,
+                summary="Items found by words",
+                role=Role.lists,
+                shared=True,
+                answer=SearchResults,
+                query=Looking,
+            ),
+            Endpoint(
+                method="POST",
+                path="/search",
+                handle=self.search,
+                summary="Items found by words, by files like them, and by filters",
+                role=Role.lists,
+                shared=True,
+                answer=SearchResults,
+                body=SearchRequest,
+                problems=(413, 415, 422),
+            ),
+            *(
+                Endpoint(
+                    method="POST",
+                    path=f"/events/{topic.removeprefix('events.')}",
+                    handle=self._taking(topic),
+                    summary=f"Send an event to {topic}",
+                    role=Role.events,
+                    shared=True,  # for events of their own: the handler looks
+                    answer=Accepted,
+                    status=202,
+                    body=kind,
+                    problems=(413, 415, 422, 503),
+                )
+                for topic, kind in EVENT_TYPES.items()
+            ),
+            Endpoint(
+                method="GET",
+                path="/activity",
+                handle=self.activity,
+                summary="The lists that were refreshed last",
+                role=Role.admin,
+                answer=Activity,
+            ),
+            Endpoint(
+                method="GET",
+                path="/flow",
+                handle=self.flow,
+                summary="How the events flow through the workers",
+                role=Role.lists,
+                answer=Flow,
+            ),
+        )
+
+    async def recommendations(self, request: web.Request) -> web.Response:
+        made, how, age = await self._reader.recommendations(_id(request, "user_id"), _in_query(request, Wanted).k)
+        metrics.HTTP_LISTS.labels(how).inc()
+        return web.Response(
+            body=msgspec.json.encode(made),
+            content_type="application/json",
+            headers={"Cache-Control": "private, max-age=1, stale-while-revalidate=60", "Age": str(int(age))},
+        )
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        user_id, k = _id(request, "user_id"), _in_query(request, Wanted).k
+        if len(self._feed) >= MAX_STREAMS:
+            raise web.HTTPServiceUnavailable(text=f"{MAX_STREAMS} streams are open, and no more may be")
+        with self._feed.subscribe(user_id) as lists, metrics.HTTP_STREAMS.track_inprogress():
+            now, *_ = await self._reader.recommendations(user_id, k)
+            response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+            response.content_type = "text/event-stream"
+            await response.prepare(request)
+            known = request.headers.get("Last-Event-ID") == str(now.list_version)
+            try:
+                await response.write(b": known\n\n" if known else _event(now))
+                while (each := await _next(lists.next)) is not None:
+                    await response.write(each if isinstance(each, bytes) else _event(self._reader.shown(each, k)))
+            except ConnectionResetError:
+                pass  # the client has gone
+        return response
+
+    async def user(self, request: web.Request) -> User:
+        user_id = _id(request, "user_id")
+        found = await self._reader.user(user_id)
+        if found is None:
+            raise web.HTTPNotFound(text="no event of this user has been handled")
+        return found
+
+    async def item(self, request: web.Request) -> Item:
+        found = self._shelf.item(_id(request, "item_id"))
+        if found is None:
+            raise web.HTTPNotFound(text="no item of this id has been uploaded")
+        return found
+
+    async def similar(self, request: web.Request) -> SimilarItems:
+        item = await self.item(request)
+        return self._reader.similar(item.item_id, _in_query(request, Wanted).k)
+
+    async def file(self, request: web.Request) -> web.Response:
+        modality = request.match_info["modality"]
+        uri = self._shelf.file(_id(request, "item_id"), modality)
+        if uri is None or modality not in FILES:
+            raise web.HTTPNotFound(text="the item has no such file")
+        try:
+            content = await self._media.fetch(uri, MODALITIES[modality].max_bytes)
+        except PartRefused as refusal:
+            # Where the file is, and why it cannot be read, is for the operator.
+            raise web.HTTPNotFound(text=f"the file cannot be read: {str(refusal).partition(':')[0]}") from refusal
+        kind = files.media_type(content)
+        if kind is None:
+            raise web.HTTPNotFound(text="the file is neither a picture, a sound nor a film that browsers show")
+        return web.Response(body=content, content_type=kind, headers=files.HEADERS)
+
+    async def search_words(self, request: web.Request) -> SearchResults:
+        looking = _in_query(request, Looking)
+        return await self._found(
+            request,
+            SearchRequest(text=looking.q, user_id=looking.user_id, offset=looking.offset, limit=looking.limit),
+        )
+
+    async def search(self, request: web.Request) -> SearchResults:
+        try:
+            wanted = msgspec.json.decode(await _json(request), type=SearchRequest)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise web.HTTPUnprocessableEntity(text=str(error)) from error
+        return await self._found(request, wanted)
+
+    async def _found(self, request: web.Request, wanted: SearchRequest) -> SearchResults:
+        if wanted.user_id is not None and not request[IDENTITY].may(Role.lists, wanted.user_id):
+            raise web.HTTPForbidden(text="this token may search as its own user alone")
+        asked_at = self._clock()
+        query = Query(event_id=str(uuid4()), ts=asked_at, **msgspec.structs.asdict(wanted))
+        for part in query.media:
+            if part not in FILES:
+                raise Rejected("unknown_part", f"media {part!r} is none of: {', '.join(FILES)}")
+        found = await self._search(query)
+        found.published_at, found.emitted_at = asked_at, self._clock()
+        return found
+
+    async def activity(self, _: web.Request) -> Activity:
+        return self._feed.activity()
+
+    async def flow(self, _: web.Request) -> Flow:
+        return await self._flow.read()
+
+    def _taking(self, topic: str) -> Handle:
+        async def take(request: web.Request) -> Struct:
+            value = await _json(request)
+            event = read(topic, value, now=self._clock())
+            if not request[IDENTITY].may(Role.events, getattr(event, "user_id", None)):
+                raise web.HTTPForbidden(text="this token may send events of its own user alone")
+            await self._sink.publish([Outgoing(topic, event.key.encode(), value)])
+            return Accepted(event.event_id, topic)
+
+        return take
+
+
+def _id(request: web.Request, name: str) -> str:
+    try:
+        return msgspec.convert(request.match_info[name], Id)
+    except msgspec.ValidationError as error:
+        raise web.HTTPBadRequest(text=f"{name}: {error}") from error
+
+
+async def _json(request: web.Request) -> bytes:
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text="send JSON, with Content-Type: application/json")
+    return await request.read()
+
+
+def _in_query(request: web.Request, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(dict(request.query), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise web.HTTPBadRequest(text=str(error)) from error
+
+
+def _event(made: UserList) -> bytes:
+    return b"event: list\nid: %d\ndata: %s\n\n" % (made.list_version, msgspec.json.encode(made))
+
+
+async def _next(wait: Callable[[], Awaitable[Any]]) -> Any:
+    """What comes next, or a comment that keeps the connection open."""
+    try:
+        return await asyncio.wait_for(wait(), HEARTBEAT)
+    except TimeoutError:
+        return b": still here\n\n"

@@ -1,0 +1,159 @@
+"""The aiohttp application: routes, who may pass, limits, and how errors are told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+from yarl import URL
+
+from streams import metrics
+from streams.errors import Rejected, SinkUnavailable, StoreUnavailable
+from streams.events import MAX_EVENT_BYTES
+from streams.web import openapi
+from streams.web.access import ANYBODY, Identity, Tokens, Unauthorized
+from streams.web.answers import Problem
+from streams.web.api import IDENTITY, Api, Endpoint
+from streams.web.health import Health
+
+PATIENCE = 10.0  # seconds for one answer, reading what was sent included; streams may go on
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+PAGE = Path(__file__).parent / "page"
+FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
+PAGE_HEADERS = {
+    # Nothing from elsewhere; pictures come as `blob:`, since a picture's own request could not bring a token.
+    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; style-src 'self'; script-src 'self';"
+    " img-src blob: data:; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+log = structlog.get_logger()
+
+
+def application(api: Api, health: Health, tokens: Tokens | None) -> web.Application:
+    """All that is answered.
+
+    tokens  who is known; None lets in anybody, as the name of this machine alone
+    """
+    app = web.Application(client_max_size=MAX_EVENT_BYTES, middlewares=[_measured, _explained, _local_only(tokens)])
+    endpoints = api.endpoints()
+    document = openapi.document(endpoints, version=version("anabranch"), secured=tokens is not None)
+    body = msgspec.json.encode(document)
+
+    async def described(_: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    app.add_routes([web.route(each.method, each.path, _answering(each, tokens)) for each in endpoints])
+    app.add_routes([*health.routes(), web.get("/openapi.json", described)])
+    app.add_routes([web.get(path, _page(name)) for path, name in FILES.items()])
+    return app
+
+
+def _answering(endpoint: Endpoint, tokens: Tokens | None) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        identity = tokens.identify(request.headers.get("Authorization")) if tokens else ANYBODY
+        _check(identity, endpoint, request.match_info)
+        request[IDENTITY] = identity
+        if endpoint.answer == ("text/event-stream",):
+            return await _sent(endpoint, request)
+        async with asyncio.timeout(PATIENCE):
+            return await _sent(endpoint, request)
+
+    return answer
+
+
+async def _sent(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+    answer = await endpoint.handle(request)
+    if isinstance(answer, web.StreamResponse):
+        return answer
+    return web.Response(body=msgspec.json.encode(answer), status=endpoint.status, content_type="application/json")
+
+
+def _check(identity: Identity, endpoint: Endpoint, names: Mapping[str, str]) -> None:
+    if endpoint.shared and identity.user is not None:
+        return
+    if not identity.may(endpoint.role, names.get("user_id")):
+        raise web.HTTPForbidden(text=f"this token lacks the role {str(endpoint.role)!r}")
+
+
+def _page(name: str) -> Handler:
+    async def page(_: web.Request) -> web.FileResponse:
+        return web.FileResponse(PAGE / name, headers=PAGE_HEADERS)
+
+    return page
+
+
+def _local_only(tokens: Tokens | None) -> Middleware:
+    """Without tokens, no page from elsewhere may ask through somebody's browser, whatever it calls this machine."""
+
+    @web.middleware
+    async def local_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if tokens is None:
+            origin = request.headers.get("Origin", "")
+            for name in (f"http://{request.host}", *([origin] if origin else [])):
+                if _host(name) not in LOOPBACK:
+                    raise web.HTTPForbidden(text="without tokens, this server answers to localhost alone")
+        return await handler(request)
+
+    return local_only
+
+
+def _host(url: str) -> str | None:
+    try:
+        return URL(url).host
+    except ValueError:
+        return None
+
+
+@web.middleware
+async def _measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+    start = perf_counter()
+    response = await handler(request)
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else "none"
+    metrics.HTTP.labels(route, str(response.status)).observe(perf_counter() - start)
+    return response
+
+
+@web.middleware
+async def _explained(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error is told as a `Problem`; of what nobody foresaw, only that it happened."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return _problem(error.status, error.text or error.reason, headers=allowed)
+    except Unauthorized as error:
+        return _problem(401, str(error), headers={"WWW-Authenticate": "Bearer"})
+    except Rejected as refusal:
+        return _problem(422, refusal.detail, reason=refusal.reason)
+    except (StoreUnavailable, SinkUnavailable) as error:
+        log.warning("a request failed", path=_route(request), error=str(error))
+        return _problem(503, f"{type(error).__name__}: try again in a moment", headers={"Retry-After": "2"})
+    except TimeoutError:
+        return _problem(503, f"no answer was found in {PATIENCE:g} s", headers={"Retry-After": "2"})
+    except Exception as error:
+        log.error("a request failed", path=_route(request), exc_info=error)
+        return _problem(500, "the log says what went wrong")
+
+
+def _route(request: web.Request) -> str:
+    """The path without the names in it."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else ""
+
+
+def _problem(status: int, detail: str, *, reason: str = "", headers: Mapping[str, str] | None = None) -> web.Response:
+    problem = Problem(status, HTTPStatus(status).phrase, detail, reason)
+    return web.Response(
+        body=msgspec.json.encode(problem), status=status, content_type=openapi.PROBLEM, headers=dict(headers or {})
+    )

@@ -1,0 +1,447 @@
+// The live page: asks the server for what it shows, and keeps nothing but a token and the theme.
+
+const $ = (id) => document.getElementById(id);
+const LOOK_EVERY = 1000; // ms between looks at the flow
+const WINDOW = 8; // looks that rates are taken over
+const HISTORY = 90; // looks that a curve shows
+const STAGES = { queue: "waits", embed: "embedded", store: "stored", rank: "ranked", emit: "published" };
+const MODALITIES = {
+  text: ["words", "--word"], image: ["pictures", "--picture"], audio: ["sounds", "--sound"],
+  speech: ["speech", "--voice"], video: ["films", "--film"],
+};
+const REASONS = {
+  sequence: "often next", similar: "often together", moment: "often at once", neighbours: "people like you",
+  stage: "users at your stage", popular: "popular", trending: "popular now", content: "like your taste",
+  audience: "fits your profile", exploration: "new",
+};
+
+// --- asking -------------------------------------------------------------------------------------------------------
+
+class Refused extends Error {
+  constructor(status, problem) { super(problem.detail ?? `status ${status}`); this.status = status; }
+}
+
+async function ask(path, options = {}) {
+  const token = sessionStorage.getItem("token");
+  const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+  const answer = await fetch(path, { ...options, headers });
+  if (answer.status === 401) { await askForToken(); return ask(path, options); }
+  if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => ({})));
+  return answer;
+}
+
+let asking = null;
+function askForToken() {
+  asking ??= new Promise((done) => {
+    const dialog = $("ask");
+    dialog.showModal();
+    dialog.addEventListener("close", () => {
+      sessionStorage.setItem("token", $("token").value);
+      $("token").value = "";
+      asking = null;
+      done();
+    }, { once: true });
+  });
+  return asking;
+}
+
+const read = async (path) => (await ask(path)).json();
+const name = (text) => encodeURIComponent(text);
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** The lists of a user as they come, until `signal` says stop; connects again when the line is cut. */
+async function* lists(user, signal) {
+  let last = "";
+  while (!signal.aborted) {
+    try {
+      const headers = last ? { "Last-Event-ID": last } : {};
+      const answer = await ask(`/users/${name(user)}/recommendations/stream`, { headers, signal });
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let rest = ""; ;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        const messages = (rest + value).split("\n\n");
+        rest = messages.pop();
+        for (const message of messages) {
+          const fields = Object.fromEntries(message.split("\n").map((line) => line.split(/: (.*)/s)));
+          if (fields.event === "list") { last = fields.id; yield JSON.parse(fields.data); }
+        }
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof Refused && error.status < 500) throw error;
+    }
+    await sleep(1000);
+  }
+}
+
+// --- drawing ------------------------------------------------------------------------------------------------------
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function svg(tag, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+const files = new Map(); // path -> promise of an object URL, or of nothing
+function file(item, modality) {
+  const path = `/items/${name(item.item_id)}/media/${modality}`;
+  if (!files.has(path)) {
+    if (files.size > 500) { const [first] = files.keys(); files.get(first).then(URL.revokeObjectURL); files.delete(first); }
+    files.set(path, ask(path).then(async (answer) => URL.createObjectURL(await answer.blob())).catch(() => ""));
+  }
+  return files.get(path);
+}
+
+const titleOf = (item) => item.title || item.item_id;
+
+/** The item's picture, or its initials while there is none. */
+function picture(item) {
+  const hue = [...item.item_id].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
+  const initials = titleOf(item).split(/\s+/).slice(0, 2).map((word) => word[0]).join("");
+  const made = element("span", { className: "picture", title: titleOf(item) }, initials);
+  made.style.setProperty("--hue", hue);
+  if (item.media?.includes("image")) {
+    file(item, "image").then((url) => {
+      if (!url) return;
+      made.classList.add("shown");
+      made.replaceChildren(element("img", { src: url, alt: "" }));
+    });
+  }
+  return made;
+}
+
+const number = (value) => value >= 10 || Number.isInteger(value) ? Math.round(value).toLocaleString("en") : value.toFixed(1);
+const ms = (seconds) => seconds === null ? "–" : seconds < 0.0095 ? `${(seconds * 1000).toFixed(1)}` : number(seconds * 1000);
+
+// --- the stream ---------------------------------------------------------------------------------------------------
+
+const looks = [];
+const curves = { events: [], latency: [] };
+
+const sum = (record) => Object.values(record).reduce((total, each) => total + each, 0);
+
+/** A quantile between two looks at a histogram, in seconds; null where nothing was added. */
+function quantile(before, after, q) {
+  const was = new Map(before?.buckets ?? []);
+  const total = after.count - (before?.count ?? 0);
+  if (total <= 0) return null;
+  let [lower, below] = [0, 0];
+  for (const [bound, count] of after.buckets) {
+    const upTo = count - (was.get(bound) ?? 0);
+    if (upTo >= q * total) return lower + (bound - lower) * ((q * total - below) / (upTo - below));
+    [lower, below] = [bound, upTo];
+  }
+  return lower;
+}
+
+function drawFlow(flow) {
+  looks.push(flow);
+  if (looks.length > WINDOW) looks.shift();
+  const first = looks[0];
+  const seconds = Math.max(flow.at - first.at, 0.001);
+  const rate = (get) => looks.length > 1 ? Math.max(0, get(flow) - get(first)) / seconds : 0;
+  const long = (q) => quantile(first.event_to_list, flow.event_to_list, q);
+  const events = rate((look) => sum(look.events));
+  keep(curves.events, events);
+  keep(curves.latency, long(0.5) ?? 0);
+  const refused = rate((look) => sum(look.refused));
+  figures([
+    ["events", number(events), "/s", curves.events],
+    ["lists refreshed", number(rate((look) => look.lists)), "/s"],
+    ["event to list, half within", ms(long(0.5)), "ms", curves.latency],
+    ["99 of 100 within", ms(long(0.99)), "ms"],
+    ["waiting in Kafka", number(sum(flow.waiting)), "events"],
+    ["refused", number(refused), "/s"],
+  ]);
+  stages(flow, first, events);
+  const workers = Object.entries(flow.workers);
+  const ill = workers.filter(([, wrong]) => wrong);
+  const well = workers.length - ill.length;
+  health(well ? "well" : "ill", `${well} ${well === 1 ? "worker" : "workers"}${ill.length ? `, ${ill.length} not answering` : ""}`);
+  $("flow-note").hidden = !ill.length;
+  $("flow-note").textContent = ill.map(([worker, wrong]) => `${worker}: ${wrong}`).join("; ");
+}
+
+function keep(curve, value) {
+  curve.push(value);
+  if (curve.length > HISTORY) curve.shift();
+}
+
+function figures(rows) {
+  $("figures").replaceChildren(...rows.map(([label, value, unit, curve]) => element("div", {},
+    element("dt", {}, label),
+    element("dd", {}, value, " ", element("small", {}, unit), ...(curve ? [sparkline(curve)] : [])))));
+}
+
+function sparkline(values) {
+  const top = Math.max(...values, 1e-9);
+  const span = Math.max(values.length, 20) - 1;
+  const points = values.map((value, at) => `${(at / span) * 100} ${23 - (value / top) * 21}`);
+  return svg("svg", { viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": "true" },
+    svg("path", { d: `M${points.join("L")}` }));
+}
+
+function stages(flow, first, events) {
+  const timed = Object.entries(STAGES).map(([stage, label]) => {
+    const after = flow.stages[stage];
+    const of = (q) => after ? quantile(first.stages[stage], after, q) : null;
+    return { label, half: of(0.5), most: of(0.99) };
+  });
+  const longest = Math.max(...timed.map(({ half }) => half ?? 0), 1e-9);
+  const list = $("stages");
+  if (!list.children.length) {
+    list.append(element("li", { className: "end" }, element("b", {}, "events"), element("span"), element("span")),
+      ...timed.map(({ label }) => element("li", {}, element("b", {}, label), element("span"), element("span"), element("i"))),
+      element("li", { className: "end" }, element("b", {}, "lists"), element("span"), element("span")));
+  }
+  list.classList.toggle("still", events < 0.05);
+  list.style.setProperty("--pace", `${Math.min(3, Math.max(0.25, 8 / (events + 1))).toFixed(2)}s`);
+  const say = (item, ...lines) => lines.forEach((line, at) => { item.children[at + 1].textContent = line; });
+  const kinds = Object.entries(flow.events).sort(([, one], [, other]) => other - one);
+  say(list.firstChild, ...kinds.slice(0, 2).map(([topic, count]) => `${number(count)} ${topic.split(".")[1]}s`));
+  timed.forEach(({ half, most }, at) => {
+    const item = list.children[at + 1];
+    say(item, half === null ? "idle" : `${ms(half)} ms`, half === null ? "" : `99%: ${ms(most)} ms`);
+    item.lastChild.style.width = `${((half ?? 0) / longest) * 100}%`;
+  });
+  say(list.lastChild, `${number(flow.lists)} in all`, `of ${number(flow.items)} items`);
+}
+
+function health(kind, text) {
+  $("health").className = `pill ${kind}`;
+  if ($("health").textContent !== text) $("health").textContent = text;
+}
+
+async function watchFlow() {
+  for (;;) {
+    if (!document.hidden) {
+      try {
+        drawFlow(await read("/flow"));
+      } catch (error) {
+        health("ill", error instanceof Refused ? "not allowed to look" : "no connection");
+      }
+    }
+    await sleep(LOOK_EVERY);
+  }
+}
+
+// --- people -------------------------------------------------------------------------------------------------------
+
+const recent = new Map(); // user -> lists seen, in the order they came to be known
+
+async function watchPeople() {
+  for (;;) {
+    if (!document.hidden && !$("recent").matches(":hover, :focus-within")) {
+      try {
+        const { refreshed } = await read("/activity");
+        for (const { user_id: user } of refreshed.reverse()) { recent.delete(user); recent.set(user, true); }
+        while (recent.size > 24) recent.delete(recent.keys().next().value);
+        drawPeople();
+        if (!shown && recent.size && !location.hash) show([...recent.keys()].at(-1));
+      } catch (error) {
+        if (error instanceof Refused && error.status === 403) { $("recent-hint").textContent = "This token may not see who is there."; return; }
+      }
+    }
+    await sleep(LOOK_EVERY);
+  }
+}
+
+function drawPeople() {
+  $("recent").replaceChildren(...[...recent.keys()].reverse().map((user) => {
+    const button = element("button", { type: "button", textContent: user, onclick: () => show(user) });
+    button.setAttribute("aria-pressed", String(user === shown));
+    return element("li", {}, button);
+  }));
+}
+
+// --- one user -----------------------------------------------------------------------------------------------------
+
+let shown = "";
+let following = new AbortController();
+let before = []; // ids of the list that was shown
+let sentAt = 0; // when the last click left
+let newest = null; // the user's list
+let found = false; // whether what was searched for is shown in its place
+
+async function show(user) {
+  shown = user;
+  location.hash = name(user);
+  $("user").value = user;
+  $("list-title").textContent = `List of ${user}`;
+  $("taste-title").textContent = `Taste of ${user}`;
+  drawPeople();
+  following.abort();
+  following = new AbortController();
+  const { signal } = following;
+  before = [];
+  sentAt = 0;
+  newest = null;
+  back();
+  $("list").replaceChildren();
+  try {
+    for await (const list of lists(user, signal)) {
+      if (signal.aborted) return;
+      newest = list;
+      if (!found) drawList(list);
+      drawUser(user, signal);
+    }
+  } catch (error) {
+    $("news").textContent = error.message;
+  }
+}
+
+function drawList(list) {
+  const fresh = before.length > 0;
+  const focused = [...$("list").querySelectorAll(".card")].indexOf(document.activeElement);
+  $("list").replaceChildren(...list.items.map((item, at) => card(list, item, at, fresh ? before.indexOf(item.item_id) : at)));
+  $("list").querySelectorAll(".card")[focused]?.focus({ preventScroll: true });
+  before = list.items.map((item) => item.item_id);
+  const took = sentAt ? `, ${Math.round(performance.now() - sentAt)} ms after your click` : "";
+  sentAt = 0;
+  $("news").textContent = list.list_version
+    ? `Version ${list.list_version}${took}. Click an item as this user, and the list changes.`
+    : "Nothing is known of this user yet: what is popular and new. Click something.";
+}
+
+function card(list, item, at, was) {
+  const because = item.because_title || item.because;
+  const came = was < 0 ? "new" : was > at ? `▲${was - at}` : "";
+  const button = element("button", { className: "card", type: "button", onclick: () => choose(list.user_id, item, at, row) },
+    picture(item),
+    element("span", { className: "words" },
+      element("strong", {}, titleOf(item)),
+      element("em", {}, REASONS[item.reason] ?? item.reason ?? ""),
+      ...(because ? [element("em", { title: because }, `← ${because}`)] : [])));
+  const row = element("li", { className: was < 0 ? "fresh" : "" }, button,
+    element("span", { className: "place" }, `${at + 1} `, element("span", { className: "came" }, came)));
+  const sound = ["audio", "speech"].find((modality) => item.media?.includes(modality));
+  if (sound) {
+    const play = element("button", { className: "play", type: "button", textContent: "▶", onclick: () => hear(item, sound) });
+    play.setAttribute("aria-label", `Hear ${titleOf(item)}`);
+    row.append(play);
+  }
+  return row;
+}
+
+/** What the words find, best for this user first, in place of their list. */
+async function search(words) {
+  const user = shown;
+  try {
+    const query = new URLSearchParams({ q: words, limit: 20, ...(user && { user_id: user }) });
+    const answer = await read(`/search?${query}`);
+    const items = await Promise.all(answer.items.map(({ item_id: id }) => read(`/items/${name(id)}`)));
+    found = true;
+    before = [];
+    $("back").hidden = false;
+    $("list-title").textContent = `Found for “${words}”`;
+    $("list").replaceChildren(...items.map((item, at) => card({ user_id: user }, item, at, at)));
+    const meant = answer.did_you_mean && answer.did_you_mean !== words ? ` Did you mean “${answer.did_you_mean}”?` : "";
+    $("news").textContent = (answer.total ? `${answer.total} found.` : "Nothing was found.") + meant;
+  } catch (error) {
+    $("news").textContent = error.message;
+  }
+}
+
+function back() {
+  found = false;
+  $("back").hidden = true;
+  $("words").value = "";
+  $("list-title").textContent = shown ? `List of ${shown}` : "List";
+  if (newest) drawList(newest);
+}
+
+let player = null;
+async function hear(item, modality) {
+  player?.pause();
+  player = new Audio(await file(item, modality));
+  player.play().catch(() => { $("news").textContent = `${titleOf(item)} cannot be played here.`; });
+}
+
+async function choose(user, item, position, row) {
+  if (!user) { $("news").textContent = "Pick a user first: a click is somebody's."; return; }
+  row.classList.add("sent");
+  sentAt = performance.now();
+  $("news").textContent = `${user} clicked ${titleOf(item)} …`;
+  const event = { event_id: crypto.randomUUID(), ts: Date.now() / 1000, user_id: user, item_id: item.item_id, position };
+  try {
+    await ask("/events/click", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(event) });
+  } catch (error) {
+    row.classList.remove("sent");
+    sentAt = 0;
+    $("news").textContent = `The click was not taken: ${error.message}`;
+  }
+}
+
+async function drawUser(user, signal) {
+  try {
+    const found = await read(`/users/${name(user)}`);
+    if (signal.aborted) return;
+    drawTaste(found);
+    $("history-title").hidden = false;
+    $("history").replaceChildren(...found.history.slice(0, 14).map((touch) => element("li", { className: touch.weight < 0.5 ? "weak" : "" }, picture(touch))));
+  } catch (error) {
+    const said = error.status === 404 ? "Nothing is known of this user yet." : error.message;
+    $("taste").replaceChildren(element("p", { className: "note" }, said));
+    $("history-title").hidden = true;
+    $("history").replaceChildren();
+  }
+}
+
+/** Each modality a stream as wide as it speaks for this user, and all of them joined to one taste. */
+function drawTaste({ taste }) {
+  if (!taste.length) {
+    $("taste").replaceChildren(element("p", { className: "note" }, "No item that they touched has been understood yet."));
+    return;
+  }
+  const [row, width] = [76, 96];
+  const height = row * taste.length;
+  const thick = Math.min(60, height - 16);
+  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" });
+  let joined = (height - thick) / 2;
+  const bands = element("div", { className: "bands" });
+  taste.forEach(({ modality, weight, evidence, typical }, at) => {
+    const [label, colour] = MODALITIES[modality] ?? [modality, "--word"];
+    const [share, middle] = [Math.max(2, weight * thick), row * (at + 0.5)];
+    const [top, bottom, end] = [middle - share / 2, middle + share / 2, joined + weight * thick];
+    const bend = width * 0.55;
+    drawing.append(svg("path", {
+      d: `M0 ${top}C${bend} ${top} ${width - bend} ${joined} ${width} ${joined}V${end}C${width - bend} ${end} ${bend} ${bottom} 0 ${bottom}Z`,
+      fill: `var(${colour})`, opacity: (0.35 + 0.6 * evidence / (evidence + 4)).toFixed(2),
+    }));
+    joined = end;
+    const band = element("div", { className: "band" },
+      element("b", {}, `${label} ${Math.round(weight * 100)}%`), element("div", {}, ...typical.map(picture)));
+    band.style.setProperty("--colour", `var(${colour})`);
+    bands.append(band);
+  });
+  bands.append(drawing);
+  $("taste").replaceChildren(bands);
+}
+
+// --- start --------------------------------------------------------------------------------------------------------
+
+const root = document.documentElement;
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const setTheme = () => { root.dataset.theme = localStorage.getItem("theme") ?? (dark.matches ? "dark" : "light"); };
+setTheme();
+dark.addEventListener("change", setTheme);
+$("theme").addEventListener("click", () => {
+  localStorage.setItem("theme", root.dataset.theme === "dark" ? "light" : "dark");
+  setTheme();
+});
+$("who").addEventListener("submit", (event) => { event.preventDefault(); show($("user").value.trim()); });
+$("find").addEventListener("submit", (event) => { event.preventDefault(); const words = $("words").value.trim(); words ? search(words) : back(); });
+$("back").addEventListener("click", back);
+const named = () => decodeURIComponent(location.hash.slice(1));
+addEventListener("hashchange", () => { if (named() && named() !== shown) show(named()); });
+if (named()) show(named());
+watchFlow();
+watchPeople();

@@ -1,0 +1,167 @@
+"""Lists, tastes and neighbours, made on demand from what Cassandra holds of a user and the replica of the rest."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from streams.core.attention import Background, modality_weights
+from streams.core.history import History
+from streams.core.memory.content import Nearest
+from streams.core.recommender import Recommender
+from streams.core.user import RecentEvents, UserState
+from streams.core.vectors import Vector
+from streams.events import Learned, Recommendations
+from streams.ports import Store
+from streams.web.answers import ListedItem, ModalityTaste, SimilarItems, User, UserList
+from streams.web.cache import How, StaleWhileRevalidate
+from streams.web.catalogue import Shelf
+
+TYPICAL = 4  # items that stand for a taste in one modality
+SEEN = 500  # touches shown of a user
+
+
+class Replica(Protocol):
+    """What a process that follows the logs knows of the whole system."""
+
+    recommender: Recommender
+    item_vectors: dict[str, dict[str, Vector]]
+    background: Background
+
+
+class _Snapshot(Struct):
+    """A user as stored a moment ago, and the lists that were made of it: one for each length asked for."""
+
+    user: UserState
+    weights: Mapping[str, float]
+    lists: dict[int, UserList] = field(default_factory=dict)
+
+
+class Reader:
+    """Reads what people ask for.
+
+    nearest  finds items by fused vector
+    base     modality -> its weight for everybody
+    clock    the wall clock, seconds since the epoch
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        replica: Replica,
+        nearest: Nearest,
+        shelf: Shelf,
+        base: Mapping[str, float],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._replica = replica
+        self._nearest = nearest
+        self._shelf = shelf
+        self._base = base
+        self._clock = clock
+        self._latest = 0.0
+        self._users = StaleWhileRevalidate(self._snapshot)
+
+    def learned(self, learned: Learned) -> None:
+        """Somebody has touched something: time goes on.
+
+        Lists are made for the time of the latest event and not of the wall clock, so that what was recorded long ago
+        can be replayed.
+        """
+        self._latest = max(self._latest, *(each.at for each in learned.touches), 0.0)
+
+    def outdate(self, user_id: str) -> None:
+        """The user has changed."""
+        self._users.outdate(user_id)
+
+    async def recommendations(self, user_id: str, k: int) -> tuple[UserList, How, float]:
+        """The best k items for a user; how the answer came about, and its age in seconds. Raises StoreUnavailable."""
+        kept = await self._users.get(user_id)
+        snapshot = kept.answer
+        if k not in snapshot.lists:
+            snapshot.lists[k] = self._rank(snapshot, k)
+        return snapshot.lists[k], kept.how, kept.age
+
+    async def user(self, user_id: str) -> User | None:
+        """What is known of a user; None where nothing is. Raises StoreUnavailable."""
+        snapshot = (await self._users.get(user_id)).answer
+        user = snapshot.user
+        if not user.version:
+            return None
+        past = zip(user.history.item_ids, user.history.times, user.history.weights, strict=True)
+        history = [self._shelf.touched(item_id, at, weight) for item_id, at, weight in past][: -SEEN - 1 : -1]
+        return User(
+            user_id=user_id,
+            version=user.version,
+            as_of=user.taste.as_of,
+            taste=[self._taste(user, modality, weight) for modality, weight in snapshot.weights.items()],
+            history=history,
+            waiting=len(user.waiting),
+            traits=user.traits.decode(),
+        )
+
+    async def taste(self, user_id: str) -> Vector | None:
+        """A user's taste, (dim,) float32, unit length; None where it is unknown. Raises StoreUnavailable."""
+        snapshot = (await self._users.get(user_id)).answer
+        return snapshot.user.view(snapshot.weights).taste
+
+    def similar(self, item_id: str, k: int) -> SimilarItems:
+        """The k listed items most like one; none where it has no vector."""
+        catalogue, vector = self._replica.recommender.catalogue, self._vectors(item_id).get("fused")
+        found: list[ListedItem] = []
+        if vector is not None:
+            slots, cosines = self._nearest(vector, k + 1)
+            ids = [catalogue.ids[slot] for slot in slots]
+            pairs = zip(ids, cosines.tolist(), strict=True)
+            found = [self._shelf.listed(other, cosine) for other, cosine in pairs if other != item_id]
+        return SimilarItems(item_id, found[:k])
+
+    def shown(self, each: Recommendations, k: int) -> UserList:
+        """A list as a worker published it, with titles; no more than the first k items."""
+        return UserList(
+            user_id=each.user_id,
+            list_version=each.list_version,
+            made_at=each.emitted_at,
+            items=[self._shelf.listed(item.item_id, item.score, item.reason, item.because) for item in each.items[:k]],
+            modalities=each.modalities,
+        )
+
+    async def _snapshot(self, user_id: str) -> _Snapshot:
+        stored = await self._store.read_users([user_id])
+        user = stored.get(user_id) or UserState(user_id, History(), RecentEvents(limit=1))
+        return _Snapshot(user, modality_weights(user.taste, self._replica.background, self._base))
+
+    def _rank(self, snapshot: _Snapshot, k: int) -> UserList:
+        user = snapshot.user
+        best = self._replica.recommender.recommend(user.view(snapshot.weights), self._latest or self._clock(), k)
+        return UserList(
+            user_id=user.user_id,
+            list_version=user.version,
+            made_at=self._clock(),
+            items=[self._shelf.listed(each.item_id, each.score, each.reason, each.because) for each in best],
+            modalities={name: round(weight, 3) for name, weight in snapshot.weights.items()},
+        )
+
+    def _taste(self, user: UserState, modality: str, weight: float) -> ModalityTaste:
+        direction = user.taste.direction(modality)
+        seen = dict.fromkeys(reversed(user.history.item_ids))
+        known = [(item_id, self._vectors(item_id).get(modality)) for item_id in seen]
+        closeness = [
+            (float(vector @ direction), item_id)
+            for item_id, vector in known
+            if vector is not None and direction is not None
+        ]
+        return ModalityTaste(
+            modality=modality,
+            weight=round(weight, 4),
+            evidence=round(user.taste.masses.get(modality, (0.0, 0.0))[0], 3),
+            typical=self._best(closeness),
+        )
+
+    def _best(self, closeness: Sequence[tuple[float, str]]) -> list[ListedItem]:
+        return [self._shelf.listed(item_id, cosine) for cosine, item_id in sorted(closeness, reverse=True)[:TYPICAL]]
+
+    def _vectors(self, item_id: str) -> Mapping[str, Vector]:
+        return self._replica.item_vectors.get(item_id, {})

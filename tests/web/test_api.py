@@ -1,0 +1,319 @@
+"""What is answered over HTTP, with the outside world in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from streams.events import EVENT_TYPES
+from streams.web.access import Tokens, UnusableTokens, user_token
+from tests.pipeline.test_pipeline import FILMS, NOW
+from tests.web.world import PICTURE, HttpWorld, next_list
+
+READER, WRITER, ADMIN, KEY = (letter * 32 for letter in "rwak")
+LINES = [f"lists {READER}", f"events {WRITER}", f"admin {ADMIN}", f"user-key {KEY}"]
+FOREVER = 4e9
+ADA = user_token(KEY, "ada", FOREVER)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[HttpWorld]:
+    world = HttpWorld()
+    await world.open()
+    yield world
+    await world.close()
+
+
+@pytest.fixture
+async def guarded() -> AsyncIterator[HttpWorld]:
+    world = HttpWorld(Tokens.of(LINES))
+    await world.open()
+    yield world
+    await world.close()
+
+
+def click(user: str = "ada", item: str = "alien", **fields: object) -> dict[str, object]:
+    return {"event_id": "e-1", "user_id": user, "item_id": item, "ts": NOW - 1} | fields
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_a_list_is_the_one_that_the_worker_published_with_titles(world: HttpWorld) -> None:
+    await world.click("ada", "alien")
+    published = world.worker.lists()[-1]
+    status, made = await world.get("/users/ada/recommendations")
+    assert status == 200
+    assert made["list_version"] == published.list_version == 1
+    assert [(each["item_id"], each["reason"]) for each in made["items"]] == [
+        (each.item_id, each.reason) for each in published.items
+    ]
+    assert made["items"][0]["title"] == "Aliens"
+    assert made["modalities"] == published.modalities
+
+
+async def test_an_item_says_because_of_what_it_is_there(world: HttpWorld) -> None:
+    await world.click("ada", "alien")
+    _, made = await world.get("/users/ada/recommendations")
+    assert (made["items"][0]["because"], made["items"][0]["because_title"]) == ("alien", "Alien")
+
+
+async def test_as_many_items_as_are_wanted_are_given(world: HttpWorld) -> None:
+    _, made = await world.get("/users/ada/recommendations?k=2")
+    assert len(made["items"]) == 2
+
+
+async def test_somebody_who_is_not_known_yet_has_a_list(world: HttpWorld) -> None:
+    status, made = await world.get("/users/newcomer/recommendations")
+    assert (status, made["list_version"], len(made["items"])) == (200, 0, 6)
+
+
+@pytest.mark.parametrize("query", ["k=0", "k=201", "k=many", "k=1.5", "limit=3"])
+async def test_what_cannot_be_wanted_is_refused_by_name(world: HttpWorld, query: str) -> None:
+    status, problem = await world.get(f"/users/ada/recommendations?{query}")
+    assert status == 400 and query.partition("=")[0] in problem["detail"]
+
+
+async def test_a_list_is_made_anew_once_its_user_has_changed(world: HttpWorld) -> None:
+    await world.get("/users/ada/recommendations")
+    await world.click("ada", "alien")
+    _, made = await world.get("/users/ada/recommendations")
+    assert made["list_version"] == 1
+    assert "alien" not in [each["item_id"] for each in made["items"]]
+
+
+async def test_while_cassandra_is_away_those_who_have_asked_before_get_what_they_had(world: HttpWorld) -> None:
+    await world.click("ada", "alien")
+    _, before = await world.get("/users/ada/recommendations")
+    world.store.down = True
+    world.reader.outdate("ada")
+    assert await world.get("/users/ada/recommendations") == (200, before)
+    async with world.client.get("/users/bob/recommendations") as answer:
+        assert answer.status == 503 and answer.headers["Retry-After"]
+        assert answer.content_type == "application/problem+json"
+
+
+async def test_a_stream_begins_with_the_list_there_is_and_goes_on_with_each_refreshed_one(world: HttpWorld) -> None:
+    async with world.client.get("/users/ada/recommendations/stream?k=3") as answer:
+        assert answer.content_type == "text/event-stream"
+        assert (await next_list(answer))[0] == "0"
+        await world.click("bob", "love")
+        await world.click("ada", "alien")
+        version, made = await next_list(answer)
+        assert (version, made["user_id"], len(made["items"])) == ("1", "ada", 3)
+
+
+async def test_a_stream_that_is_taken_up_again_does_not_repeat_itself(world: HttpWorld) -> None:
+    await world.click("ada", "alien")
+    async with world.client.get("/users/ada/recommendations/stream", headers={"Last-Event-ID": "1"}) as answer:
+        await answer.content.readuntil(b"\n\n")
+        await world.click("ada", "star")
+        assert (await next_list(answer))[0] == "2"
+
+
+async def test_whoever_reads_slowly_gets_the_newest_list(world: HttpWorld) -> None:
+    with world.feed.subscribe("ada") as lists:
+        await world.click("ada", "alien", "star", "love")
+        newest = await lists.next()
+        assert newest is not None and newest.list_version == 3
+        waiting = asyncio.create_task(lists.next())
+        await asyncio.sleep(0)
+        world.feed.close()
+        assert await waiting is None
+    assert len(world.feed) == 0
+
+
+async def test_an_item_is_shown_with_what_was_understood_of_it(world: HttpWorld) -> None:
+    await world.upload("boat", title="A boat", media={"image": "file:///pictures/boat.png", "audio": "data:,corrupt"})
+    status, item = await world.get("/items/boat")
+    assert (status, item["title"], item["media"]) == (200, "A boat", ["image"])
+    assert set(item["modalities"]) == {"text"} and set(item["refused"]) == {"image", "audio"}
+
+
+async def test_an_id_with_a_slash_in_it_is_one_id(world: HttpWorld) -> None:
+    await world.upload("animals/birds/parrot", title="Parrot")
+    assert (await world.get("/items/animals%2Fbirds%2Fparrot"))[1]["title"] == "Parrot"
+
+
+@pytest.mark.parametrize("path", ["/items/nothing", "/items/nothing/similar", "/users/nobody", "/nowhere"])
+async def test_what_is_not_there_is_said_to_be_absent(world: HttpWorld, path: str) -> None:
+    status, problem = await world.get(path)
+    assert (status, problem["status"], problem["title"]) == (404, 404, "Not Found")
+
+
+async def test_the_items_most_like_one_come_first_and_it_is_not_among_them(world: HttpWorld) -> None:
+    await world.upload("alien-2", title="Alien", text=FILMS["alien"])
+    _, similar = await world.get("/items/alien/similar?k=2")
+    assert len(similar["items"]) == 2 and similar["items"][0]["item_id"] == "alien-2"
+    assert similar["items"][0]["score"] == pytest.approx(1, abs=0.01)
+
+
+async def test_a_file_is_shown_as_what_it_is(world: HttpWorld) -> None:
+    world.media.files["file:///p/boat"] = PICTURE
+    await world.upload("boat", title="A boat", media={"image": "file:///p/boat"})
+    async with world.client.get("/items/boat/media/image") as answer:
+        assert (answer.status, answer.content_type, await answer.read()) == (200, "image/png", PICTURE)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+async def test_a_file_that_browsers_could_run_or_that_is_away_is_not_shown(world: HttpWorld) -> None:
+    world.media.files["file:///p/page"] = b"<html><script>alert(1)</script>"
+    await world.upload("trap", title="A trap", media={"image": "file:///p/page", "audio": "file:///p/gone"})
+    assert (await world.get("/items/trap/media/image"))[0] == 404
+    status, problem = await world.get("/items/trap/media/audio")
+    assert status == 404 and "secret" not in problem["detail"]
+    assert (await world.get("/items/trap/media/text"))[0] == 404
+
+
+async def test_a_user_is_shown_with_taste_and_history_the_latest_first(world: HttpWorld) -> None:
+    await world.click("ada", "alien", "star")
+    await world.worker.pipeline.profiles([world.worker.profile("ada", age=36)])
+    world.follow()
+    _, user = await world.get("/users/ada")
+    assert [each["title"] for each in user["history"]] == ["Star Wars", "Alien"]
+    assert user["traits"] == '{"age":36}' and user["version"] == 3
+    [text] = user["taste"]
+    assert (text["modality"], text["weight"]) == ("text", 1.0)
+    assert {each["item_id"] for each in text["typical"]} == {"alien", "star"}
+    assert 1.5 < text["evidence"] <= 2
+
+
+async def test_items_are_found_by_words(world: HttpWorld) -> None:
+    status, found = await world.get("/search?q=space+monster&limit=2")
+    assert status == 200
+    assert (found["items"][0]["item_id"], found["items"][0]["title"], len(found["items"])) == ("alien", "Alien", 2)
+    _, narrowed = await world.post("/search", {"text": "romance", "filters": {"has": ["text"]}, "explain": True})
+    assert {item["item_id"] for item in narrowed["items"][:3]} == {"love", "amelie", "kiss"}
+
+
+@pytest.mark.parametrize("body", [{"text": 7}, {"limit": 1000}, {"words": "x"}, [], {"media": {"smell": "data:,x"}}])
+async def test_what_cannot_be_looked_for_is_refused(world: HttpWorld, body: object) -> None:
+    assert (await world.post("/search", body))[0] == 422
+
+
+async def test_a_user_searches_with_their_own_taste_and_no_others(guarded: HttpWorld) -> None:
+    assert (await guarded.get("/search?q=space&user_id=ada", **bearer(ADA)))[0] == 200
+    assert (await guarded.get("/search?q=space", **bearer(ADA)))[0] == 200
+    assert (await guarded.get("/search?q=space&user_id=bob", **bearer(ADA)))[0] == 403
+    assert (await guarded.get("/search?q=space&user_id=bob", **bearer(READER)))[0] == 200
+
+
+@pytest.mark.parametrize("topic", EVENT_TYPES)
+async def test_a_good_event_goes_to_its_topic_as_it_came_under_its_key(world: HttpWorld, topic: str) -> None:
+    event = {"traits": {"age": 36}, "title": "Alien"} | click()
+    status, accepted = await world.post(f"/events/{topic.removeprefix('events.')}", event)
+    assert (status, accepted) == (202, {"event_id": "e-1", "topic": topic})
+    [message] = world.sink.messages
+    assert message.topic == topic
+    assert message.key == {"events.upload": b"alien", "events.query": b"e-1"}.get(topic, b"ada")
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (click(ts=NOW + 1000), "future"),
+        (click(item=7), "wrong_type"),  # type: ignore[arg-type]
+        ({"event_id": "e", "ts": NOW}, "missing_field"),
+        (click(dwell_s=-1), "out_of_range"),
+        ([], "not_an_object"),
+    ],
+)
+async def test_a_bad_event_is_refused_at_once_with_its_reason(world: HttpWorld, event: object, reason: str) -> None:
+    status, problem = await world.post("/events/click", event)
+    assert (status, problem["reason"]) == (422, reason)
+    assert not world.sink.messages
+
+
+async def test_an_event_is_json_and_not_endless(world: HttpWorld) -> None:
+    async with world.client.post("/events/click", data=b"{}") as answer:
+        assert answer.status == 415  # so that no form on a stranger's page can send one
+    large = {"Content-Type": "application/json"}
+    async with world.client.post("/events/click", data=b" " * (1024 * 1024 + 1), headers=large) as answer:
+        assert answer.status == 413
+
+
+async def test_while_kafka_is_away_an_event_is_not_accepted(world: HttpWorld) -> None:
+    world.sink.down = True
+    assert (await world.post("/events/click", click()))[0] == 503
+
+
+async def test_the_latest_lists_are_told_the_newest_first(world: HttpWorld) -> None:
+    await world.click("ada", "alien")
+    await world.click("bob", "love")
+    _, activity = await world.get("/activity")
+    assert [(each["user_id"], each["events"]) for each in activity["refreshed"]] == [("bob", 1), ("ada", 1)]
+    assert activity["refreshed"][0]["latency_ms"] == 10.0
+
+
+async def test_without_tokens_only_this_machine_is_answered_by_its_name(world: HttpWorld) -> None:
+    assert (await world.get("/items/alien", Host="rebound.example"))[0] == 403
+    assert (await world.get("/items/alien", Origin="https://elsewhere.example"))[0] == 403
+    assert (await world.get("/items/alien", Host="localhost:8020"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "status"),
+    [
+        ("/users/ada/recommendations", READER, 200),
+        ("/users/ada/recommendations", ADMIN, 200),
+        ("/users/ada/recommendations", ADA, 200),
+        ("/users/bob/recommendations", ADA, 403),
+        ("/users/ada/recommendations", WRITER, 403),
+        ("/users/ada", READER, 403),
+        ("/users/ada", ADMIN, 200),
+        ("/users/ada", ADA, 200),
+        ("/items/alien", ADA, 200),
+        ("/items/alien", READER, 200),
+        ("/flow", ADA, 403),
+        ("/activity", READER, 403),
+        ("/activity", ADMIN, 200),
+        ("/items/alien", user_token(KEY, "ada", NOW), 401),  # it has ended
+        ("/items/alien", user_token("x" * 32, "ada", FOREVER), 401),
+        ("/items/alien", "", 401),
+        ("/items/alien", "é" * 32, 401),
+    ],
+)
+async def test_a_token_opens_what_it_is_for(guarded: HttpWorld, path: str, token: str, status: int) -> None:
+    await guarded.click("ada", "alien")
+    assert (await guarded.get(path, **bearer(token)))[0] == status
+
+
+async def test_who_has_no_token_sees_health_and_the_page_and_nothing_of_people(guarded: HttpWorld) -> None:
+    for endpoint in guarded.api.endpoints():
+        path = endpoint.path.format(user_id="ada", item_id="alien", modality="image")
+        async with guarded.client.request(endpoint.method, path) as answer:
+            assert answer.status == 401, path
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/page.js", "/page.css"):
+        async with guarded.client.get(path) as answer:
+            assert answer.status == 200, path
+
+
+async def test_a_user_sends_events_of_their_own_and_no_others(guarded: HttpWorld) -> None:
+    assert (await guarded.post("/events/click", click("ada"), **bearer(ADA)))[0] == 202
+    assert (await guarded.post("/events/click", click("bob"), **bearer(ADA)))[0] == 403
+    assert (await guarded.post("/events/upload", click("ada", title="x"), **bearer(ADA)))[0] == 403
+    assert (await guarded.post("/events/click", click("bob"), **bearer(WRITER)))[0] == 202
+    assert (await guarded.post("/events/click", click("bob"), **bearer(READER)))[0] == 403
+
+
+def test_a_token_signed_in_another_way_is_not_believed() -> None:
+    import jwt
+
+    unsigned = jwt.encode({"sub": "ada", "exp": FOREVER}, "", algorithm="none")
+    endless = jwt.encode({"sub": "ada"}, KEY, algorithm="HS256")
+    for token in (unsigned, endless, "a.b.c"):
+        with pytest.raises(Exception, match="not known"):
+            Tokens.of(LINES).identify(f"Bearer {token}")
+
+
+@pytest.mark.parametrize("line", ["lists short", "boss " + "b" * 32, "", "user-key " + "k" * 32, "lists"])
+def test_a_token_file_that_cannot_be_used_is_named_without_what_is_in_it(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"# ours\n{line}\n")
+    with pytest.raises(UnusableTokens, match=str(file)) as raised:
+        Tokens.read(file)
+    assert "b" * 32 not in str(raised.value) and "short" not in str(raised.value)

@@ -1,0 +1,182 @@
+"""The live page in a real browser, among fakes."""
+
+import re
+import shutil
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
+
+from streams.web.access import Tokens
+from streams.web.answers import Flow, Timings
+from tests.pipeline.test_pipeline import NOW
+from tests.web.test_api import ADMIN, LINES
+from tests.web.world import HttpWorld
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine: apt install chromium")
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[HttpWorld]:
+    world = HttpWorld()
+    await world.open()
+    await world.click("ada", "alien")
+    yield world
+    await world.close()
+
+
+@pytest.fixture
+async def page(browser: Browser, world: HttpWorld) -> AsyncIterator[Page]:
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if "Content Security" in message.text else None)
+        await page.clock.set_fixed_time(NOW)
+        await page.goto(str(world.client.make_url("/")))
+        yield page
+        assert wrong == []
+
+
+async def test_the_user_whose_list_was_refreshed_last_is_shown_with_titles_and_reasons(page: Page) -> None:
+    await expect(page.get_by_role("heading", name="List of ada")).to_be_visible()
+    first = page.locator("#list .card").first
+    await expect(first).to_contain_text("Aliens")
+    await expect(first).to_contain_text("← Alien")
+    await expect(page.locator("#taste")).to_contain_text("words 100%")
+
+
+async def test_a_click_leaves_as_an_event_and_the_refreshed_list_comes_by_itself(page: Page, world: HttpWorld) -> None:
+    star = page.locator("#list .card strong", has_text="Star Wars")
+    await star.click()
+    await expect(page.locator("#news")).to_contain_text("ada clicked Star Wars")
+    [sent] = world.sink.messages
+    assert (sent.topic, sent.key) == ("events.click", b"ada")
+    await world.click("ada", "star")
+    await expect(page.locator("#news")).to_contain_text("Version 2")
+    await expect(page.locator("#news")).to_contain_text("ms after your click")
+    await expect(page.locator("#list .card strong", has_text="Star Wars")).to_have_count(0)
+
+
+async def test_a_list_can_be_clicked_through_with_the_keyboard_alone(page: Page, world: HttpWorld) -> None:
+    await page.locator("#list .card").nth(1).focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#news")).to_contain_text("ada clicked")
+    await world.click("ada", "star")
+    await expect(page.locator("#news")).to_contain_text("Version 2")
+    await expect(page.locator("#list .card").nth(1)).to_be_focused()
+
+
+async def test_another_user_can_be_asked_for(page: Page) -> None:
+    await page.get_by_label("User").fill("nobody yet")
+    await page.get_by_role("button", name="Show").click()
+    await expect(page.locator("#news")).to_contain_text("Nothing is known of this user yet")
+    await expect(page.locator("#list .card")).to_have_count(6)
+
+
+async def test_items_can_be_searched_for_and_clicked_and_the_list_is_still_there(page: Page, world: HttpWorld) -> None:
+    await page.get_by_label("Search the items").fill("space monster")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Found for “space monster”")).to_be_visible()
+    first = page.locator("#list .card").first
+    await expect(first).to_contain_text("Alien")
+    await first.click()
+    await expect(page.locator("#news")).to_contain_text("ada clicked Alien")
+    await world.click("ada", "star")
+    await page.get_by_role("button", name="Back to the list").click()
+    await expect(page.locator("#news")).to_contain_text("Version 2")
+    await expect(page.locator("#list .card strong", has_text="Star Wars")).to_have_count(0)
+
+
+async def test_titles_are_words_and_never_markup(page: Page, world: HttpWorld) -> None:
+    await world.upload("<img src=x>", title="<b>bold</b><script>window.bad = 1</script>")
+    await world.click("ada", "star")
+    await expect(page.locator("#list")).to_contain_text("<b>bold</b>")
+    assert await page.evaluate("window.bad") is None
+    assert await page.locator("#list b").count() == 0
+
+
+async def test_rates_and_times_are_those_between_two_looks_at_the_metrics(browser: Browser, world: HttpWorld) -> None:
+    looks = iter(range(100))
+
+    async def look(route: Route) -> None:
+        """Each second 50 events more, of which 40 take up to 20 ms and 10 up to 100 ms; before, all took an hour."""
+        n = next(looks)
+        timings = Timings(1_000 + 50 * n, 0.0, [(0.02, 40 * n), (0.1, 50 * n)])
+        clicks = {"events.click": 1_000.0 + 50 * n}
+        flow = Flow(NOW + n, {"w:1": "", "w:2": "no answer"}, clicks, {}, 0, 9, {}, {"rank": timings}, timings)
+        await route.fulfill(body=msgspec.json.encode(flow), content_type="application/json")
+
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        await page.route("**/flow", look)
+        await page.goto(str(world.client.make_url("/")))
+        figures = page.locator("#figures")
+        await expect(figures).to_contain_text(re.compile(r"events\s*50\s*/s"))
+        await expect(figures).to_contain_text(re.compile(r"half within\s*13\s*ms"))  # 25/40 of 20 ms
+        await expect(figures).to_contain_text(re.compile(r"99 of 100 within\s*96\s*ms"))  # 20 + 9.5/10 of 80 ms
+        await expect(page.locator("#health")).to_have_text("1 worker, 1 not answering")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_nothing_is_cut_off_on_a_phone_and_every_text_stands_out(
+    browser: Browser, world: HttpWorld, scheme: str
+) -> None:
+    async with await browser.new_context(viewport=PHONE, color_scheme=scheme) as context:  # type: ignore[arg-type]
+        page = await context.new_page()
+        await page.goto(str(world.client.make_url("/")))
+        await expect(page.locator("#list .card").first).to_be_visible()
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert await page.evaluate(wide) == 0
+        for selector in ("body", ".hint", ".card em", "#who button", "#health", ".band b"):
+            assert await page.locator(selector).first.evaluate(CONTRAST) >= 4.5, selector
+
+
+async def test_every_control_has_a_name(page: Page) -> None:
+    await expect(page.locator("#list .card").first).to_be_visible()
+    for control in await page.locator("button, input").all():
+        named = await control.evaluate("each => each.ariaLabel || each.labels?.[0]?.textContent || each.textContent")
+        assert named.strip(), await control.evaluate("each => each.outerHTML")
+    assert await page.locator("img:not([alt])").count() == 0
+
+
+async def test_where_tokens_are_asked_for_the_page_asks_too(browser: Browser) -> None:
+    world = HttpWorld(Tokens.of(LINES))
+    await world.open()
+    await world.click("ada", "alien")
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        await page.goto(str(world.client.make_url("/")))
+        await page.get_by_label("Token", exact=True).fill(ADMIN)
+        await page.get_by_role("button", name="Go on").click()
+        await expect(page.locator("#list .card").first).to_contain_text("Aliens")
+        assert ADMIN not in await page.content()
+    await world.close()
+
+
+# The contrast ratio of WCAG 2.2.
+CONTRAST = """
+each => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const linear = (v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const light = (rgb) => [.2126, .7152, .0722].reduce((sum, share, at) => sum + share * linear(rgb[at] / 255), 0);
+  let ground = each, colour;
+  for (; ground; ground = ground.parentElement) {
+    colour = parse(getComputedStyle(ground).backgroundColor);
+    if (colour.length < 4 || colour[3] > 0) break;
+  }
+  const [a, b] = [light(parse(getComputedStyle(each).color)), light(colour)];
+  return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+}
+"""

@@ -1,0 +1,143 @@
+"""The HTTP application among fakes: a small cinema, its visitors, and short ways to ask."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from encoders.contract import DIM
+from streams.adapters.index import VectorIndex
+from streams.adapters.words import WordIndex
+from streams.core.search.searcher import Searcher
+from streams.core.search.settings import SearchSettings
+from streams.errors import PartRefused, SinkUnavailable
+from streams.events import Embedded, Learned
+from streams.ports import Outgoing
+from streams.search import Search
+from streams.web.access import Tokens
+from streams.web.api import Api
+from streams.web.application import application
+from streams.web.catalogue import Shelf
+from streams.web.feed import Feed
+from streams.web.flow import FlowReader
+from streams.web.health import Health
+from streams.web.reader import Reader
+from tests.fakes import FakeSink
+from tests.pipeline.test_pipeline import FILMS, NOW, WEIGHTS, World
+
+TITLES = {"alien": "Alien", "aliens": "Aliens", "star": "Star Wars", "love": "Love Story"}
+PICTURE = b"\x89PNG\r\n\x1a\n" + b"pixels"
+
+
+class BreakableSink(FakeSink):
+    """A sink that can be down."""
+
+    down = False
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        if self.down:
+            raise SinkUnavailable("the fake sink is down")
+        await super().publish(messages)
+
+
+class FakeMedia:
+    """Files by URI."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    async def fetch(self, uri: str, limit: int) -> bytes:
+        if uri not in self.files:
+            raise PartRefused(f"FileUnreadable: {uri} at /a/secret/place")
+        return self.files[uri]
+
+
+class HttpWorld:
+    """A worker's pipeline among fakes, whose log a second process follows and answers from."""
+
+    def __init__(self, tokens: Tokens | None = None) -> None:
+        self.worker = World()
+        self.store = self.worker.store
+        self.sink, self.media, self.health = BreakableSink(), FakeMedia(), Health()
+        self.shelf = Shelf()
+        replica = self.worker.replica
+        self.reader = Reader(self.store, replica, replica.index.nearest, self.shelf, WEIGHTS, clock=lambda: NOW)
+        self.search = Search(
+            Searcher(SearchSettings(), words=WordIndex(), space=lambda: VectorIndex(DIM)),
+            embedder=self.worker.embedder,
+            media=self.media,
+            tastes=self.reader.taste,
+        )
+        self.feed = Feed(self.reader.outdate)
+        self.api = Api(
+            reader=self.reader,
+            shelf=self.shelf,
+            feed=self.feed,
+            flow=FlowReader([]),
+            sink=self.sink,
+            media=self.media,
+            search=self.search.search,
+            clock=lambda: NOW,
+        )
+        self.tokens = tokens
+        self._followed = 0
+
+    async def open(self) -> None:
+        """Open the cinema, and begin to answer."""
+        app = application(self.api, self.health, self.tokens)
+        self.client: TestClient[web.Request, web.Application] = TestClient(TestServer(app))
+        await self.client.start_server()
+        await self.worker.open_cinema()
+        for name, title in TITLES.items():
+            await self.upload(name, title=title, text=FILMS[name])
+
+    async def close(self) -> None:
+        self.feed.close()
+        await self.client.close()
+
+    async def upload(self, item: str, **fields: Any) -> None:
+        await self.worker.pipeline.uploads([self.worker.upload(item, **fields)])
+        self.follow()
+
+    async def click(self, user: str, *items: str) -> None:
+        """A worker handles clicks, one after the other."""
+        for item in items:
+            await self.worker.pipeline.interactions([self.worker.click(user, item)])
+        self.follow()
+
+    def follow(self) -> None:
+        """Hear of what the worker has published since."""
+        fresh = self.worker.sink.messages[self._followed :]
+        self._followed += len(fresh)
+        for message in fresh:
+            if message.topic == "items.embedded":
+                item = msgspec.json.decode(message.value, type=Embedded)
+                self.shelf.put(item)
+                self.search.put(item)
+            elif message.topic == "interactions":
+                self.reader.learned(msgspec.json.decode(message.value, type=Learned))
+            elif message.topic == "recommendations":
+                self.feed.take(message.value)
+
+    async def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        async with self.client.get(path, headers=headers) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
+        async with self.client.post(path, json=body, headers=headers) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+
+async def next_list(answer: ClientResponse) -> tuple[str, Any]:
+    """The id and the data of the next event of a stream."""
+    fields: dict[str, str] = {}
+    async with asyncio.timeout(20):
+        while True:
+            line = (await answer.content.readline()).decode().rstrip("\n")
+            if not line and "data" in fields:
+                return fields["id"], msgspec.json.decode(fields["data"])
+            name, _, value = line.partition(": ")
+            fields[name] = value
