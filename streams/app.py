@@ -156,7 +156,7 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
     health  is told what the worker needs
     """
     worker = f"{socket.gethostname()}-{uuid4().hex[:8]}"  # new at each start: what an earlier life learned is read back
-    policy = _policy(settings)
+    policy = policy_of(settings)
     await asyncio.to_thread(schema.migrate, settings.cassandra)
     store = await CassandraStore.connect(
         settings.cassandra,
@@ -258,7 +258,8 @@ def _credentials(kafka: Kafka) -> Credentials | None:
     )
 
 
-def _policy(settings: Settings) -> Policy:
+def policy_of(settings: Settings) -> Policy:
+    """The numbers that the pipeline goes by, as set."""
     worker = settings.worker
     return Policy(
         click_weight=worker.click_weight,
@@ -299,6 +300,7 @@ async def _watch(app: faust.App, pipeline: Pipeline) -> None:
         await asyncio.sleep(1)
         metrics.show_quality(pipeline.quality.figures(len(pipeline.replica.item_vectors)))
         consumer: Any = app.consumer  # the committed offsets are missing from Faust's types
+        metrics.LAG.clear()  # of partitions that have moved to another worker, it tells
         for partition in consumer.assignment():
             committed = consumer._committed_offset.get(partition) or 0
             lag = max(0, (consumer.highwater(partition) or 0) - committed)

@@ -158,6 +158,22 @@ def replay(
 
 
 @app.command()
+def verify(
+    named: Annotated[int, typer.Option(min=1, help="Users and items to name, of those that differ.")] = 20,
+) -> None:
+    """Compare Cassandra's users and items with a replay of the events in Kafka. Exit code 1 when any differ."""
+    import asyncio
+
+    from streams import verify as verification
+
+    report = asyncio.run(verification.verify(load(), console, named=named))
+    console.print(verification.summary(report))
+    for line in verification.named(report, named):
+        console.print(line, markup=False, highlight=False)
+    raise typer.Exit(0 if report.is_clean else 1)
+
+
+@app.command()
 def evaluate(
     offline: Annotated[bool, typer.Option("--offline", help="In this process, without servers.")] = False,
     log: Annotated[

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 
 import structlog
 
@@ -10,6 +12,36 @@ TALKATIVE = ("aiokafka.consumer.group_coordinator", "aiokafka.conn", "cassandra.
 
 # Without the local variables: they can hold what a user said, or a secret.
 _tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+MOST_LINES = 1_000  # told apart at once
+
+
+class Once(logging.Filter):
+    """Lets a library say the same thing, whatever names it fills in, once in a while: a client that has lost its server
+    says so ten times a second.
+
+    seconds  of silence after a line; the next one tells how many it stands for
+    """
+
+    def __init__(self, seconds: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._clock = clock
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}  # when it was last let through, and how often not
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key = record.name, str(record.msg)
+        now = self._clock()
+        last, withheld = self._said.get(key, (-self._seconds, 0))
+        if now - last < self._seconds:
+            self._said[key] = last, withheld + 1
+            return False
+        if len(self._said) >= MOST_LINES:
+            self._said.clear()
+        self._said[key] = now, 0
+        if withheld:
+            record.msg = f"{record.msg} (and {withheld} times more before)"
+        return True
 
 
 def set_up_logs(level: int = logging.INFO) -> None:
@@ -28,6 +60,7 @@ def set_up_logs(level: int = logging.INFO) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
+    handler.addFilter(Once())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)

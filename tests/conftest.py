@@ -18,6 +18,8 @@ hypothesis_settings.load_profile("untimed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--hostile-files", type=int, default=150, help="hostile media to send through the whole stream")
+    parser.addoption("--fuzzed", type=int, default=5_000, help="fuzzed messages to send through the pipeline")
+    parser.addoption("--fuzz-seed", type=int, default=1, help="what they are drawn from")
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +27,12 @@ def hostile_files(request: pytest.FixtureRequest) -> int:
     """How many hostile media to send."""
     count: int = request.config.getoption("--hostile-files")
     return count
+
+
+@pytest.fixture(scope="session")
+def fuzzed(request: pytest.FixtureRequest) -> tuple[int, int]:
+    """How many fuzzed messages to send, and the seed they are drawn from."""
+    return request.config.getoption("--fuzzed"), request.config.getoption("--fuzz-seed")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import copy
 import zlib
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -96,8 +97,12 @@ class FakeEmbedder:
     @staticmethod
     def _vector(content: bytes) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         words = content.lower().split() or [b""]
-        directions = [np.random.default_rng(zlib.crc32(word)).standard_normal(DIM) for word in words]
-        return unit(np.sum(directions, axis=0).astype(np.float32))
+        return unit(np.sum([_direction(word) for word in words], axis=0).astype(np.float32))
+
+
+@lru_cache(maxsize=10_000)
+def _direction(word: bytes) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.random.default_rng(zlib.crc32(word)).standard_normal(DIM)
 
 
 class FakeSink:

@@ -97,6 +97,8 @@ class CassandraStore:
             "INSERT INTO items (shard, item_id, vectors, title, attributes, uploaded_at, withdrawn)"
             " VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         )
+        self._read_user_ids = session.prepare("SELECT user_id FROM users WHERE shard = ?")
+        self._read_user_ids.fetch_size = None  # a shard's ids at once, however many
         self._read_epochs = session.prepare("SELECT partition, epoch FROM owners WHERE partition IN ?")
         self._read_last_epoch = session.prepare("SELECT epoch FROM owners WHERE partition = ?")
         self._read_last_epoch.consistency_level = ConsistencyLevel.LOCAL_SERIAL
@@ -167,7 +169,7 @@ class CassandraStore:
     async def write_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
         # Encoded before the first await: the caller may go on to change the users.
         batches = [
-            self._batch(self._write_user, [(shard, *_encode_user(user)) for user in chunk])
+            self._batch(self._write_user, [(shard, *encode_user(user)) for user in chunk])
             for shard, ours in self._by_shard(users, lambda user: user.user_id)
             for chunk in _chunks(ours, MAX_ROWS)
         ]
@@ -192,14 +194,23 @@ class CassandraStore:
         """Make sure that the partitions are still ours. Raises Fenced."""
         if not epochs:
             return
-        rows = await self._execute(self._read_epochs, (list(epochs),))
-        now = {row.partition: row.epoch for row in rows}
+        now = await self.epochs(epochs)
         for partition, epoch in epochs.items():
             if now.get(partition) != epoch:
                 raise Fenced(
                     f"partition {partition} was claimed by another worker: its epoch is {now.get(partition)},"
                     f" where this worker's is {epoch}"
                 )
+
+    async def epochs(self, partitions: Iterable[int]) -> Mapping[int, int]:
+        """Partition -> its epoch, for those of them that were ever claimed. Raises StoreUnavailable."""
+        rows = await self._execute(self._read_epochs, (list(partitions),))
+        return {row.partition: row.epoch for row in rows}
+
+    async def user_ids(self) -> set[str]:
+        """All users there are. Raises StoreUnavailable."""
+        shards = [await self._execute(self._read_user_ids, (shard,)) for shard in range(self._shards)]
+        return {row.user_id for rows in shards for row in rows}
 
     def _by_shard(self, things: Iterable[T], key: Any) -> Iterable[tuple[int, list[T]]]:
         shards: dict[int, list[T]] = defaultdict(list)
@@ -266,7 +277,8 @@ class CassandraStore:
         )
 
 
-def _encode_user(user: UserState) -> tuple[Any, ...]:
+def encode_user(user: UserState) -> tuple[Any, ...]:
+    """The values of the user's row, in the order of the statement that writes it; the shard is not among them."""
     history = _StoredHistory(user.history.item_ids, user.history.times, user.history.weights, user.waiting)
     return (
         user.user_id,

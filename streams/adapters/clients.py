@@ -84,4 +84,10 @@ def triton(to: Triton) -> dict[str, Any]:
         "root_certificates": to.ca_file,
         "certificate_chain": to.certificate_file,
         "private_key": to.key_file,
+        # As without `channel_args`, but gRPC's own pauses between attempts grow to two minutes.
+        "channel_args": [
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_reconnect_backoff_ms", 4_000),
+        ],
     }

@@ -34,15 +34,25 @@ class RecentEvents:
         self.limit = limit
         self._digests = dict.fromkeys(digests)
 
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def __contains__(self, event_id: str) -> bool:
+        return self._digest(event_id) in self._digests
+
     def add(self, event_id: str) -> bool:
         """Remember an id; False if it was already known."""
-        digest = blake2b(event_id.encode(), digest_size=self.SIZE).digest()
+        digest = self._digest(event_id)
         if digest in self._digests:
             return False
         self._digests[digest] = None
         if len(self._digests) > self.limit:
             del self._digests[next(iter(self._digests))]
         return True
+
+    @classmethod
+    def _digest(cls, event_id: str) -> bytes:
+        return blake2b(event_id.encode(), digest_size=cls.SIZE).digest()
 
     def to_bytes(self) -> bytes:
         return b"".join(self._digests)

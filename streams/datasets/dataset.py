@@ -2,10 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from streams.events import Click, Profile, Upload, View
+
+T = TypeVar("T", bound=Profile | Click | View)
+
+
+def as_of_another(event: T, name: str) -> T:
+    """The same event, of a person who is in no data set."""
+    return replace(event, event_id=f"{name}-{event.event_id}", user_id=f"{name}-{event.user_id}")
 
 
 class Dataset(Struct, frozen=True, kw_only=True):

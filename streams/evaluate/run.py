@@ -19,7 +19,7 @@ from streams.evaluate import report, served
 from streams.evaluate.comparison import Comparison, compare
 from streams.evaluate.log import Log
 from streams.evaluate.offline import OURS, Make, Outcome, replay, systems
-from streams.evaluate.progress import bars
+from streams.progress import bars
 from streams.settings import Settings
 
 DATASETS: dict[str, Callable[[Path], Dataset]] = {"movielens": movielens, "nowplaying": nowplaying}

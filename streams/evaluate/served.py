@@ -11,9 +11,9 @@ from rich.console import Console
 
 from streams.core.evaluation import K
 from streams.datasets.dataset import Dataset
-from streams.evaluate.progress import bars
 from streams.events import Click, Profile, Recommendations
 from streams.producer import EventProducer
+from streams.progress import bars
 from streams.replay import ListWatcher, load_catalogue
 from streams.settings import Settings
 

@@ -1,114 +1,32 @@
 """A worker process, and short ways to look at what it did."""
 
 import logging
-import os
-import signal
-import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from urllib.request import urlopen
 
 import msgspec
-import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from deploy.local import ports
 from deploy.local.process import Process
 from streams.adapters.cassandra import CassandraStore
-from streams.core.history import History
-from streams.core.user import RecentEvents, Touch, UserState, apply, settle
+from streams.app import policy_of
+from streams.core.user import UserState
 from streams.core.vectors import Vector, from_bytes
+from streams.core.verification import Log, compare
 from streams.events import Click, Embedded, Profile, Upload, View
 from streams.producer import EventProducer
 from streams.replay import play
 from streams.settings import Settings
+from streams.verify import replayed
 
 logging.getLogger("kafka.admin").setLevel(logging.ERROR)  # it cannot read what Faust's members say of themselves
 
 USER_TOPICS = ("events.click", "events.view", "events.profile")
 Catalogue = Mapping[str, Mapping[str, Vector]]
-
-
-class RunningWorker:
-    """`anabranch worker` as users run it; killed at the end if the test has not stopped it.
-
-    name         of its log
-    environment  settings of its own
-    """
-
-    def __init__(self, settings: Settings, name: str = "worker", environment: Mapping[str, str] | None = None) -> None:
-        self.log = settings.home / "logs" / f"{name}.log"
-        self._environment = os.environ | {"ANABRANCH_HOME": str(settings.home)} | dict(environment or {})
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        log = self.log.open("ab")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "streams.cli", "worker"], env=self._environment, stdout=log, stderr=log
-        )
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    def kill(self) -> None:
-        """kill -9: no time to commit, write or say anything."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-    def terminate(self) -> int:
-        """SIGTERM, as an orchestrator would; the exit code."""
-        assert self._process is not None
-        self._process.terminate()
-        return self._process.wait(timeout=120)
-
-    def sleep(self) -> None:
-        """SIGSTOP: not a step more, until `wake`."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def wake(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def exit_code(self) -> int | None:
-        """None while it runs."""
-        assert self._process is not None
-        return self._process.poll()
-
-    def close(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self.kill()
-
-
-@contextmanager
-def running_worker(
-    settings: Settings, name: str = "worker", environment: Mapping[str, str] | None = None
-) -> Iterator[RunningWorker]:
-    worker = RunningWorker(settings, name, environment)
-    worker.start()
-    try:
-        yield worker
-    finally:
-        worker.close()
-
-
-@contextmanager
-def running_workers(settings: Settings, count: int, **environment: str) -> Iterator[list[RunningWorker]]:
-    """Several at once, each with a port for its metrics."""
-    with ExitStack() as stack:
-        yield [
-            stack.enter_context(
-                running_worker(settings, f"worker-{n}", {"ANABRANCH_METRICS__PORT": str(ports.choose()), **environment})
-            )
-            for n in range(count)
-        ]
 
 
 @contextmanager
@@ -244,35 +162,17 @@ async def read_users(settings: Settings, user_ids: Sequence[str]) -> dict[str, U
         await store.close()
 
 
-def replayed(
-    settings: Settings, activity: Sequence[Profile | Click | View], catalogue: Catalogue
-) -> dict[str, UserState]:
-    """The users as a pure in-process replay of the same events makes them."""
-    users: dict[str, UserState] = {}
-    for event in activity:
-        user = users.setdefault(
-            event.user_id, UserState(event.user_id, History(), RecentEvents(limit=settings.worker.dedup_window))
-        )
-        if isinstance(event, Click | View):
-            weight = settings.worker.click_weight if isinstance(event, Click) else settings.worker.view_weight
-            apply(user, event.event_id, Touch(event.item_id, event.ts, weight))
-    for user in users.values():
-        settle(user, catalogue.get, settings.worker.taste_half_life_seconds)
-    return users
-
-
 async def assert_as_replayed(
     settings: Settings, activity: Sequence[Profile | Click | View], catalogue: Catalogue
 ) -> None:
     """Every event of the activity, and nothing else, is in the stored users, once."""
     until(lambda: handled(settings, *USER_TOPICS))
-    expected = replayed(settings, activity, catalogue)
+    policy = policy_of(settings)
+    log = Log(catalogue.get, set(), True, policy.taste_half_life, policy.dedup_window)
+    expected = replayed(activity, policy)
     stored = await read_users(settings, list(expected))
-    assert set(stored) == set(expected)
-    for user_id, user in expected.items():
-        found, wanted = Counter(stored[user_id].history.item_ids), Counter(user.history.item_ids)
-        assert found == wanted, f"{user_id}: lost {wanted - found}, doubled {found - wanted}"
-        if user.taste.totals:
-            np.testing.assert_allclose(
-                stored[user_id].taste.totals["fused"], user.taste.totals["fused"], rtol=1e-4, atol=1e-5, err_msg=user_id
-            )
+    assert [
+        str(difference)
+        for user_id, events in expected.items()
+        if (difference := compare(user_id, events, stored.get(user_id), log))
+    ] == []

@@ -17,10 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local import servers as local_servers
 from deploy.local import triton
+from deploy.local.worker import RunningWorker, running_worker
 from streams.events import MAX_EVENT_BYTES, Embedded, Upload
 from streams.producer import EventProducer
 from streams.settings import Settings
-from tests.integration.running import RunningWorker, TopicReader, running_worker
+from tests.integration.running import TopicReader
 from tests.media import DECODERS, file_of, picture, refused
 
 pytestmark = pytest.mark.servers

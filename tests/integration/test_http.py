@@ -11,8 +11,8 @@ from aiohttp import ClientSession
 
 from deploy.local import servers as local_servers
 from deploy.local import status
+from deploy.local.worker import RunningWorker, running_worker
 from streams.settings import Settings
-from tests.integration.running import RunningWorker, running_worker
 from tests.web.world import next_list
 
 pytestmark = pytest.mark.servers

@@ -4,6 +4,8 @@ from itertools import islice
 
 import pytest
 
+from deploy.local.worker import running_worker, running_workers
+from streams.datasets.dataset import as_of_another
 from streams.datasets.movielens import movielens
 from streams.events import Click, Profile, View
 from streams.producer import EventProducer
@@ -14,8 +16,6 @@ from tests.integration.running import (
     Catalogue,
     assert_as_replayed,
     owners,
-    running_worker,
-    running_workers,
     until,
     upload,
 )
@@ -35,14 +35,7 @@ def catalogue(servers: Settings) -> Catalogue:
 def people(servers: Settings, name: str, count: int) -> Activity:
     """Real activity, as if of people whom no other test knows."""
     activity = islice(movielens(servers.downloads_folder).with_sign_ups(), count)
-    return [
-        type(each)(**{**_fields(each), "event_id": f"{name}-{each.event_id}", "user_id": f"{name}-{each.user_id}"})
-        for each in activity
-    ]
-
-
-def _fields(event: Profile | Click | View) -> dict[str, object]:
-    return {field: getattr(event, field) for field in event.__struct_fields__}
+    return [as_of_another(event, name) for event in activity]
 
 
 async def test_workers_that_join_and_leave_share_all_partitions_and_no_user(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from deploy.local.worker import RunningWorker, running_worker
 from streams.asking import query
 from streams.cli import app
 from streams.consumer import ask
@@ -17,7 +18,6 @@ from streams.producer import EventProducer
 from streams.replay import ListWatcher
 from streams.settings import Settings
 from tests.encoders.conftest import say
-from tests.integration.running import RunningWorker, running_worker
 from tests.media import file_of, picture
 
 pytestmark = pytest.mark.servers

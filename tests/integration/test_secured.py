@@ -23,6 +23,7 @@ from rich.console import Console
 from deploy.local import cassandra, kafka, ports, status, triton
 from deploy.local import servers as local_servers
 from deploy.local.credentials import IDENTITIES, Authority
+from deploy.local.worker import RunningWorker, running_worker
 from streams import access
 from streams.adapters import clients, connections, schema
 from streams.adapters.cassandra import CassandraStore
@@ -32,7 +33,7 @@ from streams.events import Click, Upload
 from streams.producer import EventProducer
 from streams.replay import ListWatcher, indexed_items
 from streams.settings import Settings, load
-from tests.integration.running import RunningWorker, running_worker, serving
+from tests.integration.running import serving
 
 pytestmark = pytest.mark.servers
 MODELS = ("text_encoder", "profile_encoder")  # all that these tests need: seconds and memory saved

@@ -10,6 +10,7 @@ import pytest
 
 from deploy.local import servers as local_servers
 from deploy.local import status
+from deploy.local.worker import RunningWorker, running_worker
 from streams.core.vectors import Vector
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
@@ -17,7 +18,7 @@ from streams.events import Click, Profile, Upload
 from streams.producer import EventProducer
 from streams.replay import ListWatcher, play
 from streams.settings import Settings
-from tests.integration.running import RunningWorker, TopicReader, assert_as_replayed, committed, running_worker, upload
+from tests.integration.running import TopicReader, assert_as_replayed, committed, upload
 from tests.test_events import bad_clicks
 
 pytestmark = pytest.mark.servers

@@ -1,4 +1,4 @@
-"""The progress bars of `anabranch evaluate` and `anabranch scale`."""
+"""The progress bars of commands that take a while."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

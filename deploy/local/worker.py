@@ -1,0 +1,93 @@
+"""A worker as a child of this process, to which may happen what happens to workers: stopped, killed, started again."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from deploy.local import ports
+from streams.settings import Settings
+
+
+class RunningWorker:
+    """`anabranch worker` as people run it.
+
+    name         of its log
+    environment  settings of its own
+    """
+
+    def __init__(self, settings: Settings, name: str = "worker", environment: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.log = settings.home / "logs" / f"{name}.log"
+        self._environment = os.environ | {"ANABRANCH_HOME": str(settings.home)} | dict(environment or {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Its log is added to."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "streams.cli", "worker"], env=self._environment, stdout=log, stderr=log
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._started.pid
+
+    def kill(self) -> None:
+        """SIGKILL: no time to commit, write or say anything."""
+        self._started.kill()
+        self._started.wait()
+
+    def terminate(self, patience: float = 120.0) -> int:
+        """SIGTERM, as an orchestrator would; the exit code."""
+        self._started.terminate()
+        return self._started.wait(timeout=patience)
+
+    def sleep(self) -> None:
+        """SIGSTOP: not a step more, until `wake`."""
+        self._started.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT."""
+        self._started.send_signal(signal.SIGCONT)
+
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._started.poll()
+
+    def close(self) -> None:
+        """Kill it if it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    @property
+    def _started(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, f"{self.name} was never started"
+        return self._process
+
+
+@contextmanager
+def running_worker(
+    settings: Settings, name: str = "worker", environment: Mapping[str, str] | None = None
+) -> Iterator[RunningWorker]:
+    """One, killed in the end if it still runs."""
+    worker = RunningWorker(settings, name, environment)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+@contextmanager
+def running_workers(settings: Settings, count: int, **environment: str) -> Iterator[list[RunningWorker]]:
+    """Several at once, each with a port for its metrics."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                running_worker(settings, f"worker-{n}", {"ANABRANCH_METRICS__PORT": str(ports.choose()), **environment})
+            )
+            for n in range(count)
+        ]

@@ -1,0 +1,88 @@
+"""The topics of events as a log that can be read again, beside the workers and without disturbing them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+
+from streams.adapters import connections
+from streams.errors import AnabranchError
+from streams.settings import Kafka
+
+PATIENCE_MS = 30_000  # without a message where there must be one
+
+
+class EventLog:
+    """Reads topics partition by partition, from their first message to their last of now.
+
+    Raises KafkaUnavailable.
+    """
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._consumer = connections.kafka(
+            KafkaConsumer,
+            kafka,
+            group_id=kafka.group,  # to ask what the workers have committed: nothing is joined or committed here
+            enable_auto_commit=False,
+            max_poll_records=10_000,
+            check_crcs=False,  # in Python, most of the time would go into it; JSON that was garbled shows anyway
+            fetch_max_bytes=16 * 1024 * 1024,
+            max_partition_fetch_bytes=8 * 1024 * 1024,
+        )
+
+    def starts(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
+        """The first offset still there of every partition; above 0 where retention has taken some."""
+        return dict(self._consumer.beginning_offsets(self._partitions(topics)))
+
+    def ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
+        """The offset of the next message of every partition."""
+        return dict(self._consumer.end_offsets(self._partitions(topics)))
+
+    def committed(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
+        """The offset of the next message that the workers' group has yet to commit."""
+        return {each: self._consumer.committed(each) or 0 for each in self._partitions(topics)}
+
+    def read(self, start: Mapping[TopicPartition, int], end: Mapping[TopicPartition, int]) -> Iterator[ConsumerRecord]:
+        """The messages of some partitions from one offset to before another; of each partition in order.
+
+        Raises AnabranchError when Kafka gives nothing more before the end.
+        """
+        wanted = [each for each in end if start[each] < end[each]]
+        self._consumer.assign(wanted)
+        for each in wanted:
+            self._consumer.seek(each, start[each])
+        while unread := [each for each in wanted if self._consumer.position(each) < end[each]]:
+            polled = self._consumer.poll(timeout_ms=PATIENCE_MS)
+            if not polled and any(self._consumer.position(each) < end[each] for each in unread):
+                topic, partition = unread[0]
+                raise AnabranchError(
+                    f"{topic} partition {partition} ends at offset {end[unread[0]]}, but Kafka at {self._kafka.address}"
+                    f" gave nothing after {self._consumer.position(unread[0])} in {PATIENCE_MS // 1000} s"
+                )
+            for partition, messages in polled.items():
+                yield from (message for message in messages if message.offset < end[partition])
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _partitions(self, topics: Sequence[str]) -> list[TopicPartition]:
+        return [
+            TopicPartition(topic, number)
+            for topic in topics
+            for number in sorted(self._consumer.partitions_for_topic(topic) or ())
+        ]
+
+    def __enter__(self) -> "EventLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def of_partition(offsets: Mapping[TopicPartition, int], number: int) -> dict[TopicPartition, int]:
+    """Of these offsets, those of one partition of each topic: all events of some users."""
+    return {each: offset for each, offset in offsets.items() if each.partition == number}
