@@ -42,7 +42,7 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
 class Looking(Struct, frozen=True, forbid_unknown_fields=True):
     """What may follow the `?` of a search."""
 
-    q: Annotated[str, Meta(max_length=2_000, description="words")] = ""
+    q: Annotated[str, Meta(max_length=500, description="words")] = ""
     user_id: Annotated[Id | None, Meta(description="whose taste has a say in the order")] = None
     offset: Annotated[int, Meta(ge=0, le=900, description="items left out before the first")] = 0
     limit: Annotated[int, Meta(ge=1, le=100, description="items wanted")] = 10

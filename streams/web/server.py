@@ -9,6 +9,7 @@ from aiohttp import web
 from streams.errors import AnabranchError
 
 GRACE = 2.0  # seconds for answers in hand, at the end
+MAX_LINE = 32 * 1024  # bytes of an address: 500 characters of any language, escaped, and room to say what is too long
 
 
 class CannotListen(AnabranchError):
@@ -23,7 +24,7 @@ async def listening(
 
     setting  the environment variable that holds the port
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE, max_line_size=MAX_LINE)
     await runner.setup()
     try:
         try:

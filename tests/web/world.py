@@ -25,6 +25,7 @@ from streams.web.feed import Feed
 from streams.web.flow import FlowReader
 from streams.web.health import Health
 from streams.web.reader import Reader
+from streams.web.server import MAX_LINE
 from tests.fakes import FakeSink
 from tests.pipeline.test_pipeline import FILMS, NOW, WEIGHTS, World
 
@@ -89,6 +90,7 @@ class HttpWorld:
         """Open the cinema, and begin to answer."""
         app = application(self.api, self.health, self.tokens)
         self.client: TestClient[web.Request, web.Application] = TestClient(TestServer(app))
+        await self.client.server.start_server(max_line_size=MAX_LINE)
         await self.client.start_server()
         await self.worker.open_cinema()
         for name, title in TITLES.items():
