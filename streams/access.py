@@ -24,7 +24,7 @@ from streams.settings import Cassandra, Kafka, Roles, Settings
 
 EVENTS = tuple(EVENT_TYPES)
 MEMORY = ("items.embedded", "interactions")
-ANSWERS = ("recommendations", "search.results")
+ANSWERS = ("recommendations", "search.results", "forgotten")
 REJECTED = "events.rejected"
 
 

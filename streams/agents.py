@@ -58,6 +58,7 @@ class Agents:
             "events.view": pipeline.interactions,
             "events.upload": pipeline.uploads,
             "events.profile": pipeline.profiles,
+            "events.forget": pipeline.forgets,
         }
         if answer is not None:
             self._handlers["events.query"] = answer

@@ -1,5 +1,6 @@
 """`anabranch`: every command says what it does, and what to do next when it cannot."""
 
+import asyncio
 import json
 from enum import StrEnum
 from pathlib import Path
@@ -303,6 +304,24 @@ def recs(user_id: str) -> None:
     for place, item in enumerate(found.items, 1):
         table.add_row(str(place), item.item_id, f"{item.score:.3f}", item.reason, item.because or "")
     console.print(table)
+
+
+@app.command()
+def forget(user_id: str) -> None:
+    """Erase all that is known of a user, and wait until it is; says what was erased, and what expires when."""
+    from streams import privacy
+
+    privacy.forget(load().kafka, user_id, console)
+
+
+@app.command()
+def export(user_id: str) -> None:
+    """Print all that is held of a user, as JSON. Exit code 1 where nothing is."""
+    from streams import privacy
+
+    held = asyncio.run(privacy.export(load(), user_id))
+    print(json.dumps(held, indent=2, ensure_ascii=False))
+    raise typer.Exit(0 if held["user"] or held["list"] else 1)
 
 
 @app.command()

@@ -126,6 +126,12 @@ class Profile(Event, kw_only=True, frozen=True):
     traits: dict[str, str | int | float | bool | list[str] | None]
 
 
+class Forget(Event, kw_only=True, frozen=True, gc=False):
+    """All that is known of the user is to be erased: what happened until `ts`, and what was handled by then."""
+
+    user_id: Id
+
+
 class Query(Event, kw_only=True, frozen=True):
     """Somebody looks for something: by words, by media like it, or both. Without either, what is newest is shown.
 
@@ -181,6 +187,23 @@ class Recommendations(Struct, kw_only=True):
     published_at: float
     emitted_at: float
     modalities: dict[str, float] = {}
+    version: int = VERSION
+
+
+class Forgotten(Struct, kw_only=True, frozen=True):
+    """A user is forgotten: it is durable, and every worker is told.
+
+    event_id      of the request
+    interactions  how many the user's history had; 0 for somebody who was not known, and for a request that came twice
+    profile       whether there was one
+    forgotten_at  what happened until then is forgotten, should it still arrive; seconds since the epoch
+    """
+
+    event_id: str
+    user_id: str
+    interactions: int
+    profile: bool
+    forgotten_at: float
     version: int = VERSION
 
 
@@ -279,14 +302,16 @@ class LearnedTouch(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
 class Learned(Struct, kw_only=True, frozen=True):
     """What a user did within one micro-batch, once it is stored: the log that every worker's shared memory follows.
 
-    worker   who stored it
-    profile  the user's vector, (dim,) little-endian float32, where the memory may not know it yet; else empty
+    worker     who stored it
+    profile    the user's vector, (dim,) little-endian float32, where the memory may not know it yet; else empty
+    forgotten  all that is remembered of the user up to here is to be erased; there are no touches then
     """
 
     user_id: str
     touches: list[LearnedTouch]
     worker: str
     profile: bytes = b""
+    forgotten: bool = False
     version: int = VERSION
 
 
@@ -296,11 +321,13 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "events.upload": Upload,
     "events.profile": Profile,
     "events.query": Query,
+    "events.forget": Forget,
 }
 MESSAGE_TYPES: dict[str, type[Struct]] = {
     **EVENT_TYPES,
     "recommendations": Recommendations,
     "search.results": SearchResults,
+    "forgotten": Forgotten,
     "items.embedded": Embedded,
     "interactions": Learned,
 }

@@ -28,6 +28,7 @@ from streams.events import (
     Click,
     Embedded,
     Event,
+    Forgotten,
     Learned,
     LearnedLesson,
     LearnedTouch,
@@ -42,6 +43,8 @@ from streams.events import (
 from streams.ports import Embedder, Incoming, Media, Outgoing, Sink, Store
 from streams.replica import INTERACTIONS, ITEMS, Replica
 
+LISTS = "recommendations"
+FORGOTTEN = "forgotten"
 MAX_FETCHES = 8  # at once
 MAX_UPLOADS_IN_MEMORY = 64  # with all their media, before they are vectors
 MAX_MEDIA_IN_MEMORY = 1024**3  # bytes of these, should each be as large as is allowed
@@ -91,7 +94,7 @@ class Owned(Struct):
 
 
 class Pipeline:
-    """Handles micro-batches of the four event topics.
+    """Handles micro-batches of the event topics, but for queries.
 
     replica       what this worker knows of items and of everybody; it has to be following its logs
     partition_of  Kafka key -> the partition it belongs to
@@ -147,7 +150,7 @@ class Pipeline:
         accepted, rejected = self._decode(batch)
         async with self._turn:
             owned = self._owned
-            users = await self._read_users(owned, accepted)
+            users, accepted = _not_forgotten(await self._read_users(owned, accepted), accepted)
             await self.replica.learned_own()
             learned = self._touch(users, [event for _, event in accepted if isinstance(event, Click | View)])
             await self._write_and_refresh(owned, users, accepted, [*learned, *rejected])
@@ -161,9 +164,11 @@ class Pipeline:
             embedded = await self.embedder.embed("profile", traits)
         async with self._turn:
             owned = self._owned
-            users = await self._read_users(owned, accepted)
+            users, accepted = _not_forgotten(await self._read_users(owned, accepted), accepted)
             for event, raw, vector, error in zip(said, traits, embedded.vectors, embedded.errors, strict=True):
-                user = users[event.user_id]
+                user = users.get(event.user_id)
+                if user is None or event.ts <= user.forgotten_at:
+                    continue
                 if vector is None:
                     _count_refusal("profile", error)
                 elif user.recent_events.add(event.event_id):
@@ -173,6 +178,42 @@ class Pipeline:
                 else:
                     metrics.DUPLICATES.labels("events.profile").inc()
             await self._write_and_refresh(owned, users, accepted, rejected)
+
+    async def forgets(self, batch: Sequence[Incoming]) -> None:
+        """Requests to forget: erase the user here and in the store, take their list back, tell all workers; confirm.
+
+        A repeated delivery erases nothing of a user who has come back, but tells all workers again: the first attempt
+        may have died before it did.
+        """
+        accepted, rejected = self._decode(batch)
+        async with self._turn:
+            owned = self._owned
+            epochs = _epochs(owned, accepted)
+            users = await self._read_users(owned, accepted)
+            gone: dict[str, UserState] = {}
+            confirmed: list[Forgotten] = []
+            for user, causes in _by_user(users, accepted):
+                requests = [event for _, event in causes]
+                fresh = [event for event in requests if user.recent_events.add(event.event_id)]
+                blank = self._blank(user, fresh)
+                if blank is not None:
+                    blank.version = _next_version(user, causes[0][0].partition, epochs)
+                    gone[user.user_id] = blank
+                confirmed += [_forgotten(user, blank, event) for event in requests]
+                metrics.EVENTS.labels("events.forget").inc(len(fresh))
+                metrics.DUPLICATES.labels("events.forget").inc(len(requests) - len(fresh))
+                del owned.users[user.user_id]
+                self.quality.forget(user.user_id)
+            with metrics.stage("store"):
+                await self.store.forget_users(gone.values(), epochs)
+            left = [gone.get(user_id, user) for user_id, user in users.items()]
+            taken_back = [_taken_back(user) for user in left if not user.known]
+            told = [self._told_to_forget(user) for user in left]
+            with metrics.stage("emit"):
+                self.replica.publishing(len(told))
+                await self.sink.publish([*taken_back, *told, *rejected])
+                await self.sink.publish([_confirmation(each) for each in confirmed])
+        metrics.FORGOTTEN.inc(len(gone))
 
     async def uploads(self, batch: Sequence[Incoming]) -> None:
         """Uploads: embed every part, fuse, store, tell all workers. Of an item's uploads only the latest counts."""
@@ -230,6 +271,20 @@ class Pipeline:
             owned.users.popitem(last=False)
         metrics.CACHED_USERS.set(len(owned.users))
         return users
+
+    def _blank(self, user: UserState, requests: Sequence[Event]) -> UserState | None:
+        """What is left of a user once these are carried out; None where all of them had been before."""
+        if not requests:
+            return None
+        blank = self._new_user(user.user_id)
+        for event in requests:
+            blank.recent_events.add(event.event_id)
+        blank.forgotten_at = max(user.forgotten_at, *(event.ts for event in requests))
+        return blank
+
+    def _told_to_forget(self, user: UserState) -> Outgoing:
+        learned = Learned(user_id=user.user_id, touches=[], worker=self.replica.worker, forgotten=True)
+        return Outgoing(INTERACTIONS, user.user_id.encode(), encode(learned))
 
     def _new_user(self, user_id: str) -> UserState:
         return UserState(user_id, History(), RecentEvents(limit=self.policy.dedup_window))
@@ -442,6 +497,40 @@ def _by_user(
     return ((users[user_id], pairs) for user_id, pairs in causes.items())
 
 
+def _not_forgotten(
+    users: Mapping[str, UserState], accepted: Sequence[Accepted]
+) -> tuple[dict[str, UserState], list[Accepted]]:
+    """Without events of before their user was forgotten, and the users of no other events."""
+    since = [(message, event) for message, event in accepted if event.ts > users[event.key].forgotten_at]
+    if dropped := len(accepted) - len(since):
+        metrics.OF_FORGOTTEN.labels(accepted[0][0].topic).inc(dropped)
+    return {event.key: users[event.key] for _, event in since}, since
+
+
+def _forgotten(user: UserState, blank: UserState | None, request: Event) -> Forgotten:
+    """What to confirm.
+
+    user   as they were
+    blank  what is left of them, None where the request had been carried out before
+    """
+    return Forgotten(
+        event_id=request.event_id,
+        user_id=user.user_id,
+        interactions=len(user.history) if blank else 0,
+        profile=blank is not None and user.profile is not None,
+        forgotten_at=(blank or user).forgotten_at,
+    )
+
+
+def _confirmation(each: Forgotten) -> Outgoing:
+    return Outgoing(FORGOTTEN, each.user_id.encode(), encode(each))
+
+
+def _taken_back(user: UserState) -> Outgoing:
+    """No list, in place of the user's; the version tells readers which lists are older."""
+    return Outgoing(LISTS, user.user_id.encode(), None, (("list_version", str(user.version).encode()),))
+
+
 def _touched(interaction: Interaction, taught: Taught | None) -> LearnedTouch:
     lesson = None
     if taught is not None:
@@ -458,7 +547,7 @@ def _touched(interaction: Interaction, taught: Taught | None) -> LearnedTouch:
 
 def _stamped(each: Recommendations, emitted_at: float) -> Outgoing:
     each.emitted_at = emitted_at
-    return Outgoing("recommendations", each.user_id.encode(), encode(each))
+    return Outgoing(LISTS, each.user_id.encode(), encode(each))
 
 
 def dead_letter(message: Incoming, refusal: Rejected) -> Outgoing:

@@ -27,11 +27,14 @@ class Incoming(Struct, frozen=True, gc=False):
 
 
 class Outgoing(Struct, frozen=True, gc=False):
-    """A message to be written to Kafka."""
+    """A message to be written to Kafka.
+
+    value  None takes back what was written under the key
+    """
 
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
@@ -73,10 +76,23 @@ class Store(Protocol):
         """
 
     async def read_users(self, user_ids: Collection[str]) -> Mapping[str, UserState]:
-        """The users that exist among these. Raises StoreUnavailable."""
+        """The users that exist among these; who was forgotten and has not come back is there, but not `known`.
+
+        Raises StoreUnavailable.
+        """
 
     async def write_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
         """A user who is stored with a higher version stays as they are. Raises StoreUnavailable, Fenced."""
+
+    async def forget_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
+        """Erase what is stored of these users. Of each, these are kept apart from their name, for 400 days:
+
+        version        for whoever comes back, and against what former owners still write
+        forgotten_at   against events of before that still arrive
+        recent_events  the requests to forget, against a second delivery
+
+        A user who is stored with a higher version stays as they are. Raises StoreUnavailable, Fenced.
+        """
 
     async def read_upload_times(self, item_ids: Collection[str]) -> Mapping[str, float]:
         """Item -> `at`, of those that exist among these. Raises StoreUnavailable."""

@@ -8,7 +8,7 @@ the same places know the same, bit by bit, and what one knows can be another's s
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 import msgspec
@@ -60,6 +60,7 @@ class Replica:
         self._learned_all = asyncio.Event()
         self._learned_all.set()
         self._breath = time.monotonic()
+        self.on_forgotten: Callable[[], None] = lambda: None  # called when a user was forgotten
 
     async def follow(self, topic: str, messages: Sequence[Logged]) -> None:
         """Take in the next messages of a log."""
@@ -153,6 +154,9 @@ class Replica:
             interaction = Interaction(each.event_id, learned.user_id, each.item_id, each.at, each.weight, profile)
             self.recommender.learn(interaction, _taught(each.lesson) if each.lesson else None)
             await self._breathe()
+        if learned.forgotten:
+            self.recommender.forget(learned.user_id)
+            self.on_forgotten()
         if learned.worker == self.worker:
             self._published -= 1
             if self._published <= 0:

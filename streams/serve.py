@@ -103,7 +103,10 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
                     shelf.put(item)
                     search.put(item)
                 else:
-                    reader.learned(_learned.decode(value))
+                    learned = _learned.decode(value)
+                    reader.learned(learned)
+                    if learned.forgotten:
+                        feed.forget(learned.user_id)
 
         follower = Follower(settings.kafka, replica.offsets, follow)
         following += [asyncio.create_task(follower.run()), asyncio.create_task(tail.run())]

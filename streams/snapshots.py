@@ -2,6 +2,8 @@
 
 All workers know the same at the same place of the logs (`streams.replica`), so whoever wrote a snapshot, all may begin
 with it; workers of one machine share the folder.
+
+A snapshot may hold a user who is forgotten later: all are erased when somebody is, and written anew by the next `save`.
 """
 
 import os
@@ -25,6 +27,7 @@ class SnapshotFolder:
         self._folder = folder
         self._replica = replica
         self._known = 0  # messages that are in the newest snapshot
+        replica.on_forgotten = self.clear
 
     def restore(self) -> None:
         """Begin with the newest snapshot, where there is one and it fits; a log entry says if it does not."""
@@ -56,6 +59,12 @@ class SnapshotFolder:
         self._known = _followed(self._replica)
         for old in self._files()[:-KEPT]:
             old.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Erase every snapshot, whoever wrote it."""
+        for each in self._files():
+            each.unlink(missing_ok=True)
+        self._known = 0
 
     def _newest(self) -> Path | None:
         return next(reversed(self._files()), None)

@@ -22,6 +22,7 @@ class Topic(Struct, frozen=True):
     compact   keep the last message of each key for ever, rather than all for `days`
     days      of retention where not compacted
     ordered   one partition, because every worker is to read all messages in the same order; else as many as set
+    personal  messages may name users
     """
 
     name: str
@@ -30,28 +31,43 @@ class Topic(Struct, frozen=True):
     compact: bool = False
     days: int = 7
     ordered: bool = False
+    personal: bool = True
 
     def partitions(self, settings: Kafka) -> int:
         """How many it has."""
         return 1 if self.ordered else settings.partitions
 
     def configuration(self) -> dict[str, str]:
-        """Kafka's settings of the topic. Up to 4 MiB: what is over an event's own limit is to be dead-lettered."""
-        common = {"max.message.bytes": str(4 * 1024 * 1024)}
+        """Kafka's settings of the topic.
+
+        Up to 4 MiB: what is over an event's own limit is to be dead-lettered. A new file a day, as Kafka erases whole
+        files: what has expired, or was replaced under its key, is gone a day later.
+        """
+        common = {"max.message.bytes": str(4 * 1024 * 1024), "segment.ms": str(DAY_MS)}
         if self.compact:
-            return common | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2"}
+            cleaning = {"min.cleanable.dirty.ratio": "0.2", "max.compaction.lag.ms": str(DAY_MS)}
+            return common | cleaning | {"cleanup.policy": "compact"}
         return common | {"cleanup.policy": "delete", "retention.ms": str(self.days * DAY_MS)}
 
 
 TOPICS = (
     Topic("events.click", "a user chose an item", "user_id", days=30),
     Topic("events.view", "a user saw an item", "user_id", days=30),
-    Topic("events.upload", "an item enters the catalogue, or changes", "item_id", days=365),
+    Topic("events.upload", "an item enters the catalogue, or changes", "item_id", days=365, personal=False),
     Topic("events.profile", "what a user says of themselves", "user_id", days=365),
     Topic("events.query", "somebody looks for something", "event_id", days=30),
+    Topic("events.forget", "a user is to be forgotten", "user_id", days=365),
     Topic("recommendations", "a user's refreshed list", "user_id", compact=True),
     Topic("search.results", "the answer to a query", "event_id of the query", days=1),
-    Topic("items.embedded", "an item's vectors, for every worker", "item_id", compact=True, ordered=True),
+    Topic("forgotten", "that a user is forgotten", "user_id", days=1),
+    Topic(
+        "items.embedded",
+        "an item's vectors, for every worker",
+        "item_id",
+        compact=True,
+        ordered=True,
+        personal=False,
+    ),
     Topic("interactions", "what was learned, for every worker's memory", "user_id", days=90, ordered=True),
     Topic("events.rejected", "dead letters: original bytes, the reason in headers", "as it was"),
 )

@@ -2,7 +2,7 @@
 
 The log is replayed partition by partition, in this process and by the plain definition of `core.verification`, beside
 running workers. Users who have events that are not committed yet, or get some meanwhile, are left aside: what is
-stored of them is still on its way.
+stored of them is still on its way. So are those who were forgotten, as the log still has what they did before.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,6 +48,7 @@ class Report(Struct):
     events       accepted by the replay, repeats included
     rejected     malformed, which are in nobody's state
     in_motion    users left aside, see above
+    forgotten    users left aside, see above
     is_complete  the log goes back to the first event
     users_off    how many users differ; `differences` names no more than was asked for
     items_off    items that are missing, or stored as of an earlier upload
@@ -58,6 +59,7 @@ class Report(Struct):
     users: int = 0
     items: int = 0
     in_motion: int = 0
+    forgotten: int = 0
     is_complete: bool = True
     lost: int = 0
     doubled: int = 0
@@ -141,18 +143,22 @@ class _Verification:
             progress.update(comparing, total=(progress.tasks[comparing].total or 0) + len(users))
             versions_end = epochs[number] + ROOM if number in epochs else None
             found: list[Difference] = []
+            forgotten = 0
             for some in _chunks(users, USERS_AT_ONCE):
                 stored = await self._store.read_users(some)
                 found += [
                     difference
                     for each in some
-                    if (difference := compare(each, users[each], stored.get(each), log, versions_end))
+                    if not (each in stored and stored[each].forgotten_at)
+                    and (difference := compare(each, users[each], stored.get(each), log, versions_end))
                 ]
+                forgotten += sum(user.forgotten_at > 0 for user in stored.values())
                 progress.advance(comparing, len(some))
             now = of_partition(self._kafka.ends(USER_TOPICS), number)
             in_motion |= {(message.key or b"").decode(errors="replace") for message in self._kafka.read(end, now)}
             known |= users.keys() | in_motion
-            self._report.users += len(users.keys() - in_motion)
+            self._report.forgotten += forgotten
+            self._report.users += len(users.keys() - in_motion) - forgotten
             self._report.in_motion += len(in_motion)
             self._note(each for each in found if each.user_id not in in_motion)
         if self._report.is_complete:
@@ -234,6 +240,7 @@ def summary(report: Report) -> Table:
     row("malformed, in nobody's state", report.rejected)
     row("users compared", report.users)
     row("users left aside, with events on their way", report.in_motion)
+    row("users left aside, as they were forgotten", report.forgotten)
     row("items compared", report.items)
     row("events lost", report.lost, bad=True)
     row("events doubled", report.doubled, bad=True)

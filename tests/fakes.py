@@ -5,9 +5,11 @@ import zlib
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
+import msgspec
 import numpy as np
 
 from encoders.contract import DIM
+from streams.core.digest import digest
 from streams.core.ownership import next_epoch
 from streams.core.user import UserState
 from streams.core.vectors import unit
@@ -21,6 +23,7 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.users: dict[str, UserState] = {}
+        self.forgotten: dict[bytes, UserState] = {}
         self.items: dict[str, Embedded] = {}
         self.epochs: dict[int, int] = {}
         self.down = False
@@ -35,14 +38,28 @@ class FakeStore:
     async def read_users(self, user_ids: Collection[str]) -> Mapping[str, UserState]:
         self._check()
         self.reads += 1
-        return {user_id: copy.deepcopy(self.users[user_id]) for user_id in user_ids if user_id in self.users}
+        found = {user_id: self.users.get(user_id) or self._blank(user_id) for user_id in user_ids}
+        return {user_id: copy.deepcopy(user) for user_id, user in found.items() if user is not None}
+
+    def _blank(self, user_id: str) -> UserState | None:
+        noted = self.forgotten.get(digest(user_id))
+        return noted and msgspec.structs.replace(noted, user_id=user_id)
 
     async def write_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
         self._check()
         for user in users:
-            stored = self.users.get(user.user_id)
+            stored = self.users.get(user.user_id) or self._blank(user.user_id)
             if stored is None or user.version >= stored.version:
                 self.users[user.user_id] = copy.deepcopy(user)
+        self._check_epochs(epochs)
+
+    async def forget_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
+        self._check()
+        for user in users:
+            stored = self.users.get(user.user_id) or self._blank(user.user_id)
+            if stored is None or user.version >= stored.version:
+                self.users.pop(user.user_id, None)
+                self.forgotten[digest(user.user_id)] = msgspec.structs.replace(copy.deepcopy(user), user_id="")
         self._check_epochs(epochs)
 
     async def read_upload_times(self, item_ids: Collection[str]) -> Mapping[str, float]:

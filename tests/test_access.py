@@ -22,9 +22,9 @@ def test_where_no_role_is_named_nothing_is_granted() -> None:
 
 
 def test_a_producer_writes_events_and_a_consumer_reads_lists() -> None:
-    events = {"events.click", "events.view", "events.upload", "events.profile", "events.query"}
+    events = {"events.click", "events.view", "events.upload", "events.profile", "events.query", "events.forget"}
     assert rights(Roles(producer="p")) == {("User:p", "WRITE", topic) for topic in events}
-    read = {"recommendations", "search.results", "c-"}
+    read = {"recommendations", "search.results", "forgotten", "c-"}
     assert rights(Roles(consumer="c")) == {("User:c", "READ", name) for name in read}
 
 
@@ -37,7 +37,8 @@ def test_the_http_server_reads_what_lists_are_made_of_and_writes_events_alone() 
 
 def test_a_worker_writes_no_events_but_dead_letters() -> None:
     written = {topic for _, operation, topic in rights(Roles(worker="w")) if operation == "WRITE"}
-    assert written == {"items.embedded", "interactions", "recommendations", "search.results", "events.rejected"}
+    memory, answers = {"items.embedded", "interactions"}, {"recommendations", "search.results", "forgotten"}
+    assert written == {*memory, *answers, "events.rejected"}
 
 
 def test_a_worker_has_to_do_with_every_topic() -> None:

@@ -101,7 +101,7 @@ class FakePipeline:
             self.progress.clear()
             await self.progress.wait()
 
-    uploads = profiles = interactions
+    uploads = profiles = forgets = interactions
 
 
 async def an_agent(pipeline: FakePipeline, deaths: list[str], patience: float = 60.0) -> tuple[Agents, Any]:

@@ -30,6 +30,7 @@ from tenacity import (
 from streams import metrics
 from streams.adapters import clients
 from streams.adapters.refusal import refusal
+from streams.core.digest import digest
 from streams.core.history import History
 from streams.core.ownership import next_epoch
 from streams.core.taste import Taste
@@ -80,15 +81,23 @@ class CassandraStore:
         self._give_up_after = give_up_after
         self._clock = clock
         self._read_users = session.prepare(
-            "SELECT user_id, tastes, as_of, history, profile, profile_raw, recent_events, version, masses, profile_at"
-            " FROM users WHERE shard = ? AND user_id IN ?"
+            "SELECT user_id, tastes, as_of, history, profile, profile_raw, recent_events, version, masses, profile_at,"
+            " forgotten_at FROM users WHERE shard = ? AND user_id IN ?"
         )
         self._ping = session.prepare("SELECT release_version FROM system.local")
         self._write_user = session.prepare(
             "INSERT INTO users"
             " (shard, user_id, tastes, as_of, masses, history, profile, profile_raw, profile_at,"
-            "  recent_events, version)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+            "  recent_events, version, forgotten_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+        )
+        self._erase_user = session.prepare("DELETE FROM users USING TIMESTAMP ? WHERE shard = ? AND user_id = ?")
+        self._read_forgotten = session.prepare(
+            "SELECT who, recent_events, version, forgotten_at FROM forgotten WHERE shard = ? AND who IN ?"
+        )
+        self._note_forgotten = session.prepare(
+            "INSERT INTO forgotten (shard, who, recent_events, version, forgotten_at) VALUES (?, ?, ?, ?, ?)"
+            " USING TIMESTAMP ?"
         )
         self._read_upload_times = session.prepare(
             "SELECT item_id, uploaded_at FROM items WHERE shard = ? AND item_id IN ?"
@@ -151,7 +160,19 @@ class CassandraStore:
             for chunk in _chunks(ids, MAX_ROWS)
         ]
         results = await asyncio.gather(*(self._execute(statement, values) for statement, values in requests))
-        return {row.user_id: self._decode_user(row) for rows in results for row in rows}
+        found = {row.user_id: self._decode_user(row) for rows in results for row in rows}
+        return found | await self._read_blank([user_id for user_id in user_ids if user_id not in found])
+
+    async def _read_blank(self, user_ids: Collection[str]) -> dict[str, UserState]:
+        """Those among these who were forgotten, and have not come back."""
+        names = {_who(user_id): user_id for user_id in user_ids}
+        requests = [
+            (shard, [_who(user_id) for user_id in chunk])
+            for shard, ids in self._by_shard(user_ids, str)
+            for chunk in _chunks(ids, MAX_ROWS)
+        ]
+        results = await asyncio.gather(*(self._execute(self._read_forgotten, values) for values in requests))
+        return {names[row.who]: self._decode_blank(names[row.who], row) for rows in results for row in rows}
 
     async def claim(self, partitions: Collection[int], worker: str) -> Mapping[int, int]:
         epochs = await asyncio.gather(*(self._claim_one(partition, worker) for partition in partitions))
@@ -173,6 +194,16 @@ class CassandraStore:
             for shard, ours in self._by_shard(users, lambda user: user.user_id)
             for chunk in _chunks(ours, MAX_ROWS)
         ]
+        await asyncio.gather(*map(self._execute, batches))
+        await self._check(epochs)
+
+    async def forget_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
+        batches = []
+        for shard, ours in self._by_shard(users, lambda user: user.user_id):
+            for chunk in _chunks(ours, MAX_ROWS):
+                notes = [(shard, *_encode_blank(user)) for user in chunk]
+                rows = [(user.version, shard, user.user_id) for user in chunk]
+                batches += [self._batch(self._note_forgotten, notes), self._batch(self._erase_user, rows)]
         await asyncio.gather(*map(self._execute, batches))
         await self._check(epochs)
 
@@ -274,7 +305,26 @@ class CassandraStore:
             traits=(row.profile_raw or "").encode(),
             profile_at=row.profile_at or 0.0,
             version=row.version,
+            forgotten_at=row.forgotten_at or 0.0,
         )
+
+    def _decode_blank(self, user_id: str, row: Any) -> UserState:
+        return UserState(
+            user_id=user_id,
+            history=History(),
+            recent_events=RecentEvents.from_bytes(row.recent_events, limit=self._dedup_window),
+            version=row.version,
+            forgotten_at=row.forgotten_at,
+        )
+
+
+def _who(user_id: str) -> bytes:
+    """The name under which somebody is noted who is to be forgotten, name included."""
+    return digest(user_id, size=16)
+
+
+def _encode_blank(user: UserState) -> tuple[Any, ...]:
+    return _who(user.user_id), user.recent_events.to_bytes(), user.version, user.forgotten_at, user.version
 
 
 def encode_user(user: UserState) -> tuple[Any, ...]:
@@ -291,6 +341,7 @@ def encode_user(user: UserState) -> tuple[Any, ...]:
         user.profile_at,
         user.recent_events.to_bytes(),
         user.version,
+        user.forgotten_at,
         user.version,
     )
 

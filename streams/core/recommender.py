@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import json
 
 from streams.core.catalogue import HIDDEN, Catalogue
+from streams.core.digest import digest
 from streams.core.history import History, Trail
 from streams.core.memory.content import Nearest
 from streams.core.memory.expert import NOBODY, Request, Slots, State
@@ -152,9 +153,10 @@ class Recommender:
 
         taught  what its user's worker made of it, see `judge`
         """
-        if interaction.weight <= 0 or interaction.event_id in self._events:
+        event = digest(interaction.event_id).hex()  # an id may tell whose it is, and outlives the user here
+        if interaction.weight <= 0 or event in self._events:
             return
-        self._events[interaction.event_id] = None
+        self._events[event] = None
         if len(self._events) > self.settings.event_window:
             self._events.popitem(last=False)
         slot = self.catalogue.ensure(interaction.item_id, interaction.at)

@@ -5,11 +5,11 @@ delivery has the effect of exactly-once.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import blake2b
 
 from msgspec import Struct, field
 
 from streams.core.attention import direction
+from streams.core.digest import digest
 from streams.core.history import History
 from streams.core.recommender import UserView
 from streams.core.taste import Taste, Touched, touch
@@ -42,17 +42,17 @@ class RecentEvents:
 
     def add(self, event_id: str) -> bool:
         """Remember an id; False if it was already known."""
-        digest = self._digest(event_id)
-        if digest in self._digests:
+        name = self._digest(event_id)
+        if name in self._digests:
             return False
-        self._digests[digest] = None
+        self._digests[name] = None
         if len(self._digests) > self.limit:
             del self._digests[next(iter(self._digests))]
         return True
 
     @classmethod
     def _digest(cls, event_id: str) -> bytes:
-        return blake2b(event_id.encode(), digest_size=cls.SIZE).digest()
+        return digest(event_id, cls.SIZE)
 
     def to_bytes(self) -> bytes:
         return b"".join(self._digests)
@@ -73,11 +73,12 @@ class Touch(Struct, frozen=True, gc=False, array_like=True):
 class UserState(Struct):
     """One user.
 
-    waiting     touches of items whose vectors are not known yet; they join the taste when the item is uploaded
-    profile     (dim,) float32, unit length, from Triton's profile encoder
-    traits      the user's own words, as JSON, that `profile` was made of
-    profile_at  event time of the profile, seconds since the epoch: an earlier one that comes later does not count
-    version     grows with every change, see `core.ownership`: the version of the user's list
+    waiting       touches of items whose vectors are not known yet; they join the taste when the item is uploaded
+    profile       (dim,) float32, unit length, from Triton's profile encoder
+    traits        the user's own words, as JSON, that `profile` was made of
+    profile_at    event time of the profile, seconds since the epoch: an earlier one that comes later does not count
+    version       grows with every change, see `core.ownership`: the version of the user's list
+    forgotten_at  what happened until then is forgotten, seconds since the epoch; 0 where it never was
     """
 
     MAX_WAITING = 200
@@ -91,6 +92,12 @@ class UserState(Struct):
     traits: bytes = b""
     profile_at: float = 0.0
     version: int = 0
+    forgotten_at: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to forget: not so of somebody new, or forgotten and not heard of since."""
+        return bool(self.history or self.waiting or self.profile is not None)
 
     def view(self, weights: Mapping[str, float]) -> UserView:
         """What the recommender may look at.

@@ -76,6 +76,11 @@ class StaleWhileRevalidate(Generic[Answer]):
             entry.outdated = True
         self._making.pop(key, None)  # it may have begun before the change
 
+    def forget(self, key: str) -> None:
+        """The answer is never given again."""
+        self._entries.pop(key, None)
+        self._making.pop(key, None)
+
     def _start(self, key: str) -> asyncio.Task[Answer]:
         task = self._making[key] = asyncio.create_task(self._remake(key))
         task.add_done_callback(lambda done: self._made(key, done))

@@ -85,6 +85,11 @@ class Feed:
             for subscription in waiting:
                 subscription.put(each)
 
+    def forget(self, user_id: str) -> None:
+        """Tell nobody of this user's lists so far."""
+        kept = [each for each in self._recent if each.user_id != user_id]
+        self._recent = deque(kept, maxlen=REMEMBERED)
+
     @contextmanager
     def subscribe(self, user_id: str) -> Iterator[Subscription]:
         """Hear of a user's lists meanwhile."""

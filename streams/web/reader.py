@@ -65,12 +65,14 @@ class Reader:
         self._users = StaleWhileRevalidate(self._snapshot)
 
     def learned(self, learned: Learned) -> None:
-        """Somebody has touched something: time goes on.
+        """Somebody has touched something: time goes on. Or they are forgotten.
 
         Lists are made for the time of the latest event and not of the wall clock, so that what was recorded long ago
         can be replayed.
         """
         self._latest = max(self._latest, *(each.at for each in learned.touches), 0.0)
+        if learned.forgotten:
+            self._users.forget(learned.user_id)
 
     def outdate(self, user_id: str) -> None:
         """The user has changed."""
@@ -88,7 +90,7 @@ class Reader:
         """What is known of a user; None where nothing is. Raises StoreUnavailable."""
         snapshot = (await self._users.get(user_id)).answer
         user = snapshot.user
-        if not user.version:
+        if not user.known:
             return None
         past = zip(user.history.item_ids, user.history.times, user.history.weights, strict=True)
         history = [self._shelf.touched(item_id, at, weight) for item_id, at, weight in past][: -SEEN - 1 : -1]

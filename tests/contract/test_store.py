@@ -168,6 +168,48 @@ async def test_a_former_owners_write_changes_nothing_and_it_is_told(store: Store
     np.testing.assert_array_equal(read.profile, vector(9))
 
 
+def blank(user: UserState, version: int, forgotten_at: float) -> UserState:
+    recent = RecentEvents(limit=DEDUP_WINDOW)
+    recent.add("request")
+    return UserState(user.user_id, History(), recent, version=version, forgotten_at=forgotten_at)
+
+
+async def test_of_who_is_forgotten_only_version_time_and_request_are_left(store: Store) -> None:
+    user, other = a_user(), a_user()
+    await store.write_users([user, other], {})
+    await store.forget_users([blank(user, 3, 250.0)], {})
+    read = await store.read_users([user.user_id, other.user_id])
+    left = read[user.user_id]
+    assert not left.known and read[other.user_id].known
+    assert (left.user_id, left.version, left.forgotten_at) == (user.user_id, 3, 250.0)
+    assert left.traits == b"" and not left.taste.totals
+    assert not left.recent_events.add("request") and left.recent_events.add("e1")
+
+
+async def test_who_was_forgotten_can_come_back_and_nobody_can_bring_them_back_as_they_were(store: Store) -> None:
+    user = a_user()
+    await store.forget_users([blank(user, 5, 250.0)], {})
+    await store.write_users([user], {})  # of version 2: it was on its way
+    assert not (await store.read_users([user.user_id]))[user.user_id].known
+    back = (await store.read_users([user.user_id]))[user.user_id]
+    back.history.add("new", 300.0, 1.0)
+    back.version += 1
+    await store.write_users([back], {})
+    read = (await store.read_users([user.user_id]))[user.user_id]
+    assert read.history.item_ids == ["new"] and read.profile is None
+    assert (read.version, read.forgotten_at) == (6, 250.0)
+    await store.forget_users([blank(user, 4, 260.0)], {})
+    assert (await store.read_users([user.user_id]))[user.user_id].known, "an older request was on its way"
+
+
+async def test_a_former_owner_is_told_that_it_may_not_forget(store: Store) -> None:
+    moved = partition()
+    before = await store.claim([moved], "sleeper")
+    await store.claim([moved], "owner")
+    with pytest.raises(Fenced):
+        await store.forget_users([blank(a_user(), before[moved] + 1, 1.0)], before)
+
+
 async def test_of_an_items_uploads_the_latest_stays_in_whatever_order_they_are_written(store: Store) -> None:
     def upload(item_id: str, at: float, offset: int) -> Embedded:
         return Embedded(item_id=item_id, at=at, offset=offset, title=f"at {at}")

@@ -85,12 +85,16 @@ class World:
     def profile(self, user: str, **traits: Any) -> Incoming:
         return self.message("events.profile", user, {"user_id": user, "traits": traits})
 
+    def forget(self, user: str, **fields: Any) -> Incoming:
+        return self.message("events.forget", user, {"user_id": user} | fields)
+
     async def open_cinema(self) -> None:
         await self.pipeline.own([0])
         await self.pipeline.uploads([self.upload(name, text=words) for name, words in FILMS.items()])
 
     def lists(self) -> list[Recommendations]:
-        return [msgspec.json.decode(each.value, type=Recommendations) for each in self.sink.on("recommendations")]
+        messages = self.sink.on("recommendations")
+        return [msgspec.json.decode(each.value, type=Recommendations) for each in messages if each.value is not None]
 
 
 @pytest.fixture

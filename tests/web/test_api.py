@@ -317,3 +317,12 @@ def test_a_token_file_that_cannot_be_used_is_named_without_what_is_in_it(line: s
     with pytest.raises(UnusableTokens, match=str(file)) as raised:
         Tokens.read(file)
     assert "b" * 32 not in str(raised.value) and "short" not in str(raised.value)
+
+
+async def test_nothing_is_told_of_who_was_forgotten(world: HttpWorld) -> None:
+    assert (await world.get("/users/ada"))[0] == 200
+    await world.worker.pipeline.forgets([world.worker.forget("ada")])
+    world.follow()
+    assert (await world.get("/users/ada"))[0] == 404
+    _, made = await world.get("/activity")
+    assert "ada" not in {each["user_id"] for each in made["lists"]}

@@ -120,8 +120,11 @@ class HttpWorld:
                 self.shelf.put(item)
                 self.search.put(item)
             elif message.topic == "interactions":
-                self.reader.learned(msgspec.json.decode(message.value, type=Learned))
-            elif message.topic == "recommendations":
+                learned = msgspec.json.decode(message.value, type=Learned)
+                self.reader.learned(learned)
+                if learned.forgotten:
+                    self.feed.forget(learned.user_id)
+            elif message.topic == "recommendations" and message.value is not None:
                 self.feed.take(message.value)
 
     async def get(self, path: str, **headers: str) -> tuple[int, Any]:

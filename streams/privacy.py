@@ -1,0 +1,76 @@
+"""`anabranch forget` and `anabranch export`: what a user may ask for."""
+
+import time
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from rich.console import Console
+
+from streams import consumer
+from streams.adapters.cassandra import CassandraStore
+from streams.core.user import UserState
+from streams.errors import AnabranchError
+from streams.events import Forget
+from streams.settings import Kafka, Settings
+from streams.topics import TOPICS
+
+
+def forget(kafka: Kafka, user_id: str, console: Console) -> None:
+    """Have a user forgotten, and print what was erased and what expires by itself. Raises AnabranchError."""
+    request = Forget(event_id=f"forget-{uuid4()}", ts=time.time(), user_id=user_id)
+    done = consumer.forget(kafka, request)
+    if done is None:
+        raise AnabranchError(
+            f"no confirmation from Kafka at {kafka.address}; the request is there, and is carried out once a worker"
+            " runs: `anabranch worker`"
+        )
+    console.print(f"user {user_id!r} is forgotten", highlight=False)
+    profile = "a profile" if done.profile else "no profile"
+    console.print(f"erased: {done.interactions} interactions, {profile}, taste, list, sessions", highlight=False)
+    console.print(f"expires by itself, in days: {expiring()}", highlight=False, soft_wrap=True)
+
+
+def expiring() -> str:
+    """The topics that keep messages about users for a time, and for how many days."""
+    kept = sorted((topic.days, topic.name) for topic in TOPICS if topic.personal and not topic.compact)
+    return ", ".join(f"{name} {days}" for days, name in kept)
+
+
+async def export(settings: Settings, user_id: str) -> dict[str, Any]:
+    """All that is held of a user, as JSON would have it. Raises AnabranchError.
+
+    user  None where nobody of that name is stored
+    list  the one they have now, None where there is none
+    """
+    store = await CassandraStore.connect(settings.cassandra, dedup_window=settings.worker.dedup_window)
+    try:
+        stored = (await store.read_users([user_id])).get(user_id)
+    finally:
+        await store.close()
+    return {
+        "user_id": user_id,
+        "user": as_json(stored) if stored and stored.known else None,
+        "list": msgspec.to_builtins(consumer.latest(settings.kafka, user_id)),
+        "expiring": expiring(),
+    }
+
+
+def as_json(user: UserState) -> dict[str, Any]:
+    """A stored user; vectors as lists of numbers, times in seconds since the epoch."""
+    history = zip(user.history.item_ids, user.history.times, user.history.weights, strict=True)
+    profile = None
+    if user.profile is not None:
+        profile = {"traits": msgspec.json.decode(user.traits), "at": user.profile_at, "vector": user.profile.tolist()}
+    return {
+        "version": user.version,
+        "history": [{"item_id": item_id, "at": at, "weight": weight} for item_id, at, weight in history],
+        "waiting": [{"item_id": each.item_id, "at": each.at, "weight": each.weight} for each in user.waiting],
+        "profile": profile,
+        "taste": {
+            "as_of": user.taste.as_of,
+            "totals": {modality: total.tolist() for modality, total in user.taste.totals.items()},
+            "masses": {modality: list(mass) for modality, mass in user.taste.masses.items()},
+        },
+        "recent_events": user.recent_events.to_bytes().hex(),
+    }

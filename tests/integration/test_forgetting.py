@@ -1,0 +1,116 @@
+"""A user is forgotten by real servers: no table and no current list names them, and they can come back."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from kafka.consumer.fetcher import ConsumerRecord
+from typer.testing import CliRunner
+
+from streams.adapters import connections
+from streams.cli import app
+from streams.consumer import ListReader, latest
+from streams.events import Click, Profile, Upload
+from streams.producer import EventProducer
+from streams.replay import ListWatcher
+from streams.settings import Settings
+from streams.topics import TOPICS
+from tests.integration.running import RunningWorker, TopicReader, read_users, running_worker, upload
+
+pytestmark = pytest.mark.servers
+GONE, STAYS = "forgotten-zaphod", "stays-trillian"
+
+
+@pytest.fixture(scope="module")
+def worker(servers: Settings) -> Iterator[RunningWorker]:
+    with running_worker(servers) as running:
+        yield running
+
+
+def tables_that_name(servers: Settings, user_id: str) -> set[str]:
+    """The tables of our keyspace in any of whose rows and columns the id is, as text or as bytes."""
+    with connections.cassandra(servers.cassandra) as session:
+        tables = session.cluster.metadata.keyspaces[servers.cassandra.keyspace].tables
+        assert {"users", "items", "forgotten", "owners"} <= set(tables)
+        return {
+            table
+            for table in tables
+            for row in session.execute(f"SELECT * FROM {servers.cassandra.keyspace}.{table}")
+            for value in row
+            if user_id in str(value) or user_id.encode().hex() in (value.hex() if isinstance(value, bytes) else "")
+        }
+
+
+def compacted_topics_that_name(servers: Settings, user_id: str) -> set[str]:
+    """The topics that are to keep the last message of each key for ever, and one that names the user."""
+    named = set()
+    for topic in (each.name for each in TOPICS if each.compact):
+        reader = TopicReader(servers, topic, from_start=True)
+        last: dict[bytes, ConsumerRecord] = {each.key: each for each in reader.read_all()}
+        reader.close()
+        current = [each for each in last.values() if each.value is not None]
+        assert current, f"{topic} is empty: this shows nothing"
+        if any(user_id.encode() in part for each in current for part in (each.key, each.value)):
+            named.add(topic)
+    return named
+
+
+def do(servers: Settings, *events: Click | Profile) -> None:
+    with EventProducer(servers.kafka) as producer, ListWatcher(servers.kafka) as watcher:
+        for event in events:
+            watcher.expect(event)
+            producer.send(event)
+        watcher.wait(patience=60)
+        assert not watcher.report.unanswered
+
+
+def click(user_id: str, item: str) -> Click:
+    at = time.time()
+    return Click(event_id=f"{user_id}-{item}-{at}", ts=at, user_id=user_id, item_id=item)
+
+
+async def test_who_is_forgotten_is_in_no_table_and_no_list_and_can_come_back(
+    servers: Settings, worker: RunningWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANABRANCH_HOME", str(servers.home))
+    at = time.time()
+    films = [Upload(event_id=f"f-{n}-{at}", ts=at, item_id=f"f-{n}", title=f"film {n} of space") for n in range(5)]
+    upload(servers, films)
+    profile = Profile(event_id=f"p-{at}", ts=at, user_id=GONE, traits={"job": "president"})
+    clicks = [click(user, item) for user in (GONE, STAYS) for item in ("f-1", "f-2")]
+    do(servers, profile, *clicks)
+    assert tables_that_name(servers, GONE) == {"users"}
+    assert compacted_topics_that_name(servers, GONE) == {"recommendations"}
+    exported = CliRunner().invoke(app, ["export", GONE])
+    assert exported.exit_code == 0, exported.output
+    held = json.loads(exported.stdout)
+    assert [each["item_id"] for each in held["user"]["history"]] == ["f-1", "f-2"]
+    assert held["user"]["profile"]["traits"] == {"job": "president"}
+    assert len(held["user"]["taste"]["totals"]["fused"]) == 256
+    assert held["list"]["user_id"] == GONE
+    other, others_list = (await read_users(servers, [STAYS]))[STAYS], latest(servers.kafka, STAYS)
+
+    taken_back: list[str] = []
+    with ListReader(servers.kafka, taken_back=taken_back.append) as reader:
+        asked = CliRunner().invoke(app, ["forget", GONE], env={"COLUMNS": "200"})
+        assert asked.exit_code == 0, asked.output
+        assert "2 interactions, a profile" in asked.output and "events.profile 365" in asked.output
+        while not taken_back:
+            reader.poll(60)
+    assert taken_back == [GONE]
+    assert tables_that_name(servers, GONE) == set()
+    assert compacted_topics_that_name(servers, GONE) == set()
+    assert CliRunner().invoke(app, ["export", GONE]).exit_code == 1
+    assert latest(servers.kafka, GONE) is None
+    assert latest(servers.kafka, STAYS) == others_list
+    assert (await read_users(servers, [STAYS]))[STAYS].version == other.version
+
+    with EventProducer(servers.kafka) as producer:
+        producer.send(clicks[0])  # delivered again
+    do(servers, click(GONE, "f-3"))
+    back = (await read_users(servers, [GONE]))[GONE]
+    assert back.history.item_ids == ["f-3"] and back.profile is None
+    newest = latest(servers.kafka, GONE)
+    assert newest is not None and newest.list_version == back.version
+    assert {"f-1", "f-2"} <= {item.item_id for item in newest.items}, "what was touched before may be shown again"
