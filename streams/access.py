@@ -24,7 +24,8 @@ from streams.settings import Cassandra, Kafka, Roles, Settings
 
 EVENTS = tuple(EVENT_TYPES)
 MEMORY = ("items.embedded", "interactions")
-ANSWERS = ("recommendations", "search.results", "forgotten")
+ANSWERS = ("recommendations", "search.results")
+FORGOTTEN = "forgotten"
 REJECTED = "events.rejected"
 
 
@@ -45,12 +46,12 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
     read, write = ACLOperation.READ, ACLOperation.WRITE
     if roles.worker:
         yield from (_allow(roles.worker, read, topic) for topic in (*EVENTS, *MEMORY))
-        yield from (_allow(roles.worker, write, topic) for topic in (*MEMORY, *ANSWERS, REJECTED))
+        yield from (_allow(roles.worker, write, topic) for topic in (*MEMORY, *ANSWERS, FORGOTTEN, REJECTED))
         yield _allow(roles.worker, read, group, ResourceType.GROUP)
     if roles.producer:
         yield from (_allow(roles.producer, write, topic) for topic in EVENTS)
     if roles.consumer:
-        yield from (_allow(roles.consumer, read, topic) for topic in ANSWERS)
+        yield from (_allow(roles.consumer, read, topic) for topic in (*ANSWERS, FORGOTTEN))
         mine = f"{roles.consumer}-"
         yield _allow(roles.consumer, read, mine, ResourceType.GROUP, ACLResourcePatternType.PREFIXED)
     if roles.http:

@@ -143,22 +143,22 @@ class _Verification:
             progress.update(comparing, total=(progress.tasks[comparing].total or 0) + len(users))
             versions_end = epochs[number] + ROOM if number in epochs else None
             found: list[Difference] = []
-            forgotten = 0
+            forgotten: set[str] = set()
             for some in _chunks(users, USERS_AT_ONCE):
                 stored = await self._store.read_users(some)
+                forgotten |= {each for each, user in stored.items() if user.forgotten_at}
                 found += [
                     difference
                     for each in some
-                    if not (each in stored and stored[each].forgotten_at)
+                    if each not in forgotten
                     and (difference := compare(each, users[each], stored.get(each), log, versions_end))
                 ]
-                forgotten += sum(user.forgotten_at > 0 for user in stored.values())
                 progress.advance(comparing, len(some))
             now = of_partition(self._kafka.ends(USER_TOPICS), number)
             in_motion |= {(message.key or b"").decode(errors="replace") for message in self._kafka.read(end, now)}
             known |= users.keys() | in_motion
-            self._report.forgotten += forgotten
-            self._report.users += len(users.keys() - in_motion) - forgotten
+            self._report.forgotten += len(forgotten)
+            self._report.users += len(users.keys() - in_motion - forgotten)
             self._report.in_motion += len(in_motion)
             self._note(each for each in found if each.user_id not in in_motion)
         if self._report.is_complete:

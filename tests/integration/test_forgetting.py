@@ -1,13 +1,16 @@
 """A user is forgotten by real servers: no table and no current list names them, and they can come back."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
 
 import pytest
+from click.testing import Result
 from kafka.consumer.fetcher import ConsumerRecord
 from typer.testing import CliRunner
 
+from deploy.local.worker import RunningWorker, running_worker
 from streams.adapters import connections
 from streams.cli import app
 from streams.consumer import ListReader, latest
@@ -16,7 +19,7 @@ from streams.producer import EventProducer
 from streams.replay import ListWatcher
 from streams.settings import Settings
 from streams.topics import TOPICS
-from tests.integration.running import RunningWorker, TopicReader, read_users, running_worker, upload
+from tests.integration.running import TopicReader, read_users, upload
 
 pytestmark = pytest.mark.servers
 GONE, STAYS = "forgotten-zaphod", "stays-trillian"
@@ -65,6 +68,11 @@ def do(servers: Settings, *events: Click | Profile) -> None:
         assert not watcher.report.unanswered
 
 
+async def command(*words: str) -> Result:
+    """`anabranch ...`, on a thread of its own as it runs its own loop."""
+    return await asyncio.to_thread(CliRunner().invoke, app, words, env={"COLUMNS": "200"})
+
+
 def click(user_id: str, item: str) -> Click:
     at = time.time()
     return Click(event_id=f"{user_id}-{item}-{at}", ts=at, user_id=user_id, item_id=item)
@@ -82,7 +90,7 @@ async def test_who_is_forgotten_is_in_no_table_and_no_list_and_can_come_back(
     do(servers, profile, *clicks)
     assert tables_that_name(servers, GONE) == {"users"}
     assert compacted_topics_that_name(servers, GONE) == {"recommendations"}
-    exported = CliRunner().invoke(app, ["export", GONE])
+    exported = await command("export", GONE)
     assert exported.exit_code == 0, exported.output
     held = json.loads(exported.stdout)
     assert [each["item_id"] for each in held["user"]["history"]] == ["f-1", "f-2"]
@@ -93,7 +101,7 @@ async def test_who_is_forgotten_is_in_no_table_and_no_list_and_can_come_back(
 
     taken_back: list[str] = []
     with ListReader(servers.kafka, taken_back=taken_back.append) as reader:
-        asked = CliRunner().invoke(app, ["forget", GONE], env={"COLUMNS": "200"})
+        asked = await command("forget", GONE)
         assert asked.exit_code == 0, asked.output
         assert "2 interactions, a profile" in asked.output and "events.profile 365" in asked.output
         while not taken_back:
@@ -101,7 +109,7 @@ async def test_who_is_forgotten_is_in_no_table_and_no_list_and_can_come_back(
     assert taken_back == [GONE]
     assert tables_that_name(servers, GONE) == set()
     assert compacted_topics_that_name(servers, GONE) == set()
-    assert CliRunner().invoke(app, ["export", GONE]).exit_code == 1
+    assert (await command("export", GONE)).exit_code == 1
     assert latest(servers.kafka, GONE) is None
     assert latest(servers.kafka, STAYS) == others_list
     assert (await read_users(servers, [STAYS]))[STAYS].version == other.version

@@ -162,7 +162,7 @@ async def test_a_worker_that_slept_neither_forgets_nor_brings_back(world: World)
     with pytest.raises(Fenced):
         await world.pipeline.forgets([world.forget("bob")])
     assert not confirmed(world) and newest_list(world, "bob").value is not None
-    await owner.pipeline.forgets([owner.forget("zora")])
+    await owner.pipeline.forgets([owner.forget("zora", event_id="bye")])
     with pytest.raises(Fenced):
         await world.pipeline.interactions([world.click("zora", "love")])
     assert "zora" not in world.store.users

@@ -320,9 +320,10 @@ def test_a_token_file_that_cannot_be_used_is_named_without_what_is_in_it(line: s
 
 
 async def test_nothing_is_told_of_who_was_forgotten(world: HttpWorld) -> None:
+    await world.click("ada", "alien")
     assert (await world.get("/users/ada"))[0] == 200
     await world.worker.pipeline.forgets([world.worker.forget("ada")])
     world.follow()
     assert (await world.get("/users/ada"))[0] == 404
     _, made = await world.get("/activity")
-    assert "ada" not in {each["user_id"] for each in made["lists"]}
+    assert "ada" not in {each["user_id"] for each in made["refreshed"]}
