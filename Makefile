@@ -3,6 +3,7 @@
 #   make demo     set up, start the servers, load a catalogue, replay real activity, show the lists
 #   make test     set up and run every test, on real servers with ports and data of their own
 #   make check    lint, format, types, licences, a bill of materials, and the tests that need no server
+#   make faults   kill and stop workers and servers at random while events flow; every event must count once (half an hour)
 #   make fuzz     a million malformed, odd and garbled messages through the pipeline, no server needed (a quarter hour)
 #   make audit    known vulnerabilities of the packages, as osv.dev tells (the one thing that needs more than registries)
 #   make bench    measure; `make lock`: choose the packages anew; `make clean`: remove what was built, data included
@@ -17,7 +18,7 @@ STAMP := $(VENV)/.set-up
 LOCKS := requirements.lock weights.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz audit bench lock clean
+.PHONY: help setup demo test check faults fuzz audit bench lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -54,6 +55,9 @@ check: setup
 	$(RUN)/mypy
 	$(RUN)/python -m deploy.packages build/anabranch.cdx.json
 	$(RUN)/python -m pytest -m "not servers"
+
+faults: setup
+	@$(RUN)/anabranch faults
 
 fuzz: setup
 	$(RUN)/python -m pytest tests/pipeline/test_fuzz.py --fuzzed 1000000

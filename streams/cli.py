@@ -289,6 +289,43 @@ def bench(
 
 
 @app.command()
+def faults(
+    events: Annotated[int, typer.Option(min=1_000, help="Events that flow meanwhile.")] = 200_000,
+    count: Annotated[int, typer.Option(min=1, help="Faults; of seven, one strikes all workers.")] = 50,
+    workers: Annotated[int, typer.Option(min=2, help="Workers.")] = 3,
+    seed: Annotated[int | None, typer.Option(help="Of an earlier run, to strike as it did.")] = None,
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the result into.")] = None,
+) -> None:
+    """Kill and stop workers and servers at random while events flow. Exit code 1 unless every event counted once."""
+    from streams import verify as verification
+    from streams.bench.report import write_between
+    from streams.faults.report import MARKS, markdown, table, verdict
+    from streams.faults.run import run
+
+    outcome = run(load(), console, events=events, faults=count, workers=workers, seed=seed)
+    console.print(table(outcome))
+    console.print(verdict(outcome), highlight=False)
+    for line in verification.named(outcome.verified, limit=20):
+        console.print(line, markup=False, highlight=False)
+    if report:
+        write_between(report, markdown(outcome), MARKS)
+    raise typer.Exit(0 if outcome.is_clean else 1)
+
+
+@app.command()
+def soak(
+    minutes: Annotated[float, typer.Option(min=1, help="How long.")] = 30,
+    share: Annotated[float, typer.Option(min=0.01, max=1, help="Of the worker's capacity, which is measured.")] = 0.7,
+) -> None:
+    """Load a worker steadily and watch its memory, lag and latency, on servers of its own. Exit code 1 on a loss."""
+    from streams import soak as long_run
+
+    outcome = long_run.run(load(), console, minutes=minutes, share=share)
+    console.print(long_run.summary(outcome))
+    raise typer.Exit(1 if outcome.unanswered else 0)
+
+
+@app.command()
 def recs(user_id: str) -> None:
     """Show the list a user has now."""
     from streams.consumer import latest

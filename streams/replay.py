@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
 from types import TracebackType
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -25,6 +26,8 @@ from streams.errors import AnabranchError
 from streams.events import Click, Profile, Recommendations, Upload, View
 from streams.producer import EventProducer
 from streams.settings import Kafka, Settings
+
+E = TypeVar("E", bound=Upload | Profile | Click | View)
 
 
 class Report(Struct):
@@ -137,10 +140,10 @@ class ListWatcher:
 
 def play(
     producer: EventProducer,
-    events: Iterable[Upload | Profile | Click | View],
+    events: Iterable[E],
     *,
     events_per_second: float = 0.0,
-    before: Callable[[Upload | Profile | Click | View], None] = lambda event: None,
+    before: Callable[[E], None] = lambda event: None,
 ) -> None:
     """Send events in order, at a steady rate.
 

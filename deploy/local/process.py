@@ -80,6 +80,11 @@ class Process:
         self._mark.unlink(missing_ok=True)
         return True
 
+    def kill(self) -> None:
+        """SIGKILL to it and to the helpers in its group, as when the machine runs out of memory."""
+        if process := self.find():
+            _kill_group(process.pid)
+
     def memory(self) -> int:
         """Resident bytes of the process and its helpers; 0 when it is not running."""
         process = self.find()

@@ -17,6 +17,7 @@ from streams.adapters import schema
 from streams.errors import AnabranchError
 from streams.settings import Settings, load
 
+NAMES = ("kafka", "cassandra", "triton")
 START_PATIENCE = 120.0
 DATA = ("kafka", "cassandra", "faust")  # the folders of a home that hold what `--fresh` clears
 
@@ -47,7 +48,7 @@ def servers(settings: Settings) -> list[Server]:
     home = settings.home.resolve()
     cache = settings.downloads_folder.resolve()
     secrets = settings.secrets_folder.resolve() if settings.secrets_folder.exists() else None
-    processes = {name: Process(name, home / "run", home / "logs") for name in ("kafka", "cassandra", "triton")}
+    processes = {name: Process(name, home / "run", home / "logs") for name in NAMES}
 
     def start_kafka() -> None:
         jars = downloads.fetch("kafka", cache)
