@@ -77,6 +77,7 @@ class Interaction(Event, kw_only=True, frozen=True, gc=False):
 
     position  0-based place in the list where it was shown, if it was
     variant   the experiment arm of that list
+    query_id  the `event_id` of the query whose answer showed it, if one did; `position` is the place there
     dwell_s   seconds spent on the item
     rating    what the user said of it, from 0, the worst, to 1
     """
@@ -85,6 +86,7 @@ class Interaction(Event, kw_only=True, frozen=True, gc=False):
     item_id: Id
     position: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     variant: Annotated[str, Meta(max_length=64)] | None = None
+    query_id: Id | None = None
     dwell_s: Annotated[float, Meta(ge=0, le=86_400)] | None = None
     rating: Annotated[float, Meta(ge=0, le=1)] | None = None
 

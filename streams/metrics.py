@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from streams.core.live_quality import LiveFigures
 
 _FAST = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+_PLACES = (1, 2, 3, 5, 10, 20, 50, 100)
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 EVENTS = Counter("anabranch_events", "Events accepted", ["topic"])
@@ -28,6 +29,11 @@ EVENT_TO_LIST = Histogram(
 )
 QUERY_TO_RESULTS = Histogram(
     "anabranch_query_to_results_seconds", "From a query's arrival in Kafka to its answer", buckets=_FAST
+)
+SEARCH_CLICKS = Histogram(
+    "anabranch_search_click_place",
+    "Place, 1 the first, of a clicked item in the answer that showed it",
+    buckets=_PLACES,
 )
 UNANSWERED = Counter("anabranch_queries_unanswered", "Queries for which nothing was found")
 SEARCHABLE = Gauge("anabranch_searchable_items", "Items that can be found by a search")

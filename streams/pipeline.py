@@ -310,6 +310,8 @@ class Pipeline:
             counts["events.click" if clicked else "events.view", fresh] += 1
             if clicked and fresh and not self.quality.click(event.user_id, event.item_id):
                 metrics.UNJUDGED.inc()
+            if clicked and fresh and event.query_id is not None and event.position is not None:
+                metrics.SEARCH_CLICKS.observe(event.position + 1)
             touches[event.user_id].append(_touched(interaction, taught))
         for (topic, fresh), count in counts.items():
             (metrics.EVENTS if fresh else metrics.DUPLICATES).labels(topic).inc(count)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from encoders.contract import DIM, PARTS
 from streams.adapters.index import VectorIndex
@@ -445,3 +446,15 @@ async def test_a_profile_is_told_to_all_workers_once_with_the_users_first_intera
         b"",
         first.profile,
     )
+
+
+async def test_a_click_on_an_answer_tells_once_how_far_down_it_was(world: World) -> None:
+    def told() -> tuple[float, float]:
+        names = ("anabranch_search_click_place_count", "anabranch_search_click_place_sum")
+        return tuple(REGISTRY.get_sample_value(name) or 0.0 for name in names)  # type: ignore[return-value]
+
+    count, places = told()
+    found = world.click("ada", "alien", query_id="q1", position=2)
+    await world.pipeline.interactions([found, world.click("ada", "star", position=9)])
+    await world.pipeline.interactions([found])
+    assert told() == (count + 1, places + 3)
