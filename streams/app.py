@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -68,7 +68,7 @@ async def run_worker(settings: Settings) -> None:
                     snapshots.save(least=WORTH_A_SNAPSHOT)
                     async with open_search(settings, pipeline.store, health) as (search, following_items):
                         queries = Queries(search, pipeline.sink)
-                        followers = asyncio.gather(follower, following_items)
+                        followers = [follower, following_items]
                         await serve(settings, pipeline, followers, stopping, health, answer=queries.answer)
                 snapshots.save()
     except AnabranchError:
@@ -118,7 +118,7 @@ async def following(
 async def serve(
     settings: Settings,
     pipeline: Pipeline,
-    follower: asyncio.Future[Any],
+    followers: Sequence[asyncio.Task[None]],
     stopping: asyncio.Event,
     health: Health | None = None,
     *,
@@ -126,7 +126,8 @@ async def serve(
 ) -> None:
     """Handle events until told to stop; what is in hand is finished and committed.
 
-    answer  handles queries; without it they are left to others
+    followers  what keeps the memory up to date; when one ends, so does this
+    answer     handles queries; without it they are left to others
     """
     app = faust_app(settings)
     app.transport = BatchTransport(app.conf.broker_consumer, app)
@@ -140,7 +141,7 @@ async def serve(
         del health.ready.checks["start"]
     log.info("worker is running", metrics=f"http://{settings.metrics.host}:{settings.metrics.port}/metrics")
     try:
-        await _first(stopping.wait(), follower, watching, app.wait_until_stopped())
+        await _first(stopping.wait(), *followers, watching, app.wait_until_stopped())
         log.info("worker drains")
         await agents.drain()
         await app.consumer.commit()

@@ -139,7 +139,7 @@ async def without_lists(settings: Settings, meter: Meter) -> None:
         pipeline.replica.recommender = Unranked()
         _count(pipeline, meter)
         async with following(settings.kafka, pipeline.replica) as follower:
-            await serve(settings, pipeline, follower, meter.done)
+            await serve(settings, pipeline, [follower], meter.done)
 
 
 async def full(settings: Settings, meter: Meter) -> None:
@@ -148,7 +148,7 @@ async def full(settings: Settings, meter: Meter) -> None:
     async with open_pipeline(settings) as pipeline:
         _count(pipeline, meter)
         async with following(settings.kafka, pipeline.replica) as follower:
-            await serve(settings, pipeline, follower, meter.done)
+            await serve(settings, pipeline, [follower], meter.done)
 
 
 async def without_faust(settings: Settings, meter: Meter) -> None:
