@@ -6,10 +6,12 @@ that a message leads to here. The group, rebalances, flow control, acknowledgeme
 
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka
 from faust.types import TP, Message
 
@@ -28,7 +30,8 @@ class BatchConsumer(aiokafka.Consumer):
         records, _ = await self._wait_next_records(timeout)
         await self.app.flow_control.acquire()  # queues are emptied when the flow is let go again
         if not self.flow_active or self.app.consumer_generation_id != generation:
-            await self.perform_seek()  # a rebalance has come in between: what was fetched will be fetched again
+            with suppress(IllegalStateError):  # the next rebalance is under way, and seeks in its turn
+                await self.perform_seek()  # a rebalance has come in between: what was fetched will be fetched again
             return
         self.app.monitor.stream_inbound_time.update(dict.fromkeys(records or {}, time.monotonic()))
         for partition, record in self.scheduler.iterate(records or {}):
@@ -48,7 +51,8 @@ class BatchConsumer(aiokafka.Consumer):
         await super().perform_seek()
         untouched = [TopicPartition(*each) for each in self.assignment() if not self._committed_offset[each]]
         for tp, offset in (await self._thread.earliest_offsets(*untouched)).items():
-            await self.seek(TP(*tp), offset)
+            with suppress(IllegalStateError):  # it is another's by now
+                await self.seek(TP(*tp), offset)
 
     def _hand_over(self, tp: TP, message: Message) -> None:
         """What a queue holds beyond its limit is one fetch at most: the partition rests until it has drained."""
