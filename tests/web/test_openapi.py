@@ -58,7 +58,7 @@ def test_what_is_asked_for_rightly_or_wrongly_is_answered_as_described(
     excluded = [positive_data_acceptance] if method == "POST" else []
 
     @given(operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def ask(case: schemathesis.Case) -> None:
         case.call_and_validate(base_url=url, timeout=20, excluded_checks=excluded)
 
