@@ -30,6 +30,10 @@ Id = Annotated[
     ),
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
+SearchWords = Annotated[str, Meta(max_length=2_000)]
+SearchFilters = Annotated[dict[Name, Annotated[list[Name], Meta(min_length=1, max_length=50)]], Meta(max_length=20)]
+SearchOffset = Annotated[int, Meta(ge=0, le=900)]
+SearchLimit = Annotated[int, Meta(ge=1, le=100)]
 Seconds = Annotated[float, Meta(description="seconds since the epoch")]
 
 REASONS = {
@@ -151,11 +155,11 @@ class Query(Event, kw_only=True, frozen=True):
     key_field: ClassVar[str] = "event_id"
 
     user_id: Id | None = None
-    text: Annotated[str, Meta(max_length=2_000)] = ""
+    text: SearchWords = ""
     media: dict[str, Annotated[str, Meta(min_length=1)]] = {}
-    filters: Annotated[dict[Name, Annotated[list[Name], Meta(min_length=1, max_length=50)]], Meta(max_length=20)] = {}
-    offset: Annotated[int, Meta(ge=0, le=900)] = 0
-    limit: Annotated[int, Meta(ge=1, le=100)] = 10
+    filters: SearchFilters = {}
+    offset: SearchOffset = 0
+    limit: SearchLimit = 10
     personal: bool = True
     safe: bool = True
     explain: bool = False

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from streams.events import Id, Name
+from streams.events import Id, SearchFilters, SearchLimit, SearchOffset, SearchWords
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
@@ -130,11 +130,11 @@ class SearchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What somebody looks for; the fields are those of `Query`, the event."""
 
     user_id: Id | None = None
-    text: Annotated[str, Meta(max_length=2_000)] = ""
+    text: SearchWords = ""
     media: dict[str, Annotated[str, Meta(min_length=1)]] = {}
-    filters: Annotated[dict[Name, Annotated[list[Name], Meta(min_length=1, max_length=50)]], Meta(max_length=20)] = {}
-    offset: Annotated[int, Meta(ge=0, le=900)] = 0
-    limit: Annotated[int, Meta(ge=1, le=100)] = 10
+    filters: SearchFilters = {}
+    offset: SearchOffset = 0
+    limit: SearchLimit = 10
     personal: bool = True
     safe: bool = True
     explain: bool = False
