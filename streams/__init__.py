@@ -13,7 +13,7 @@ The path of the data, and where to read about each step:
       -> or over HTTP, with a live page                 serve.py, web
 
     people ask in words, pictures, sounds or speech     events.py, asking.py
-      -> vectors and words                              queries.py, search.py
+      -> vectors and words                              queries.py, search.py, searching.py
       -> the best items, from the same vectors          core/search, adapters/words.py
       -> an answer to `search.results`                  consumer.py
 

@@ -23,14 +23,10 @@ from streams.adapters.cassandra import CassandraStore
 from streams.adapters.fusion import LearnedFusion
 from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink, PartitionOf
-from streams.adapters.media import MediaReader
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
-from streams.adapters.words import WordIndex
 from streams.agents import Agents, Handle, end_process
 from streams.core import fusion
 from streams.core.recommender import RecommenderSettings
-from streams.core.search.searcher import Searcher
-from streams.core.search.settings import SearchSettings
 from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError
@@ -39,6 +35,7 @@ from streams.ports import Store
 from streams.queries import Queries
 from streams.replica import Replica
 from streams.search import Search
+from streams.searching import empty_search, media_reader
 from streams.settings import Kafka, Metrics, Settings
 from streams.snapshots import SnapshotFolder
 from streams.web.health import Health, Unwell
@@ -176,7 +173,7 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
         yield Pipeline(
             store=store,
             embedder=PatientEmbedder(triton),
-            media=_media(settings),
+            media=media_reader(settings.worker),
             sink=sink,
             replica=replica,
             fuse=fuse,
@@ -200,29 +197,12 @@ async def open_search(
         users = await store.read_users([user_id])
         return users[user_id].view({}).taste if user_id in users else None
 
-    numbers = SearchSettings(weights=settings.search.weights, taste=settings.search.taste_weight)
-    search = Search(
-        Searcher(numbers, words=WordIndex(), space=partial(VectorIndex, DIM)),
-        embedder=triton,
-        media=_media(settings),
-        tastes=taste,
-        unsafe=settings.search.unsafe,
-        seconds=settings.search.seconds,
-    )
+    search = empty_search(settings, triton, taste)
     try:
         async with following(settings.kafka, search, health, name="search") as task:
             yield search, task
     finally:
         await triton.close()
-
-
-def _media(settings: Settings) -> MediaReader:
-    return MediaReader(
-        settings.worker.media_root,
-        private_hosts=settings.worker.media_private_hosts,
-        stores=settings.worker.media_stores,
-        seconds=settings.worker.media_seconds,
-    )
 
 
 def faust_app(settings: Settings) -> faust.App:

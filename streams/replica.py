@@ -60,16 +60,22 @@ class Replica:
         self._learned_all = asyncio.Event()
         self._learned_all.set()
         self._breath = time.monotonic()
-        self.on_forgotten: Callable[[], None] = lambda: None  # called when a user was forgotten
+        # Called with each message once it is taken in, for those who keep more than this does.
+        self.on_item: Callable[[Embedded], None] = lambda item: None
+        self.on_learned: Callable[[Learned], None] = lambda learned: None
 
     async def follow(self, topic: str, messages: Sequence[Logged]) -> None:
         """Take in the next messages of a log."""
         for message in messages:
             if message.value is not None and topic == ITEMS:
-                self._put(_items.decode(message.value))
+                item = _items.decode(message.value)
+                self._put(item)
+                self.on_item(item)
                 await self._breathe()
             elif message.value is not None:
-                await self._learn(_learned.decode(message.value))
+                learned = _learned.decode(message.value)
+                await self._learn(learned)
+                self.on_learned(learned)
             self.offsets[topic] = message.offset + 1
         metrics.ITEMS.set(len(self.item_vectors))
 
@@ -156,7 +162,6 @@ class Replica:
             await self._breathe()
         if learned.forgotten:
             self.recommender.forget(learned.user_id)
-            self.on_forgotten()
         if learned.worker == self.worker:
             self._published -= 1
             if self._published <= 0:

@@ -7,10 +7,9 @@ that it is sent. However much is asked of it, the stream is not disturbed; start
 import asyncio
 import signal
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import msgspec
 import structlog
 from threadpoolctl import threadpool_limits
 
@@ -18,19 +17,14 @@ from encoders.contract import DIM
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink
-from streams.adapters.media import MediaReader
 from streams.adapters.tail import Tail
 from streams.adapters.triton import TritonEmbedder
-from streams.adapters.words import WordIndex
 from streams.core.recommender import RecommenderSettings
-from streams.core.search.searcher import Searcher
-from streams.core.search.settings import SearchSettings
 from streams.core.warm_up import warm_up
 from streams.events import Embedded, Learned
-from streams.ports import Logged
-from streams.replica import ITEMS, Replica
-from streams.search import Search
-from streams.settings import Http, Settings, SettingsError, Worker
+from streams.replica import Replica
+from streams.searching import empty_search, media_reader
+from streams.settings import Http, Settings, SettingsError
 from streams.web.access import Tokens
 from streams.web.api import Api
 from streams.web.application import application
@@ -44,8 +38,6 @@ from streams.web.server import listening
 READ_PATIENCE = 1.0  # seconds for one read of Cassandra
 GIVE_UP_AFTER = 3.0  # seconds of such reads; whoever asks can ask again
 
-_items = msgspec.json.Decoder(Embedded)
-_learned = msgspec.json.Decoder(Learned)
 log = structlog.get_logger()
 
 
@@ -89,26 +81,23 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     reader = Reader(store, replica, index.nearest, shelf, settings.worker.fusion_weights)
     feed = Feed(reader.outdate)
     tail = Tail(settings.kafka, "recommendations", feed.take)
-    search = _search(settings, triton, reader)
+    search = empty_search(settings, triton, reader.taste)
     following: list[asyncio.Task[None]] = []
     try:
         await sink.start()
         await tail.start()
 
-        async def follow(topic: str, messages: Sequence[Logged]) -> None:
-            await replica.follow(topic, messages)
-            for value in (each.value for each in messages if each.value is not None):
-                if topic == ITEMS:
-                    item = _items.decode(value)
-                    shelf.put(item)
-                    search.put(item)
-                else:
-                    learned = _learned.decode(value)
-                    reader.learned(learned)
-                    if learned.forgotten:
-                        feed.forget(learned.user_id)
+        def put(item: Embedded) -> None:
+            shelf.put(item)
+            search.put(item)
 
-        follower = Follower(settings.kafka, replica.offsets, follow)
+        def learned(learned: Learned) -> None:
+            reader.learned(learned)
+            if learned.forgotten:
+                feed.forget(learned.user_id)
+
+        replica.on_item, replica.on_learned = put, learned
+        follower = Follower(settings.kafka, replica.offsets, replica.follow)
         following += [asyncio.create_task(follower.run()), asyncio.create_task(tail.run())]
         health = Health()
         # Not Triton: without it, searches by words alone go on, and so does all the rest.
@@ -119,7 +108,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
             feed=feed,
             flow=FlowReader(settings.http.workers or (f"{settings.metrics.host}:{settings.metrics.port}",)),
             sink=sink,
-            media=_media(settings.worker),
+            media=media_reader(settings.worker),
             search=search.search,
         )
         yield api, health, feed, following
@@ -131,27 +120,6 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
         await tail.close()
         await sink.close()
         await store.close()
-
-
-def _search(settings: Settings, triton: TritonEmbedder, reader: Reader) -> Search:
-    numbers = SearchSettings(weights=settings.search.weights, taste=settings.search.taste_weight)
-    return Search(
-        Searcher(numbers, words=WordIndex(), space=lambda: VectorIndex(DIM)),
-        embedder=triton,
-        media=_media(settings.worker),
-        tastes=reader.taste,
-        unsafe=settings.search.unsafe,
-        seconds=settings.search.seconds,
-    )
-
-
-def _media(worker: Worker) -> MediaReader:
-    return MediaReader(
-        worker.media_root,
-        private_hosts=worker.media_private_hosts,
-        stores=worker.media_stores,
-        seconds=worker.media_seconds,
-    )
 
 
 def _tls(http: Http) -> ssl.SSLContext | None:

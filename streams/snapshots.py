@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from streams.core.memory.snapshot import UnknownSnapshot
+from streams.events import Learned
 from streams.replica import Replica
 
 SUFFIX = ".snapshot"
@@ -27,7 +28,7 @@ class SnapshotFolder:
         self._folder = folder
         self._replica = replica
         self._known = 0  # messages that are in the newest snapshot
-        replica.on_forgotten = self.clear
+        replica.on_learned = self._heard
 
     def restore(self) -> None:
         """Begin with the newest snapshot, where there is one and it fits; a log entry says if it does not."""
@@ -59,6 +60,10 @@ class SnapshotFolder:
         self._known = _followed(self._replica)
         for old in self._files()[:-KEPT]:
             old.unlink(missing_ok=True)
+
+    def _heard(self, learned: Learned) -> None:
+        if learned.forgotten:
+            self.clear()
 
     def clear(self) -> None:
         """Erase every snapshot, whoever wrote it."""

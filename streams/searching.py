@@ -1,0 +1,36 @@
+"""Settings -> what answers queries and what fetches media, alike in workers and in `anabranch serve`."""
+
+from functools import partial
+
+from encoders.contract import DIM
+from streams.adapters.index import VectorIndex
+from streams.adapters.media import MediaReader
+from streams.adapters.triton import TritonEmbedder
+from streams.adapters.words import WordIndex
+from streams.core.search.searcher import Searcher
+from streams.core.search.settings import SearchSettings
+from streams.search import Search, Tastes
+from streams.settings import Settings, Worker
+
+
+def media_reader(worker: Worker) -> MediaReader:
+    """What fetches the media of uploads and queries, within the limits that are set."""
+    return MediaReader(
+        worker.media_root,
+        private_hosts=worker.media_private_hosts,
+        stores=worker.media_stores,
+        seconds=worker.media_seconds,
+    )
+
+
+def empty_search(settings: Settings, triton: TritonEmbedder, tastes: Tastes) -> Search:
+    """What answers queries, before it knows any item."""
+    numbers = SearchSettings(weights=settings.search.weights, taste=settings.search.taste_weight)
+    return Search(
+        Searcher(numbers, words=WordIndex(), space=partial(VectorIndex, DIM)),
+        embedder=triton,
+        media=media_reader(settings.worker),
+        tastes=tastes,
+        unsafe=settings.search.unsafe,
+        seconds=settings.search.seconds,
+    )
