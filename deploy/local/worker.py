@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 
 from deploy.local import ports
 from streams.settings import Settings
@@ -56,6 +58,15 @@ class RunningWorker:
     def exit_code(self) -> int | None:
         """None while it runs."""
         return self._started.poll()
+
+    def is_ready(self) -> bool:
+        """Whether it runs and says that it serves. Asks where `ANABRANCH_METRICS__PORT` of its environment says."""
+        port = self._environment["ANABRANCH_METRICS__PORT"]
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as response:  # noqa: S310 (http)
+                return bool(response.status == HTTPStatus.OK)
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Kill it if it runs."""

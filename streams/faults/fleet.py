@@ -61,6 +61,10 @@ class Fleet:
             if name not in self._struck and server.process.find() is None:
                 raise AnabranchError(f"{name} ended by itself; its log ends:\n{server.process.last_words()}")
 
+    def is_ready(self) -> bool:
+        """Whether every worker serves: one that is just starting would answer a signal as any process does, by dying."""
+        return all(worker.is_ready() for worker in self._workers.values())
+
     def drain(self) -> None:
         """Let all workers finish. Raises AnabranchError for one that does not end in good order."""
         for name, worker in self._workers.items():

@@ -110,6 +110,7 @@ def _strike_while_events_flow(
         load.spread(load.left, seconds)
         until(load.is_done, PATIENCE + 2 * seconds)
         until(lambda: answers.delay() == 0, PATIENCE)
+        until(fleet.is_ready, PATIENCE)
         watcher.wait(0)  # raises what kept it from reading
     return recoveries, answers.waiting()
 
