@@ -63,7 +63,7 @@ class RunningWorker:
         """Whether it runs and says that it serves. Asks where `ANABRANCH_METRICS__PORT` of its environment says."""
         port = self._environment["ANABRANCH_METRICS__PORT"]
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as response:  # noqa: S310 (http)
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as response:
                 return bool(response.status == HTTPStatus.OK)
         except OSError:
             return False

@@ -62,7 +62,7 @@ class Fleet:
                 raise AnabranchError(f"{name} ended by itself; its log ends:\n{server.process.last_words()}")
 
     def is_ready(self) -> bool:
-        """Whether every worker serves: one that is just starting would answer a signal as any process does, by dying."""
+        """Whether every worker serves: one that only just starts would die of a signal."""
         return all(worker.is_ready() for worker in self._workers.values())
 
     def drain(self) -> None:
