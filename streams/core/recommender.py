@@ -16,9 +16,9 @@ from streams.core.memory.expert import NOBODY, Request, Slots, State
 from streams.core.memory.exploration import Exploration
 from streams.core.memory.panel import Panel
 from streams.core.memory.sessions import Sessions
-from streams.core.memory.settings import RecommenderSettings
+from streams.core.memory.settings import ListSettings, RecommenderSettings
 from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
-from streams.core.ranking import Candidates, Lesson, Proposals, Ranked, Ranker
+from streams.core.ranking import Candidates, Lesson, Proposals, Ranked, Ranker, only
 from streams.core.served import Served
 from streams.core.vectors import Vector
 
@@ -99,14 +99,7 @@ class Recommender:
             bias_rate=settings.ranker_bias_rate,
             prior=settings.ranker_prior,
         )
-        self._exploration = Exploration(
-            self.catalogue,
-            self._panel.sizes,
-            share=settings.exploration_share,
-            pool=settings.exploration_pool,
-            enough=settings.exploration_enough,
-            spread=settings.exploration_spread,
-        )
+        self._exploration = Exploration(self.catalogue, self._panel.sizes)
         self._served = Served(settings.served)
         self._events: OrderedDict[str, None] = OrderedDict()
 
@@ -177,16 +170,21 @@ class Recommender:
         row = self._sessions.find(user_id)
         return self._sessions.profile(row) if row >= 0 else None
 
-    def recommend(self, user: UserView, at: float, k: int = 20) -> list[Scored]:
+    def recommend(self, user: UserView, at: float, k: int = 20, how: ListSettings | None = None) -> list[Scored]:
         """The best k items that the user has not touched; fewer only where the catalogue has no more.
 
-        at  now, seconds since the epoch
+        at   now, seconds since the epoch
+        how  in place of the recommender's own settings. The ranker learns alike from every list, however it was made:
+             from what all experts proposed
         """
+        how = how or self.settings
         request = self._request_of(user, at)
         proposals = self._propose(request)
         self._served.put(user.user_id, proposals)
+        if how.experts != self.settings.experts:
+            proposals = only(proposals, [place for place, name in enumerate(self._names) if name in how.experts])
         ranked = self._ranker.best(proposals, request.touches, k)
-        fresh = self._fresh(request, ranked, user.user_id, k)
+        fresh = self._fresh(request, ranked, user.user_id, k, how)
         return self._listed(request, ranked, fresh, k)
 
     def forget(self, user_id: str) -> None:
@@ -244,12 +242,12 @@ class Recommender:
         mark = self.catalogue.mark(trail.slots)
         return Request(row, trail, touches, at, self.catalogue.shown, mark, taste, profile)
 
-    def _fresh(self, request: Request, ranked: Ranked, user_id: str, k: int) -> list[int]:
+    def _fresh(self, request: Request, ranked: Ranked, user_id: str, k: int, how: ListSettings) -> list[int]:
         """New items for the last places, other than those that are ranked anyway."""
-        places = self._exploration.places(k)
+        places = int(k * how.exploration_share)
         if not places:
             return []
-        drawn = self._exploration.draw(request, user_id, places + len(ranked.slots)).tolist()
+        drawn = self._exploration.draw(request, user_id, places + len(ranked.slots), how).tolist()
         taken = set(ranked.slots.tolist())
         return [slot for slot in drawn if slot not in taken][:places]
 

@@ -291,8 +291,8 @@ def test_a_profile_brings_what_people_alike_clicked() -> None:
     assert lists == {"young": ["item 3"], "old": ["item 6"]}
 
 
-def test_exploration_keeps_the_last_places_for_new_items_and_can_be_off() -> None:
-    for share, expected in ((0.0, 0), (0.2, 1)):
+def test_exploration_keeps_the_last_places_for_new_items_rounded_down_and_can_be_off() -> None:
+    for share, expected in ((0.0, 0), (0.19, 0), (0.2, 1), (0.39, 1)):
         town = Town(msgspec.structs.replace(SMALL, exploration_share=share))
         town.live()
         town.recommender.put_item("brand new", None, NOON + DAY)
@@ -302,6 +302,23 @@ def test_exploration_keeps_the_last_places_for_new_items_and_can_be_off() -> Non
         assert all(each.reason != "exploration" for each in listed[: 5 - expected])
         again = town.recommender.recommend(town.user("newcomer"), NOON + DAY, 5)
         assert again == listed
+
+
+def test_lists_of_one_moment_may_be_made_by_other_settings_and_teach_the_ranker_the_same() -> None:
+    how = msgspec.structs.replace(SMALL, experts=("popular",))
+    own, other = Town(), Town()
+    for town in (own, other):
+        town.live()
+        town.recommender.recommend(town.user("user 1"), NOON + DAY, 5, None if town is own else how)
+        town.click("user 1", 15, NOON + DAY)
+    lessons = [town.log[-1][1] for town in (own, other)]
+    assert lessons[0] is not None and lessons[1] is not None
+    assert lessons[0].items == lessons[1].items
+    np.testing.assert_array_equal(lessons[0].slope, lessons[1].slope)
+
+    made = other.recommender.recommend(other.user("user 1"), NOON + DAY, 5, how)
+    assert {each.reason for each in made} == {"popular"}
+    assert own.listed("user 1") != [each.item_id for each in made], "all experts know better than popularity"
 
 
 def test_a_vector_of_another_size_is_refused_by_name() -> None:

@@ -9,11 +9,27 @@ YEAR = 365 * DAY
 EXPERTS = ("popular", "trending", "stage", "sequence", "similar", "moment", "neighbours", "content", "audience")
 
 
-class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ListSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list is made by. It may differ from user to user, as nothing that is learned depends on it.
+
+    experts             which of EXPERTS have a say
+    exploration_share   of a list that is given to new items, at its end, rounded down; 0 turns exploration off
+    exploration_pool    how many of the newest items are considered
+    exploration_enough  an item with this many touches is no longer new
+    exploration_spread  of the belief about an item without touches, in units of cosine
+    """
+
+    experts: tuple[str, ...] = EXPERTS
+    exploration_share: float = 0.05
+    exploration_pool: int = 200
+    exploration_enough: float = 5.0
+    exploration_spread: float = 0.2
+
+
+class RecommenderSettings(ListSettings, frozen=True, kw_only=True):
     """Defaults were chosen on the first 40% of MovieLens-100k, test-then-learn. Times are in seconds.
 
     capacity      items that fit before arrays must be copied; memory is taken only for items that come
-    experts       which of EXPERTS take part
     proposals     items that each expert may propose
     event_window  event ids remembered, within which a repeat is ignored
     sessions      users whose latest `session_length` items the shared memory holds
@@ -21,7 +37,6 @@ class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     capacity: int = 131_072
-    experts: tuple[str, ...] = EXPERTS
     proposals: int = 120
     event_window: int = 100_000
     sessions: int = 20_000
@@ -59,11 +74,6 @@ class RecommenderSettings(msgspec.Struct, frozen=True, kw_only=True):
     content_exact: int = 2048
     audience_half_life: float = 60 * DAY
     audience_considered: int = 300
-
-    exploration_share: float = 0.05
-    exploration_pool: int = 200
-    exploration_enough: float = 5.0
-    exploration_spread: float = 0.2
 
     ranker_knots: tuple[float, ...] = (0.0, 4.0, 20.0, 100.0)
     ranker_rate: float = 0.1
