@@ -25,8 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
 from streams.app import faust_app, following, open_pipeline, serve
-from streams.core.ranking import Ranker
 from streams.core.memory.settings import ListSettings
+from streams.core.ranking import Ranker
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Scored, Taught, UserView
 from streams.core.warm_up import warm_up
 from streams.logs import set_up_logs
