@@ -6,9 +6,9 @@ class AnabranchError(Exception):
 
 
 class Rejected(AnabranchError):
-    """An event that the stream will not take; it becomes a dead letter.
+    """A message that cannot be used; an event becomes a dead letter.
 
-    reason  one of `streams.events.REASONS`: a metric label and a header of the dead letter
+    reason  of an event, one of `streams.events.REASONS`: a metric label and a header of the dead letter
     detail  one sentence for the producer who sent it
     """
 

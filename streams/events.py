@@ -12,11 +12,12 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta, Struct
 
-from encoders.contract import MODALITIES
+from encoders.contract import DIM, MODALITIES
 from streams.errors import Rejected
 
 VERSION = 1
 MAX_EVENT_BYTES = 1024 * 1024
+FLOAT_BYTES = 4
 MAX_FUTURE_SECONDS = 300.0
 FILES = [name for name, modality in MODALITIES.items() if modality.uploaded_as_file]
 
@@ -386,6 +387,51 @@ def read(topic: str, value: bytes | None, *, now: float) -> Event:
     if isinstance(event, Upload | Query):
         _check_parts(event)
     return event
+
+
+_embedded = msgspec.json.Decoder(Embedded)
+_learned = msgspec.json.Decoder(Learned)
+
+
+def read_embedded(value: bytes, *, dim: int = DIM) -> Embedded:
+    """An item as the log `items.embedded` has it.
+
+    dim  of the vectors that this worker computes with
+
+    Raises `Rejected`, as for an event: whatever is wrong with one message must not stop all who follow the log.
+    """
+    try:
+        item = _embedded.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _explain(value, error) from error
+    for name, data in item.vectors.items():
+        _check_vector(data, dim, f"vector {name!r} of item {item.item_id!r}")
+    if not math.isfinite(item.at):
+        raise Rejected("bad_time", f"at is {item.at}")
+    return item
+
+
+def read_learned(value: bytes, *, dim: int = DIM) -> Learned:
+    """What a worker has published in the log `interactions`. Raises `Rejected`, as `read_embedded`."""
+    try:
+        learned = _learned.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _explain(value, error) from error
+    if learned.profile:
+        _check_vector(learned.profile, dim, f"profile of user {learned.user_id!r}")
+    for touched in learned.touches:
+        if not math.isfinite(touched.at):
+            raise Rejected("bad_time", f"at of event {touched.event_id!r} is {touched.at}")
+        if touched.lesson is not None:
+            _check_vector(touched.lesson.slope, None, f"slope of event {touched.event_id!r}")
+            _check_vector(touched.lesson.pulls, len(touched.lesson.items), f"pulls of event {touched.event_id!r}")
+    return learned
+
+
+def _check_vector(data: bytes, dim: int | None, what: str) -> None:
+    if len(data) % FLOAT_BYTES or (dim is not None and len(data) != dim * FLOAT_BYTES):
+        wanted = "whole numbers of 4 bytes" if dim is None else f"{dim * FLOAT_BYTES}, {dim} numbers,"
+        raise Rejected("wrong_size", f"{what} has {len(data)} bytes, where {wanted} are wanted")
 
 
 def _check_upload(upload: Upload) -> None:

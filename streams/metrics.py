@@ -17,6 +17,9 @@ REJECTED = Counter("anabranch_events_rejected", "Events refused and dead-lettere
 DUPLICATES = Counter("anabranch_events_duplicate", "Deliveries of an event that had been counted before", ["topic"])
 FORGOTTEN = Counter("anabranch_users_forgotten", "Users erased because they asked for it")
 OF_FORGOTTEN = Counter("anabranch_events_of_forgotten", "Events of before their user was forgotten, dropped", ["topic"])
+LEFT_OUT = Counter(
+    "anabranch_log_messages_left_out", "Messages of the workers' own logs that could not be read", ["topic", "reason"]
+)
 LATE_UPLOADS = Counter("anabranch_uploads_late", "Uploads older than what is known of their item, left aside")
 LISTS = Counter("anabranch_lists_emitted", "Refreshed lists published")
 PARTS_REFUSED = Counter(

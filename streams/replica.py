@@ -11,16 +11,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
-import msgspec
 import numpy as np
+import structlog
 
+from encoders.contract import DIM
 from streams import metrics
 from streams.core.attention import Background
 from streams.core.memory.expert import State
 from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Taught
 from streams.core.vectors import Vector, from_bytes
-from streams.events import Embedded, Learned, LearnedLesson
+from streams.errors import Rejected
+from streams.events import Embedded, Learned, LearnedLesson, read_embedded, read_learned
 from streams.ports import Index, Logged
 
 ITEMS = "items.embedded"
@@ -28,8 +30,7 @@ INTERACTIONS = "interactions"
 TOPICS = (ITEMS, INTERACTIONS)
 BREATH_SECONDS = 0.005  # of learning, before other tasks get a turn
 
-_items = msgspec.json.Decoder(Embedded)
-_learned = msgspec.json.Decoder(Learned)
+log = structlog.get_logger()
 
 
 class Replica:
@@ -38,6 +39,7 @@ class Replica:
     worker      the name under which this process publishes interactions
     identities  topic -> its identity in Kafka: a snapshot is of use only to a replica of the very same logs
     offsets     topic -> the next message to follow
+    dim         of the vectors
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class Replica:
         index: Index,
         *,
         worker: str,
+        dim: int = DIM,
         settings: RecommenderSettings | None = None,
         identities: Mapping[str, str] | None = None,
     ) -> None:
         self.recommender = Recommender(settings, nearest=index.nearest)
         self.index = index
         self.worker = worker
+        self._dim = dim
         self._identities = [(identities or {}).get(topic, "") for topic in TOPICS]
         self.item_vectors: dict[str, dict[str, Vector]] = {}
         self.background = Background()
@@ -65,17 +69,20 @@ class Replica:
         self.on_learned: Callable[[Learned], None] = lambda learned: None
 
     async def follow(self, topic: str, messages: Sequence[Logged]) -> None:
-        """Take in the next messages of a log."""
+        """Take in the next messages of a log. All workers leave out the same ones, those that cannot be read."""
         for message in messages:
-            if message.value is not None and topic == ITEMS:
-                item = _items.decode(message.value)
-                self._put(item)
-                self.on_item(item)
-                await self._breathe()
-            elif message.value is not None:
-                learned = _learned.decode(message.value)
-                await self._learn(learned)
-                self.on_learned(learned)
+            try:
+                if message.value is not None and topic == ITEMS:
+                    item = read_embedded(message.value, dim=self._dim)
+                    self._put(item)
+                    self.on_item(item)
+                    await self._breathe()
+                elif message.value is not None:
+                    learned = read_learned(message.value, dim=self._dim)
+                    await self._learn(learned)
+                    self.on_learned(learned)
+            except Rejected as refusal:
+                left_out(topic, message.offset, refusal)
             self.offsets[topic] = message.offset + 1
         metrics.ITEMS.set(len(self.item_vectors))
 
@@ -171,6 +178,12 @@ class Replica:
         if time.monotonic() - self._breath > BREATH_SECONDS:
             await asyncio.sleep(0)
             self._breath = time.monotonic()
+
+
+def left_out(topic: str, offset: int, refusal: Rejected) -> None:
+    """Say that a message of a log was not followed."""
+    metrics.LEFT_OUT.labels(topic, refusal.reason).inc()
+    log.error("a message of the log cannot be read and is left out", topic=topic, offset=offset, reason=str(refusal))
 
 
 def _taught(lesson: LearnedLesson) -> Taught:

@@ -6,25 +6,22 @@ It follows `items.embedded`, so that an upload can be found as soon as it is emb
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-import msgspec
 from msgspec import Struct
 
-from encoders.contract import MODALITIES
+from encoders.contract import DIM, MODALITIES
 from streams import metrics
 from streams.core.search import analysis
 from streams.core.search.question import Found, Question
 from streams.core.search.searcher import Document, Searcher
 from streams.core.vectors import Vector, from_bytes
-from streams.errors import EmbedderUnavailable, PartRefused, StoreUnavailable
-from streams.events import Embedded, FoundItem, Query, SearchResults
+from streams.errors import EmbedderUnavailable, PartRefused, Rejected, StoreUnavailable
+from streams.events import Embedded, FoundItem, Query, SearchResults, read_embedded
 from streams.ports import Embedder, Logged, Media
+from streams.replica import ITEMS, left_out
 
-ITEMS = "items.embedded"
 BREATH = 20  # items followed before other tasks get a turn
 
 Tastes = Callable[[str], Awaitable[Vector | None]]
-
-_items = msgspec.json.Decoder(Embedded)
 
 NOTHING = Found(hits=[], total=0, facets={})
 
@@ -49,6 +46,7 @@ class Search:
     unsafe   `name=value` of attributes whose items are shown only to queries with `safe` false
     seconds  for fetching and embedding a part of a query; one that takes longer is left out
     offsets  topic -> the next message to follow
+    dim      of the vectors
     """
 
     def __init__(
@@ -60,6 +58,7 @@ class Search:
         tastes: Tastes,
         unsafe: Collection[str] = (),
         seconds: float = 5.0,
+        dim: int = DIM,
     ) -> None:
         self._searcher = searcher
         self._embedder = embedder
@@ -67,6 +66,7 @@ class Search:
         self._tastes = tastes
         self._unsafe = frozenset(unsafe)
         self._seconds = seconds
+        self._dim = dim
         self._orders: dict[str, tuple[int, int]] = {}
         self.offsets = {ITEMS: 0}
 
@@ -74,7 +74,10 @@ class Search:
         """Take in the next messages of the log of items."""
         for place, message in enumerate(messages):
             if message.value is not None:
-                self.put(_items.decode(message.value))
+                try:
+                    self.put(read_embedded(message.value, dim=self._dim))
+                except Rejected as refusal:
+                    left_out(topic, message.offset, refusal)
             self.offsets[topic] = message.offset + 1
             if place % BREATH == 0:
                 await asyncio.sleep(0)

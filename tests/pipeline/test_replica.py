@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from streams import metrics
 from streams import replica as replica_module
 from streams.adapters.index import VectorIndex
 from streams.core.history import History
@@ -24,7 +25,7 @@ SMALL = RecommenderSettings(capacity=64, sessions=32, session_length=16, proposa
 
 def a_replica(worker: str = "w1") -> Replica:
     index = VectorIndex(DIM)
-    return Replica(index, worker=worker, settings=SMALL)
+    return Replica(index, worker=worker, dim=DIM, settings=SMALL)
 
 
 def items(count: int = 40) -> list[Logged]:
@@ -125,7 +126,7 @@ async def test_a_replica_that_begins_with_a_snapshot_goes_on_as_the_one_that_lef
 
 def test_a_snapshot_of_other_logs_is_refused() -> None:
     index = VectorIndex(DIM)
-    elsewhere = Replica(index, worker="w1", settings=SMALL, identities={ITEMS: "a", INTERACTIONS: "b"})
+    elsewhere = Replica(index, worker="w1", dim=DIM, settings=SMALL, identities={ITEMS: "a", INTERACTIONS: "b"})
     with pytest.raises(UnknownSnapshot, match="made anew"):
         elsewhere.restore(a_replica().snapshot())
     assert elsewhere.offsets == {ITEMS: 0, INTERACTIONS: 0}
@@ -135,3 +136,54 @@ async def test_a_message_taken_back_is_passed_over() -> None:
     replica = a_replica()
     await replica.follow(ITEMS, [Logged(7, None)])
     assert replica.offsets[ITEMS] == 8
+
+
+def a_lesson(slope: str, pulls: str) -> dict[str, object]:
+    return {"touches": 1, "slope": slope, "items": [], "pulls": pulls}
+
+
+GOOD = to_bytes(unit(np.ones(DIM, np.float32)))
+TOUCH = {"event_id": "e", "item_id": "item 1", "at": NOON, "weight": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("topic", "value", "reason"),
+    [
+        (ITEMS, b"{not json", "not_json"),
+        (ITEMS, b"\xff\xfe", "not_utf8"),
+        (ITEMS, b'{"item_id": "i"}', "missing_field"),
+        (ITEMS, encode(Embedded(item_id="i", at=NOON, vectors={"fused": b"12345"})), "wrong_size"),
+        (ITEMS, encode(Embedded(item_id="i", at=NOON, vectors={"text": GOOD + GOOD})), "wrong_size"),
+        (INTERACTIONS, b"[]", "not_an_object"),
+        (INTERACTIONS, b'{"user_id": "u", "touches": 3, "worker": "w"}', "wrong_type"),
+        (INTERACTIONS, encode(Learned(user_id="u", touches=[], worker="w", profile=GOOD[:-4])), "wrong_size"),
+        (
+            INTERACTIONS,
+            encode({"user_id": "u", "worker": "w", "touches": [TOUCH | {"lesson": a_lesson(slope="AAAA", pulls="")}]}),
+            "wrong_size",
+        ),
+        (
+            INTERACTIONS,
+            encode(
+                {"user_id": "u", "worker": "w", "touches": [TOUCH | {"lesson": a_lesson(slope="", pulls="AAAAAA==")}]}
+            ),
+            "wrong_size",
+        ),
+    ],
+)
+async def test_what_cannot_be_read_in_a_log_is_left_out_by_all_and_stops_nobody(
+    topic: str, value: bytes, reason: str
+) -> None:
+    replica, other = a_replica(), a_replica("w2")
+    before = metrics.LEFT_OUT.labels(topic, reason)._value.get()
+    for each in (replica, other):
+        await follow(each, ITEMS, [*items(), *([Logged(40, value)] if topic == ITEMS else [])])
+        log = interactions()
+        spoilt = [*log[:100], *([Logged(100, value)] if topic == INTERACTIONS else []), *log[100:]]
+        await follow(each, INTERACTIONS, [Logged(offset, known.value) for offset, known in enumerate(spoilt)])
+    assert metrics.LEFT_OUT.labels(topic, reason)._value.get() == before + 2
+    whole = a_replica("w3")
+    await follow(whole, ITEMS, items())
+    await follow(whole, INTERACTIONS, interactions())
+    for user in ("user 1", "user 7", "nobody"):
+        assert listed(replica, user) == listed(other, user) == listed(whole, user)
