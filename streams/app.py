@@ -13,6 +13,7 @@ import faust
 import structlog
 from aiohttp import web
 from faust.auth import Credentials, SASLCredentials, SSLCredentials
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
@@ -36,13 +37,16 @@ from streams.queries import Queries
 from streams.replica import Replica
 from streams.search import Search
 from streams.searching import empty_search, media_reader
-from streams.settings import Kafka, Metrics, Settings
+from streams.settings import Kafka, Metrics, Server, Settings
 from streams.snapshots import SnapshotFolder
 from streams.web.health import Health, Unwell
 from streams.web.server import listening
 
 WORTH_A_SNAPSHOT = 5_000
 """Messages followed at the start, which the next start shall not have to follow again."""
+
+ARRIVAL_SECONDS = 3.0
+"""For connecting to a server that may not be there yet."""
 
 log = structlog.get_logger()
 
@@ -57,6 +61,9 @@ async def run_worker(settings: Settings) -> None:
     try:
         async with _showing(health, settings.metrics):
             await asyncio.to_thread(warm_up, RecommenderSettings(), DIM)
+            await _first(stopping.wait(), _arrival((settings.kafka, settings.cassandra), health))
+            if stopping.is_set():
+                return
             async with open_pipeline(settings, health) as pipeline:
                 snapshots = SnapshotFolder(settings.snapshot_folder, pipeline.replica)
                 snapshots.restore()
@@ -252,6 +259,35 @@ def policy_of(settings: Settings) -> Policy:
         dedup_window=worker.dedup_window,
         cached_users=worker.cached_users,
     )
+
+
+async def _arrival(servers: Sequence[Server], health: Health) -> None:
+    """Return once somebody listens at each address: a worker may be started before the servers, or outlive them."""
+    health.ready.checks |= {server.NAME.lower(): partial(_listens, server) for server in servers}
+    for server in servers:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(Unwell),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            before_sleep=partial(_say_that_it_waits, server),
+        ):
+            with attempt:
+                await _listens(server)
+
+
+async def _listens(server: Server) -> None:
+    host, _, port = server.address.rpartition(":")
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), ARRIVAL_SECONDS)
+    except OSError as error:  # a timeout is one
+        reason = error.strerror or "no answer"
+        raise Unwell(f"not yet there, at {server.address}: {reason}") from error
+    writer.close()
+
+
+def _say_that_it_waits(server: Server, state: RetryCallState) -> None:
+    metrics.ERRORS.labels(server.NAME.lower(), "Unwell").inc()
+    if state.attempt_number == 1:
+        log.warning("worker waits for a server", server=server.NAME.lower(), address=server.address)
 
 
 async def _first(*awaited: Any) -> None:

@@ -7,10 +7,13 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from http import HTTPStatus
+from urllib.error import HTTPError
+
+import msgspec
 
 from deploy.local import ports
 from streams.settings import Settings
+from streams.web.health import Report
 
 
 class RunningWorker:
@@ -24,6 +27,7 @@ class RunningWorker:
         self.name = name
         self.log = settings.home / "logs" / f"{name}.log"
         self._environment = os.environ | {"ANABRANCH_HOME": str(settings.home)} | dict(environment or {})
+        self._metrics_port = self._environment.get("ANABRANCH_METRICS__PORT", str(settings.metrics.port))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -60,13 +64,20 @@ class RunningWorker:
         return self._started.poll()
 
     def is_ready(self) -> bool:
-        """Whether it runs and says that it serves. Asks where `ANABRANCH_METRICS__PORT` of its environment says."""
-        port = self._environment["ANABRANCH_METRICS__PORT"]
+        """Whether it runs and says that it serves."""
+        report = self.report()
+        return report is not None and not report.wrong
+
+    def report(self) -> Report | None:
+        """What it says of itself; None while it says nothing."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as response:
-                return bool(response.status == HTTPStatus.OK)
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics_port}/readyz", timeout=3) as response:
+                answer = response.read()
+        except HTTPError as error:
+            answer = error.read()
         except OSError:
-            return False
+            return None
+        return msgspec.json.decode(answer, type=Report)
 
     def close(self) -> None:
         """Kill it if it runs."""
