@@ -35,6 +35,7 @@ from streams.pipeline import Pipeline, Policy
 from streams.ports import Store
 from streams.queries import Queries
 from streams.replica import Replica
+from streams.rules import kept
 from streams.search import Search
 from streams.searching import empty_search, media_reader
 from streams.settings import Kafka, Metrics, Server, Settings
@@ -67,7 +68,10 @@ async def run_worker(settings: Settings) -> None:
             async with open_pipeline(settings, health) as pipeline:
                 snapshots = SnapshotFolder(settings.snapshot_folder, pipeline.replica)
                 snapshots.restore()
-                async with following(settings.kafka, pipeline.replica, health) as follower:
+                async with (
+                    kept(settings.worker.rules_file, pipeline.replica),
+                    following(settings.kafka, pipeline.replica, health) as follower,
+                ):
                     log.info("memory is up to date", items=len(pipeline.replica.item_vectors))
                     snapshots.save(least=WORTH_A_SNAPSHOT)
                     async with open_search(settings, pipeline.store, health) as (search, following_items):

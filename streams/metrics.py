@@ -20,6 +20,9 @@ OF_FORGOTTEN = Counter("anabranch_events_of_forgotten", "Events of before their 
 LEFT_OUT = Counter(
     "anabranch_log_messages_left_out", "Messages of the workers' own logs that could not be read", ["topic", "reason"]
 )
+RULES = Gauge("anabranch_rules", "Business rules in force")
+RULES_REFUSED = Counter("anabranch_rules_refused", "Changed files of rules that had mistakes, left aside")
+RULE_USES = Counter("anabranch_rule_uses", "Lists that a business rule had a say in", ["rule"])
 LATE_UPLOADS = Counter("anabranch_uploads_late", "Uploads older than what is known of their item, left aside")
 LISTS = Counter("anabranch_lists_emitted", "Refreshed lists published")
 PARTS_REFUSED = Counter(

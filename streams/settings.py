@@ -224,6 +224,7 @@ class Worker(Group):
     dedup_window             event ids remembered for each user
     cached_users             users held in memory
     fusion_weights           modality -> weight in an item's fused vector, JSON object
+    rules_file               YAML of business rules that lists keep to, read again when it changes
     fusion_folder            folder of a trained `fusion.onnx`, which then fuses in place of the weighted average
     media_root               folder that `file:` URIs of uploads may name files of; unset refuses them all
     media_private_hosts      hosts, JSON list, that `http(s):` URIs may name although their address is not public
@@ -242,6 +243,7 @@ class Worker(Group):
     # Words say most: on films that nobody had clicked, equal weights found a third less (docs/encoders.md).
     fusion_weights: dict[str, Positive] = {name: 1.0 if name == "text" else 0.25 for name in PARTS}
     fusion_folder: Path | None = None
+    rules_file: Path | None = None
     media_root: Path | None = None
     media_private_hosts: frozenset[str] = frozenset()
     media_stores: frozenset[str] = frozenset()

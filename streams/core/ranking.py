@@ -40,6 +40,18 @@ class Ranked(NamedTuple):
     experts: Slots
 
 
+class Weighed(NamedTuple):
+    """Every proposal, and what its score is made of.
+
+    slots  (n,) int32   scores  (n,) float64
+    parts  (n, experts + 1) float64: what each expert adds to the score, and the item's bias; they sum to the score
+    """
+
+    slots: Slots
+    scores: Doubles
+    parts: Doubles
+
+
 class Proposals(NamedTuple):
     """The distinct items that the experts proposed for one request.
 
@@ -138,6 +150,22 @@ class Ranker:
         return Ranked(
             *_best(proposals.features, proposals.union, self._knots, touches, self.weights, self._bias, length)
         )
+
+    def score(self, proposals: Proposals, touches: int) -> Floats:
+        """(n,) float32, in the order of the proposals."""
+        return _score(proposals.features, proposals.union, _mixed(self._knots, touches, self.weights), self._bias)
+
+    def weigh(self, proposals: Proposals, touches: int) -> Weighed:
+        """What the score of each proposal is made of, in the order of the proposals."""
+        weighted = proposals.features.astype(np.float64) * _mixed(self._knots, touches, self.weights)
+        parts = np.empty((len(weighted), weighted.shape[1] // 2 + 1))
+        parts[:, :-1] = weighted[:, 0::2] + weighted[:, 1::2]
+        parts[:, -1] = self._bias[proposals.union]
+        return Weighed(proposals.union.copy(), parts.sum(axis=1), parts)
+
+    def bias(self, slot: int) -> float:
+        """What the item's score is where nobody proposes it."""
+        return float(self._bias[slot])
 
     def judge(self, proposals: Proposals, touches: int, slot: int, weight: float) -> Lesson | None:
         """What the choice of `slot` teaches; None where it was not proposed."""

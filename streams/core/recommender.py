@@ -1,8 +1,8 @@
 """Experts learn from every interaction, propose for every request, and are ranked by a learned mix."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, islice
 
 import msgspec
 import numpy as np
@@ -12,17 +12,22 @@ from streams.core.catalogue import HIDDEN, Catalogue
 from streams.core.digest import digest
 from streams.core.history import History, Trail
 from streams.core.memory.content import Nearest
-from streams.core.memory.expert import NOBODY, Request, Slots, State
+from streams.core.memory.expert import NOBODY, Floats, Request, Slots, State
 from streams.core.memory.exploration import Exploration
 from streams.core.memory.panel import Panel
 from streams.core.memory.sessions import Sessions
 from streams.core.memory.settings import ListSettings, RecommenderSettings
 from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
-from streams.core.ranking import Candidates, Lesson, Proposals, Ranked, Ranker, only
+from streams.core.ranking import Candidates, Lesson, Proposals, Ranked, Ranker, Weighed, only
+from streams.core.rules import NONE, Directives, RuleBook
 from streams.core.served import Served
 from streams.core.vectors import Vector
 
 __all__ = ["Interaction", "Recommender", "RecommenderSettings", "Scored", "Taught", "UnknownSnapshot", "UserView"]
+
+
+PINNED = "pinned"
+"""The reason of an item that nobody proposed and a rule wants."""
 
 
 class Interaction(msgspec.Struct, frozen=True):
@@ -46,12 +51,14 @@ class UserView(msgspec.Struct):
 
     taste    (dim,) float32, unit length, in the space of the items' fused vectors; None while unknown
     profile  (dim,) float32, unit length, made of who the user says to be; None while unknown
+    traits   what `profile` was made of, JSON; for rules alone
     """
 
     user_id: str
     history: History
     taste: Vector | None = None
     profile: Vector | None = None
+    traits: bytes = b""
 
 
 class Taught(msgspec.Struct, frozen=True):
@@ -81,6 +88,8 @@ class Recommender:
 
     What it learns is what the interactions and their lessons tell, never what one worker alone knows of a user: see
     `Sessions` and `judge`.
+
+    rules  what lists are to keep to, whatever was learned; None: nothing
     """
 
     def __init__(self, settings: RecommenderSettings | None = None, *, nearest: Nearest | None = None) -> None:
@@ -102,11 +111,14 @@ class Recommender:
         self._exploration = Exploration(self.catalogue, self._panel.sizes)
         self._served = Served(settings.served)
         self._events: OrderedDict[str, None] = OrderedDict()
+        self.rules: RuleBook | None = None
 
     def put_item(self, item_id: str, vector: Vector | None, at: float, attributes: Sequence[str] = ()) -> None:
         """Add an item or change it, and list it; vector (dim,) float32, unit length."""
-        self.catalogue.put(item_id, vector, at, attributes)
+        slot = self.catalogue.put(item_id, vector, at, attributes)
         self._fit()
+        if self.rules is not None:
+            self.rules.put(slot)
 
     def withdraw_item(self, item_id: str) -> None:
         """Never recommend the item from now on, until it is put again."""
@@ -178,14 +190,31 @@ class Recommender:
              from what all experts proposed
         """
         how = how or self.settings
-        request = self._request_of(user, at)
+        directives = self._directives(user, at)
+        request = self._request_of(user, at, directives)
         proposals = self._propose(request)
         self._served.put(user.user_id, proposals)
         if how.experts != self.settings.experts:
             proposals = only(proposals, [place for place, name in enumerate(self._names) if name in how.experts])
+        if self.rules is not None and directives is not NONE:
+            return self._ruled(self.rules, directives, request, proposals, user.user_id, k, how)
         ranked = self._ranker.best(proposals, request.touches, k)
         fresh = self._fresh(request, ranked, user.user_id, k, how)
         return self._listed(request, ranked, fresh, k)
+
+    def weigh(self, user: UserView, at: float) -> Weighed:
+        """What the score of every candidate for the user's list is made of: parts by `experts`, then by bias."""
+        request = self._request_of(user, at, self._directives(user, at))
+        return self._ranker.weigh(self._propose(request), request.touches)
+
+    def bias(self, slot: int) -> float:
+        """The score of an item that nobody proposes."""
+        return self._ranker.bias(slot)
+
+    @property
+    def experts(self) -> list[str]:
+        """By name, in the order in which they are asked."""
+        return list(self._names)
 
     def forget(self, user_id: str) -> None:
         """Erase what is held of this user alone; counts that many users share stay, as they name nobody."""
@@ -231,10 +260,17 @@ class Recommender:
     def _propose(self, request: Request) -> Proposals:
         return self._panel.propose(request, self._candidates)
 
-    def _request_of(self, user: UserView, at: float) -> Request:
+    def _directives(self, user: UserView, at: float) -> Directives:
+        return self.rules.directives(user.traits, at) if self.rules is not None else NONE
+
+    def _request_of(self, user: UserView, at: float, directives: Directives = NONE) -> Request:
         trail = user.history.trail(self.catalogue)
         row = self._sessions.find(user.user_id)
-        return self._request(row, trail, len(user.history), at, user.taste, user.profile)
+        request = self._request(row, trail, len(user.history), at, user.taste, user.profile)
+        if len(directives.excluded):
+            seen_or_excluded = np.concatenate([trail.slots, directives.excluded])
+            request = request._replace(mark=self.catalogue.mark(seen_or_excluded))
+        return request
 
     def _request(
         self, row: int, trail: Trail, touches: int, at: float, taste: Vector | None, profile: Vector | None
@@ -270,6 +306,65 @@ class Recommender:
             )
         ]
         return listed + [Scored(ids[slot], floor, Exploration.name) for slot in new]
+
+    def _ruled(
+        self,
+        rules: RuleBook,
+        directives: Directives,
+        request: Request,
+        proposals: Proposals,
+        user_id: str,
+        k: int,
+        how: ListSettings,
+    ) -> list[Scored]:
+        """The list as the rules would have it."""
+        scores = self._ranker.score(proposals, request.touches)
+        scores = rules.boost(directives, proposals.union, scores)
+        rows = np.lexsort((proposals.union, -scores))
+        order = proposals.union[rows]
+        ranked = Ranked(order[:k], scores[rows[:k]].astype(np.float64), np.zeros(len(order[:k]), np.int32))
+        fresh = self._fresh(request, ranked, user_id, k, how)
+        rest = self._rest(request, {*order.tolist(), *fresh}, k) if len(order) < 2 * k else []
+        slots, pinned = rules.arrange(
+            directives, chain(order.tolist(), rest), k, last=fresh, may_show=lambda slot: self._may_show(request, slot)
+        )
+        return self._named(
+            request, proposals, slots, scores, dict(zip(order.tolist(), rows.tolist(), strict=True)), pinned
+        )
+
+    def _named(
+        self,
+        request: Request,
+        proposals: Proposals,
+        slots: Sequence[int],
+        scores: Floats,
+        rows: Mapping[int, int],
+        pinned: Collection[int],
+    ) -> list[Scored]:
+        """Say why each is there; what nobody proposed is explored, or pinned.
+
+        scores, rows  of the proposals: (n,) float32, and slot -> row
+        """
+        chosen = [rows[slot] for slot in slots if slot in rows]
+        subset = Proposals(proposals.union[chosen], proposals.features[chosen])
+        ranked = self._ranker.best(subset, request.touches, len(chosen))
+        speakers = self._because(request, ranked).tolist()
+        why = dict(zip(ranked.slots.tolist(), zip(ranked.experts.tolist(), speakers, strict=True), strict=True))
+        floor = float(scores[chosen].min()) if chosen else 0.0
+        listed = []
+        for slot in slots:
+            expert, past = why.get(slot, (None, NOBODY))
+            unproposed = PINNED if slot in pinned else Exploration.name
+            reason = unproposed if expert is None else self._names[expert]
+            score = float(scores[rows[slot]]) if slot in rows else floor
+            listed.append(
+                Scored(self.catalogue.ids[slot], score, reason, self.catalogue.ids[past] if past >= 0 else None)
+            )
+        return listed
+
+    def _may_show(self, request: Request, slot: int) -> bool:
+        shown = self.catalogue.shown[slot]
+        return bool(shown != HIDDEN and shown != request.mark)
 
     def _because(self, request: Request, ranked: Ranked) -> Slots:
         """For each ranked item the slot of the past item that spoke for it, or NOBODY."""

@@ -6,7 +6,7 @@ delivery has the effect of exactly-once.
 
 from collections.abc import Callable, Iterable, Mapping
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from streams.core.attention import direction
 from streams.core.digest import digest
@@ -104,7 +104,7 @@ class UserState(Struct):
 
         weights  of the modalities, as from `attention.modality_weights`
         """
-        return UserView(self.user_id, self.history, direction(self.taste, weights), self.profile)
+        return UserView(self.user_id, self.history, direction(self.taste, weights), self.profile, self.traits)
 
 
 def apply(state: UserState, event_id: str, touched: Touch) -> bool:
@@ -132,3 +132,16 @@ def settle(state: UserState, vectors: ItemVectors, half_life: float) -> None:
     if known:
         state.taste = touch(state.taste, known, half_life)
     state.waiting = unknown[-UserState.MAX_WAITING :]
+
+
+def without(state: UserState, item_id: str, vectors: ItemVectors, half_life: float) -> UserState:
+    """The user as if they had never touched the item: history, and the taste that the rest of it makes.
+
+    vectors, half_life  as for `settle`
+    """
+    past = zip(state.history.item_ids, state.history.times, state.history.weights, strict=True)
+    left = [Touch(other, at, weight) for other, at, weight in past if other != item_id]
+    history = History.of(((each.item_id, each.at, each.weight) for each in left), state.history.max_items)
+    other = structs.replace(state, history=history, taste=Taste(), waiting=left)
+    settle(other, vectors, half_life)
+    return other

@@ -58,7 +58,7 @@ class InProcess:
 
     def see(self, user: str, item: str, at: float, weight: float) -> None:
         """See `System`."""
-        view = self._view(user)
+        view = self.view(user)
         self._events += 1
         interaction = Interaction(str(self._events), user, item, at, weight)
         taught = self.recommender.judge(self.recommender.rehearsal(), view, interaction)
@@ -68,9 +68,10 @@ class InProcess:
             self._held[user] = self._list(user, at, K)
 
     def _list(self, user: str, at: float, k: int) -> list[str]:
-        return [each.item_id for each in self.recommender.recommend(self._view(user), at, k)]
+        return [each.item_id for each in self.recommender.recommend(self.view(user), at, k)]
 
-    def _view(self, user: str) -> UserView:
+    def view(self, user: str) -> UserView:
+        """The user as they are by now."""
         return self._users.setdefault(user, UserView(user, History()))
 
 
