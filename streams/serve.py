@@ -23,6 +23,7 @@ from streams.core.recommender import RecommenderSettings
 from streams.core.warm_up import warm_up
 from streams.events import Embedded, Learned
 from streams.replica import Replica
+from streams.rules import kept
 from streams.searching import empty_search, media_reader
 from streams.settings import Http, Settings, SettingsError
 from streams.web.access import Tokens
@@ -51,7 +52,10 @@ async def run(settings: Settings) -> None:
     tokens = Tokens.read(http.token_file) if http.token_file else None
     tls = _tls(http)
     await asyncio.to_thread(warm_up, RecommenderSettings(), DIM)
-    async with opened(settings) as (api, health, feed, following):
+    async with (
+        opened(settings) as (api, health, feed, following, replica),
+        kept(settings.worker.rules_file, replica),
+    ):
         app = application(api, health, tokens)
 
         async def let_go(_: object) -> None:
@@ -68,7 +72,7 @@ async def run(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, list[asyncio.Task[None]]]]:
+async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, list[asyncio.Task[None]], Replica]]:
     """Open every client, and close them in the end; the tasks follow the logs meanwhile."""
     store = await CassandraStore.connect(
         settings.cassandra, dedup_window=1, request_timeout=READ_PATIENCE, give_up_after=GIVE_UP_AFTER
@@ -78,7 +82,8 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     triton = TritonEmbedder(settings.triton)
     replica = Replica(index, worker="http")
     shelf = Shelf()
-    reader = Reader(store, replica, index.nearest, shelf, settings.worker.fusion_weights)
+    base, half_life = settings.worker.fusion_weights, settings.worker.taste_half_life_seconds
+    reader = Reader(store, replica, index.nearest, shelf, base, half_life)
     feed = Feed(reader.outdate)
     tail = Tail(settings.kafka, "recommendations", feed.take)
     search = empty_search(settings, triton, reader.taste)
@@ -111,7 +116,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
             media=media_reader(settings.worker),
             search=search.search,
         )
-        yield api, health, feed, following
+        yield api, health, feed, following, replica
     finally:
         for task in following:
             task.cancel()

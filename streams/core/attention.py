@@ -88,6 +88,26 @@ def direction(taste: Taste, weights: Mapping[str, float]) -> Vector | None:
     return unit(np.sum([np.float32(weight) * part for weight, part in known], axis=0))
 
 
+def closeness(taste: Taste, weights: Mapping[str, float], item: Vector) -> dict[str, float]:
+    """What each modality of a taste adds to the cosine between the taste's `direction` and an item.
+
+    weights  as from `modality_weights`
+    item     (dim,) float32, unit length, the fused vector
+
+    >>> red, round_, loud = np.eye(3, dtype=np.float32)
+    >>> taste = Taste({"image": 3 * red, "audio": loud}, 0.0, {})
+    >>> closeness(taste, {"image": 0.6, "audio": 0.8}, red)
+    {'image': 0.6000000238418579, 'audio': 0.0}
+    """
+    parts = [(name, weight, taste.direction(name)) for name, weight in weights.items()]
+    known = {name: np.float32(weight) * part for name, weight, part in parts if part is not None}
+    if not known:
+        fused = taste.direction()
+        known = {"fused": fused} if fused is not None else {}
+    length = float(np.linalg.norm(np.sum(list(known.values()), axis=0))) if known else 0.0
+    return {name: float(part @ item) / length for name, part in known.items()} if length else {}
+
+
 def _excess(taste: Taste, background: Background, modality: str) -> float:
     """How much more alike a user's items are than chance: 0 as by chance, 1 all the same; believed with evidence."""
     mass, squares = taste.masses[modality]

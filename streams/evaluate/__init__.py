@@ -6,5 +6,6 @@ offline.py     replayed in this process: the recommender with other settings, an
 comparison.py  all of them side by side, and whether the differences are luck
 plots.py       pictures
 report.py      tables for the terminal, a page of HTML
+fidelity.py    explanations, beside the log replayed without the clicks that they name
 run.py         `anabranch evaluate`
 """

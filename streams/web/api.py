@@ -12,12 +12,13 @@ from msgspec import Meta, Struct
 
 from encoders.contract import MODALITIES
 from streams import metrics
+from streams.core.explain import PAST, Unexplained
 from streams.errors import PartRefused, Rejected
 from streams.events import EVENT_TYPES, FILES, Id, Query, SearchResults, read
 from streams.ports import Media, Outgoing, Sink
 from streams.web import files
 from streams.web.access import Identity, Role
-from streams.web.answers import Accepted, Activity, Flow, Item, SearchRequest, SimilarItems, User, UserList
+from streams.web.answers import Accepted, Activity, Explained, Flow, Item, SearchRequest, SimilarItems, User, UserList
 from streams.web.catalogue import Shelf
 from streams.web.feed import Feed
 from streams.web.flow import FlowReader
@@ -37,6 +38,12 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
     """What may follow the `?`."""
 
     k: Annotated[int, Meta(ge=1, le=MAX_ITEMS, description="items wanted")] = 20
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """What may follow the `?` of an explanation."""
+
+    past: Annotated[int, Meta(ge=0, le=100, description="latest items of the user, each taken away in turn")] = PAST
 
 
 class Looking(Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,6 +129,16 @@ class Api:
                 answer=("text/event-stream",),
                 query=Wanted,
                 problems=(503,),
+            ),
+            Endpoint(
+                method="GET",
+                path=f"{users}/explanations/{{item_id}}",
+                handle=self.explanation,
+                summary="Why an item stands where it does in a user's list, and what it would be without each click",
+                role=Role.lists,
+                answer=Explained,
+                query=Asked,
+                problems=(404, 503),
             ),
             Endpoint(
                 method="GET",
@@ -243,6 +260,14 @@ class Api:
             except ConnectionResetError:
                 pass  # the client has gone
         return response
+
+    async def explanation(self, request: web.Request) -> Explained:
+        try:
+            return await self._reader.explanation(
+                _id(request, "user_id"), _id(request, "item_id"), _in_query(request, Asked).past
+            )
+        except Unexplained as refusal:
+            raise web.HTTPNotFound(text=str(refusal)) from refusal
 
     async def user(self, request: web.Request) -> User:
         user_id = _id(request, "user_id")

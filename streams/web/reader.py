@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from streams.core.attention import Background, modality_weights
+from streams.core.explain import explain, sentence
 from streams.core.history import History
 from streams.core.memory.content import Nearest
 from streams.core.recommender import Recommender
@@ -14,7 +15,7 @@ from streams.core.user import RecentEvents, UserState
 from streams.core.vectors import Vector
 from streams.events import Learned, Recommendations
 from streams.ports import Store
-from streams.web.answers import ListedItem, ModalityTaste, SimilarItems, User, UserList
+from streams.web.answers import Explained, ListedItem, ModalityTaste, PastTouch, SimilarItems, User, UserList
 from streams.web.cache import How, StaleWhileRevalidate
 from streams.web.catalogue import Shelf
 
@@ -41,9 +42,10 @@ class _Snapshot(Struct):
 class Reader:
     """Reads what people ask for.
 
-    nearest  finds items by fused vector
-    base     modality -> its weight for everybody
-    clock    the wall clock, seconds since the epoch
+    nearest    finds items by fused vector
+    base       modality -> its weight for everybody
+    half_life  of a taste, seconds
+    clock      the wall clock, seconds since the epoch
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Reader:
         nearest: Nearest,
         shelf: Shelf,
         base: Mapping[str, float],
+        half_life: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -60,6 +63,7 @@ class Reader:
         self._nearest = nearest
         self._shelf = shelf
         self._base = base
+        self._half_life = half_life
         self._clock = clock
         self._latest = 0.0
         self._users = StaleWhileRevalidate(self._snapshot)
@@ -104,6 +108,47 @@ class Reader:
             traits=user.traits.decode(),
         )
 
+    async def explanation(self, user_id: str, item_id: str, past: int) -> Explained:
+        """Why the item stands where it does in the user's list. Raises StoreUnavailable, Unexplained.
+
+        past  so many of the user's latest items are taken away in turn
+        """
+        user = (await self._users.get(user_id)).answer.user
+        found = explain(
+            self._replica.recommender,
+            user,
+            item_id,
+            self._now(),
+            weights=self._weights,
+            vectors=self._replica.item_vectors.get,
+            half_life=self._half_life,
+            past=past,
+        )
+        return Explained(
+            user_id=user_id,
+            item_id=item_id,
+            title=self._shelf.title(item_id),
+            list_version=user.version,
+            sentence=sentence(found, lambda each: self._shelf.title(each) or each),
+            place=found.place,
+            candidates=found.candidates,
+            score=round(found.score, 6),
+            reason=found.reason,
+            parts={name: round(part, 6) for name, part in found.parts.items()},
+            closeness={name: round(part, 6) for name, part in found.closeness.items()},
+            past=[
+                PastTouch(
+                    item_id=each.item_id,
+                    title=self._shelf.title(each.item_id),
+                    at=each.at,
+                    effect=round(each.effect, 6),
+                    place=each.place,
+                )
+                for each in found.past
+            ],
+            rules=found.rules,
+        )
+
     async def taste(self, user_id: str) -> Vector | None:
         """A user's taste, (dim,) float32, unit length; None where it is unknown. Raises StoreUnavailable."""
         snapshot = (await self._users.get(user_id)).answer
@@ -133,11 +178,17 @@ class Reader:
     async def _snapshot(self, user_id: str) -> _Snapshot:
         stored = await self._store.read_users([user_id])
         user = stored.get(user_id) or UserState(user_id, History(), RecentEvents(limit=1))
-        return _Snapshot(user, modality_weights(user.taste, self._replica.background, self._base))
+        return _Snapshot(user, self._weights(user))
+
+    def _weights(self, user: UserState) -> Mapping[str, float]:
+        return modality_weights(user.taste, self._replica.background, self._base)
+
+    def _now(self) -> float:
+        return self._latest or self._clock()
 
     def _rank(self, snapshot: _Snapshot, k: int) -> UserList:
         user = snapshot.user
-        best = self._replica.recommender.recommend(user.view(snapshot.weights), self._latest or self._clock(), k)
+        best = self._replica.recommender.recommend(user.view(snapshot.weights), self._now(), k)
         return UserList(
             user_id=user.user_id,
             list_version=user.version,

@@ -125,6 +125,31 @@ async def test_whoever_reads_slowly_gets_the_newest_list(world: HttpWorld) -> No
     assert len(world.feed) == 0
 
 
+async def test_an_item_of_the_list_is_explained_and_what_it_would_be_without_each_click(world: HttpWorld) -> None:
+    await world.click("ada", "alien", "love")
+    _, made = await world.get("/users/ada/recommendations")
+    first = made["items"][0]
+    status, each = await world.get(f"/users/ada/explanations/{first['item_id']}")
+    assert (status, each["place"], each["title"], each["list_version"]) == (200, 1, first.get("title", ""), 2)
+    assert (
+        each["score"] == pytest.approx(first["score"], abs=1e-5) == pytest.approx(sum(each["parts"].values()), abs=1e-5)
+    )
+    assert {touch["item_id"] for touch in each["past"]} == {"alien", "love"}
+    assert f"without your click on {each['past'][0]['title']}" in each["sentence"]
+
+
+@pytest.mark.parametrize("item", ["alien", "nothing"])
+async def test_what_is_touched_or_unknown_is_not_explained(world: HttpWorld, item: str) -> None:
+    await world.click("ada", "alien")
+    status, problem = await world.get(f"/users/ada/explanations/{item}")
+    assert status == 404 and item in problem["detail"]
+
+
+async def test_somebody_elses_list_is_not_explained(guarded: HttpWorld) -> None:
+    assert (await guarded.get("/users/ada/explanations/star", **bearer(ADA)))[0] == 200
+    assert (await guarded.get("/users/bob/explanations/star", **bearer(ADA)))[0] == 403
+
+
 async def test_an_item_is_shown_with_what_was_understood_of_it(world: HttpWorld) -> None:
     await world.upload("boat", title="A boat", media={"image": "file:///pictures/boat.png", "audio": "data:,corrupt"})
     status, item = await world.get("/items/boat")

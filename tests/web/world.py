@@ -65,7 +65,9 @@ class HttpWorld:
         self.sink, self.media, self.health = BreakableSink(), FakeMedia(), Health()
         self.shelf = Shelf()
         replica = self.worker.replica
-        self.reader = Reader(self.store, replica, replica.index.nearest, self.shelf, WEIGHTS, clock=lambda: NOW)
+        half_life = self.worker.pipeline.policy.taste_half_life
+        nearest = replica.index.nearest
+        self.reader = Reader(self.store, replica, nearest, self.shelf, WEIGHTS, half_life, clock=lambda: NOW)
         self.search = Search(
             Searcher(SearchSettings(), words=WordIndex(), space=lambda: VectorIndex(DIM)),
             embedder=self.worker.embedder,

@@ -1,0 +1,29 @@
+"""On a small world: what explanations state is what is measured."""
+
+import msgspec
+import numpy as np
+
+from streams.evaluate import fidelity
+from streams.evaluate.log import Log
+from streams.events import Click
+
+
+def a_log() -> Log:
+    """Users who go through the even or the odd items, from anywhere, and at times through the others."""
+    generator = np.random.default_rng(1)
+    touches = []
+    for step in range(300):
+        user = int(generator.integers(15))
+        kind = user % 2 if generator.random() < 0.9 else int(generator.integers(2))
+        item = 2 * int(generator.integers(20)) + kind
+        touches.append(Click(event_id=f"e{step}", ts=1e9 + 60 * step, user_id=f"u{user}", item_id=f"i{item}"))
+    return Log("a small town", [f"i{item}" for item in range(40)], touches)
+
+
+def test_what_is_stated_of_past_items_is_what_is_measured_without_them() -> None:
+    found = fidelity.measure(a_log(), users=2, past=6)
+    assert found.explained == 20
+    assert found.kept > 0.99 and found.replayed > 0.8
+    assert found.first > found.because - 0.1
+    rows = fidelity.sheet(found).rows
+    assert len(rows) == len(msgspec.structs.asdict(found)) - 1
