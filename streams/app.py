@@ -3,9 +3,10 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -30,7 +31,7 @@ from streams.core import fusion
 from streams.core.recommender import RecommenderSettings
 from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
-from streams.errors import AnabranchError
+from streams.errors import AnabranchError, StoreUnavailable
 from streams.pipeline import Pipeline, Policy
 from streams.ports import Store
 from streams.queries import Queries
@@ -38,13 +39,16 @@ from streams.replica import Replica
 from streams.rules import kept
 from streams.search import Search
 from streams.searching import empty_search, media_reader
-from streams.settings import Kafka, Metrics, Server, Settings
+from streams.settings import Cassandra, Kafka, Metrics, Server, Settings
 from streams.snapshots import SnapshotFolder
 from streams.web.health import Health, Unwell
 from streams.web.server import listening
 
 WORTH_A_SNAPSHOT = 5_000
 """Messages followed at the start, which the next start shall not have to follow again."""
+
+OWNERSHIP_SECONDS = 5
+"""From one look at who owns our partitions to the next."""
 
 ARRIVAL_SECONDS = 3.0
 """For connecting to a server that may not be there yet."""
@@ -62,7 +66,7 @@ async def run_worker(settings: Settings) -> None:
     try:
         async with _showing(health, settings.metrics):
             await asyncio.to_thread(warm_up, RecommenderSettings(), DIM)
-            await _first(stopping.wait(), _arrival((settings.kafka, settings.cassandra), health))
+            await _first(stopping.wait(), _arrival(settings, health))
             if stopping.is_set():
                 return
             async with open_pipeline(settings, health) as pipeline:
@@ -265,17 +269,26 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-async def _arrival(servers: Sequence[Server], health: Health) -> None:
-    """Return once somebody listens at each address: a worker may be started before the servers, or outlive them."""
-    health.ready.checks |= {server.NAME.lower(): partial(_listens, server) for server in servers}
-    for server in servers:
+async def _arrival(settings: Settings, health: Health) -> None:
+    """Return once somebody listens at each address, and no other keyspace is about to be put in place.
+
+    A worker may be started before the servers, and is started again when `anabranch rebuild` has made it end.
+    """
+    awaited: dict[str, Callable[[], Awaitable[None]]] = {
+        "kafka": partial(_listens, settings.kafka),
+        "cassandra": partial(_listens, settings.cassandra),
+        "rebuild": partial(_does_not_switch, settings.cassandra),
+    }
+    for name, there in awaited.items():
+        health.ready.checks[name] = there
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Unwell),
             wait=wait_random_exponential(multiplier=0.1, max=2),
-            before_sleep=partial(_say_that_it_waits, server),
+            before_sleep=partial(_say_that_it_waits, name),
         ):
             with attempt:
-                await _listens(server)
+                await there()
+    del health.ready.checks["rebuild"]
 
 
 async def _listens(server: Server) -> None:
@@ -288,10 +301,15 @@ async def _listens(server: Server) -> None:
     writer.close()
 
 
-def _say_that_it_waits(server: Server, state: RetryCallState) -> None:
-    metrics.ERRORS.labels(server.NAME.lower(), "Unwell").inc()
+async def _does_not_switch(cassandra: Cassandra) -> None:
+    if (await asyncio.to_thread(schema.holder, cassandra)).switching:
+        raise Unwell("users and items are being moved to another keyspace; if nobody does: anabranch rebuild")
+
+
+def _say_that_it_waits(name: str, state: RetryCallState) -> None:
+    metrics.ERRORS.labels(name, "Unwell").inc()
     if state.attempt_number == 1:
-        log.warning("worker waits for a server", server=server.NAME.lower(), address=server.address)
+        log.warning("worker waits", what=name, reason=str(state.outcome.exception()) if state.outcome else "")
 
 
 async def _first(*awaited: Any) -> None:
@@ -316,9 +334,16 @@ async def _has_partitions(app: faust.App) -> None:
 
 
 async def _watch(app: faust.App, pipeline: Pipeline) -> None:
-    """Publish how far each partition is behind, and how good the lists are, once a second."""
-    while True:
+    """Publish how far each partition is behind, and how good the lists are, once a second.
+
+    Now and then make sure that our partitions are still ours: a worker without events would not hear otherwise.
+    Raises Fenced.
+    """
+    for second in count(1):
         await asyncio.sleep(1)
+        if second % OWNERSHIP_SECONDS == 0:
+            with suppress(StoreUnavailable):  # whoever writes finds out, and waits
+                await pipeline.check_ownership()
         metrics.show_quality(pipeline.quality.figures(len(pipeline.replica.item_vectors)))
         consumer: Any = app.consumer  # the committed offsets are missing from Faust's types
         metrics.LAG.clear()  # of partitions that have moved to another worker, it tells

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -174,6 +175,24 @@ def verify(
     for line in verification.named(report, named):
         console.print(line, markup=False, highlight=False)
     raise typer.Exit(0 if report.is_clean else 1)
+
+
+@app.command()
+def rebuild(
+    since: Annotated[
+        datetime | None, typer.Option("--from", help="Leave out what came before; without it the whole log counts.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Do not erase the users and items of before.")] = False,
+) -> None:
+    """Make users and items anew from the events in Kafka, beside running workers, and put them in place at once."""
+    import asyncio
+
+    from streams import rebuild as rebuilding
+
+    moment = since.astimezone().timestamp() if since else None
+    outcome = asyncio.run(rebuilding.rebuild(load(), console, since=moment, keep=keep))
+    console.print(rebuilding.summary(outcome))
+    console.print("workers and `anabranch serve` have ended, or do within seconds: start them again", highlight=False)
 
 
 @app.command()

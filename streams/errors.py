@@ -30,6 +30,10 @@ class StoreUnavailable(AnabranchError):
     """Cassandra gave no answer in the time allowed; nothing was acknowledged."""
 
 
+class StoreMoved(AnabranchError):
+    """Users and items are in another keyspace by now; whoever starts anew finds them."""
+
+
 class Fenced(AnabranchError):
     """Another worker has claimed a partition since; what this one wrote of it has no effect, or will be overruled."""
 

@@ -1,16 +1,34 @@
 """The topics of events as a log that can be read again, beside the workers and without disturbing them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
+from kafka.structs import OffsetAndMetadata
 
 from streams.adapters import connections
-from streams.errors import AnabranchError
+from streams.errors import AnabranchError, Rejected
+from streams.events import Event, decode
 from streams.settings import Kafka
 
 PATIENCE_MS = 30_000  # without a message where there must be one
+
+
+class GroupBusy(AnabranchError):
+    """Workers still run."""
+
+
+def read_event(message: ConsumerRecord, partition_of: Callable[[bytes], int]) -> Event:
+    """What a worker makes of a message of a topic of events; its clock is taken to have stood at the arrival.
+
+    Raises Rejected.
+    """
+    event = decode(message.topic, message.value, key=message.key, now=message.timestamp / 1000)
+    if partition_of(event.key.encode()) != message.partition:
+        raise Rejected("wrong_partition", f"partition {message.partition} is not that of key {event.key!r}")
+    return event
 
 
 class EventLog:
@@ -43,6 +61,20 @@ class EventLog:
     def committed(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """The offset of the next message that the workers' group has yet to commit."""
         return {each: self._consumer.committed(each) or 0 for each in self._partitions(topics)}
+
+    def since(self, topics: Sequence[str], moment: float) -> Mapping[TopicPartition, int]:
+        """The first offset of every partition whose message came at that moment or later, seconds since the epoch."""
+        wanted = dict.fromkeys(self._partitions(topics), int(moment * 1000))
+        found = self._consumer.offsets_for_times(wanted)
+        ends = self.ends(topics)
+        return {each: at.offset if (at := found.get(each)) else ends[each] for each in wanted}
+
+    def rewind(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Have the workers' group go on from here. Raises GroupBusy while it has a member."""
+        try:
+            self._consumer.commit({each: OffsetAndMetadata(at, "", -1) for each, at in offsets.items()})
+        except (CommitFailedError, UnknownMemberIdError, RebalanceInProgressError, IllegalGenerationError) as error:
+            raise GroupBusy(f"workers of group {self._kafka.group!r} still run") from error
 
     def read(self, start: Mapping[TopicPartition, int], end: Mapping[TopicPartition, int]) -> Iterator[ConsumerRecord]:
         """The messages of some partitions from one offset to before another; of each partition in order.

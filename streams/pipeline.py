@@ -135,6 +135,15 @@ class Pipeline:
         self._owned = Owned(epochs, OrderedDict())
         metrics.OWNED.set(len(epochs))
 
+    async def check_ownership(self) -> None:
+        """Raises Fenced when another worker has claimed a partition of ours, as `anabranch rebuild` does."""
+        owned = self._owned
+        try:
+            await self.store.write_users([], owned.epochs)
+        except Fenced:
+            if owned is self._owned:  # otherwise it moved in good order meanwhile
+                raise
+
     def disown(self) -> None:
         """Forget partitions and users: they may have moved to another worker."""
         self._owned = Owned({}, OrderedDict())

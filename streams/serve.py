@@ -8,7 +8,7 @@ import asyncio
 import signal
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from threadpoolctl import threadpool_limits
@@ -21,6 +21,7 @@ from streams.adapters.tail import Tail
 from streams.adapters.triton import TritonEmbedder
 from streams.core.recommender import RecommenderSettings
 from streams.core.warm_up import warm_up
+from streams.errors import StoreUnavailable
 from streams.events import Embedded, Learned
 from streams.replica import Replica
 from streams.rules import kept
@@ -36,6 +37,7 @@ from streams.web.health import Health
 from streams.web.reader import Reader
 from streams.web.server import listening
 
+MOVED_SECONDS = 5.0  # from one look at where the users are to the next
 READ_PATIENCE = 1.0  # seconds for one read of Cassandra
 GIVE_UP_AFTER = 3.0  # seconds of such reads; whoever asks can ask again
 
@@ -103,7 +105,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
 
         replica.on_item, replica.on_learned = put, learned
         follower = Follower(settings.kafka, replica.offsets, replica.follow)
-        following += [asyncio.create_task(follower.run()), asyncio.create_task(tail.run())]
+        following += [asyncio.create_task(each) for each in (follower.run(), tail.run(), _until_moved(store))]
         health = Health()
         # Not Triton: without it, searches by words alone go on, and so does all the rest.
         health.ready.checks |= {"kafka": sink.check, "cassandra": store.check, "memory": follower.check}
@@ -125,6 +127,14 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
         await tail.close()
         await sink.close()
         await store.close()
+
+
+async def _until_moved(store: CassandraStore) -> None:
+    """Raises StoreMoved once the users are elsewhere: a new process finds them there."""
+    while True:
+        await asyncio.sleep(MOVED_SECONDS)
+        with suppress(StoreUnavailable):
+            await store.check()
 
 
 def _tls(http: Http) -> ssl.SSLContext | None:

@@ -6,9 +6,7 @@ stored of them is still on its way. So are those who were forgotten, as the log 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 
-import msgspec
 from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from msgspec import Struct, field
@@ -21,13 +19,14 @@ from encoders.profile import ProfileEncoder
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.kafka import PartitionOf
 from streams.app import policy_of
+from streams.batched import batched
 from streams.core.ownership import ROOM
 from streams.core.user import Touch
 from streams.core.vectors import from_bytes
 from streams.core.verification import Difference, Log, Replayed, Said, compare
 from streams.errors import Rejected
-from streams.event_log import EventLog, of_partition
-from streams.events import Click, Embedded, Event, Profile, View, decode, encode
+from streams.event_log import EventLog, of_partition, read_event
+from streams.events import Click, Embedded, Event, Profile, View, encode, read_embedded
 from streams.pipeline import Policy
 from streams.progress import bars
 from streams.settings import Settings
@@ -39,7 +38,6 @@ USERS_AT_ONCE = 500
 
 Replay = dict[str, Replayed]
 _profiles = ProfileEncoder()
-_embedded = msgspec.json.Decoder(Embedded)
 
 
 class Report(Struct):
@@ -100,12 +98,12 @@ def replayed(events: Iterable[Event], policy: Policy) -> Replay:
             case Profile():
                 user = users.setdefault(event.user_id, Replayed())
                 traits = encode(event.traits)
-                if _can_be_embedded(traits):
+                if can_be_embedded(traits):
                     user.say(event.event_id, Said(event.ts, traits))
     return users
 
 
-def _can_be_embedded(traits: bytes) -> bool:
+def can_be_embedded(traits: bytes) -> bool:
     """A profile that the encoder refuses leaves no trace."""
     try:
         _profiles.read(traits)
@@ -144,7 +142,7 @@ class _Verification:
             versions_end = epochs[number] + ROOM if number in epochs else None
             found: list[Difference] = []
             forgotten: set[str] = set()
-            for some in _chunks(users, USERS_AT_ONCE):
+            for some in batched(users, USERS_AT_ONCE):
                 stored = await self._store.read_users(some)
                 forgotten |= {each for each, user in stored.items() if user.forgotten_at}
                 found += [
@@ -181,12 +179,8 @@ class _Verification:
         """What a worker accepts of these messages; adds the keys of those that are not committed to `in_motion`."""
         for message in messages:
             try:
-                # The worker's clock is taken to have stood at the time of arrival.
-                event = decode(message.topic, message.value, key=message.key, now=message.timestamp / 1000)
+                event = read_event(message, self._partition_of)
             except Rejected:
-                self._report.rejected += 1
-                continue
-            if self._partition_of(event.key.encode()) != message.partition:
                 self._report.rejected += 1
                 continue
             self._report.events += 1
@@ -198,7 +192,7 @@ class _Verification:
         """Compare the items with their latest uploads; the log that users are compared with."""
         embedded: dict[str, Embedded] = {}
         for message in self._kafka.read(self._kafka.starts(ITEMS), self._kafka.ends(ITEMS)):
-            item = _embedded.decode(message.value)
+            item = read_embedded(message.value)
             if item.item_id not in embedded or item.order >= embedded[item.item_id].order:
                 embedded[item.item_id] = item
         latest: dict[str, Event] = {}
@@ -272,9 +266,3 @@ def _shown(messages: Iterable[ConsumerRecord], progress: Progress, task: TaskID)
         if number % 1_000 == 0:
             progress.advance(task, 1_000)
     progress.advance(task, number % 1_000)
-
-
-def _chunks(things: Iterable[str], size: int) -> Iterator[list[str]]:
-    rest = iter(things)
-    while chunk := list(islice(rest, size)):
-        yield chunk

@@ -28,7 +28,7 @@ from tenacity import (
 )
 
 from streams import metrics
-from streams.adapters import clients
+from streams.adapters import clients, schema
 from streams.adapters.refusal import refusal
 from streams.core.digest import digest
 from streams.core.history import History
@@ -36,7 +36,7 @@ from streams.core.ownership import next_epoch
 from streams.core.taste import Taste
 from streams.core.user import RecentEvents, Touch, UserState
 from streams.core.vectors import from_bytes, to_bytes
-from streams.errors import Fenced, StoreUnavailable
+from streams.errors import Fenced, StoreMoved, StoreUnavailable
 from streams.events import Embedded
 from streams.settings import Cassandra
 
@@ -57,6 +57,7 @@ class _StoredHistory(msgspec.Struct, array_like=True):
 class CassandraStore:
     """The store of the pipeline (`ports.Store`); open it with `connect`.
 
+    home            the keyspace that says which one holds users and items
     shards          partitions that users, and items, are spread over; fixed once rows exist
     dedup_window    event ids remembered for each user
     request_timeout  seconds a request may take
@@ -68,6 +69,7 @@ class CassandraStore:
         self,
         session: Session,
         *,
+        home: str,
         shards: int,
         dedup_window: int,
         request_timeout: float,
@@ -75,6 +77,7 @@ class CassandraStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._session = session
+        self._home = home
         self._shards = shards
         self._dedup_window = dedup_window
         self._request_timeout = request_timeout
@@ -84,7 +87,7 @@ class CassandraStore:
             "SELECT user_id, tastes, as_of, history, profile, profile_raw, recent_events, version, masses, profile_at,"
             " forgotten_at FROM users WHERE shard = ? AND user_id IN ?"
         )
-        self._ping = session.prepare("SELECT release_version FROM system.local")
+        self._active = session.prepare(f"SELECT keyspace_name FROM {home}.{schema.ACTIVE} WHERE name = 'anabranch'")  # noqa: S608
         self._write_user = session.prepare(
             "INSERT INTO users"
             " (shard, user_id, tastes, as_of, masses, history, profile, profile_raw, profile_at,"
@@ -111,6 +114,9 @@ class CassandraStore:
         self._read_epochs = session.prepare("SELECT partition, epoch FROM owners WHERE partition IN ?")
         self._read_last_epoch = session.prepare("SELECT epoch FROM owners WHERE partition = ?")
         self._read_last_epoch.consistency_level = ConsistencyLevel.LOCAL_SERIAL
+        self._begin_epoch = session.prepare(
+            "UPDATE owners SET epoch = ?, worker = ? WHERE partition = ? IF epoch = null"
+        )
         self._claim = session.prepare("UPDATE owners SET epoch = ?, worker = ? WHERE partition = ? IF epoch = ?")
 
     @classmethod
@@ -119,18 +125,24 @@ class CassandraStore:
         settings: Cassandra,
         *,
         dedup_window: int,
+        keyspace: str | None = None,
         request_timeout: float = 5.0,
         give_up_after: float = 120.0,
         clock: Callable[[], float] = time.time,
     ) -> "CassandraStore":
-        """Connect and prepare. Raises StoreUnavailable."""
+        """Connect and prepare. Raises StoreUnavailable.
+
+        keyspace  in place of the one that holds users and items
+        """
 
         def open_session() -> "CassandraStore":
             cluster = clients.cassandra(settings, request_timeout=request_timeout)
             try:
-                session = cluster.connect(settings.keyspace)
+                session = cluster.connect()
+                session.set_keyspace(keyspace or schema.active(session, settings.keyspace).keyspace)
                 return cls(
                     session,
+                    home=settings.keyspace,
                     shards=settings.shards,
                     dedup_window=dedup_window,
                     request_timeout=request_timeout,
@@ -143,15 +155,25 @@ class CassandraStore:
 
         return await asyncio.to_thread(open_session)
 
+    @property
+    def keyspace(self) -> str:
+        """The one that users and items are in."""
+        return str(self._session.keyspace)
+
     async def close(self) -> None:
         await asyncio.to_thread(self._session.cluster.shutdown)
 
     async def check(self) -> None:
-        """Ask once. Raises StoreUnavailable."""
+        """Ask once. Raises StoreUnavailable, StoreMoved."""
         try:
-            await self._request(self._ping, ())
+            rows = await self._request(self._active, ())
         except (*TRANSIENT, DriverException) as error:
             raise StoreUnavailable(f"Cassandra does not answer: {error}") from error
+        holder = rows[0].keyspace_name if rows else self._home
+        if holder != self._session.keyspace:
+            raise StoreMoved(
+                f"users and items were rebuilt in keyspace {holder!r}; this reads {self._session.keyspace!r}"
+            )
 
     async def read_users(self, user_ids: Collection[str]) -> Mapping[str, UserState]:
         requests = [
@@ -186,6 +208,11 @@ class CassandraStore:
             [answer] = await self._execute(self._claim, (epoch, worker, partition, last))
             if answer.applied:
                 return epoch
+
+    async def take_over(self, epochs: Mapping[int, int], worker: str) -> None:
+        """Go on from the epochs of another keyspace. Raises StoreUnavailable."""
+        claims = [(epoch, worker, partition) for partition, epoch in epochs.items()]
+        await asyncio.gather(*(self._execute(self._begin_epoch, values) for values in claims))
 
     async def write_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
         # Encoded before the first await: the caller may go on to change the users.

@@ -4,14 +4,27 @@ import re
 from pathlib import Path
 
 from cassandra.cluster import Session
+from msgspec import Struct
 
 from streams.adapters import connections
 from streams.settings import Cassandra
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "cassandra" / "schema.cql"
 VERSIONS = "schema_versions"  # the table that says which steps have been applied
+ACTIVE = "active"
+HOLDING = ("users", "items", "owners", "forgotten")
 # Names of keyspaces and tables cannot be parameters of a statement. Ours are constants, or of a pattern that settings
 # have: hence `noqa: S608`.
+
+
+class Active(Struct, frozen=True):
+    """Which keyspace holds users and items.
+
+    switching  another is about to take its place: nobody is to begin with this one
+    """
+
+    keyspace: str
+    switching: bool = False
 
 
 def steps(text: str) -> dict[int, list[str]]:
@@ -42,21 +55,72 @@ def version(settings: Cassandra) -> int:
 
 
 def migrate(settings: Cassandra) -> int:
-    """Apply the steps that the keyspace lacks; the version it then has. Raises StoreUnavailable.
+    """Apply the steps that the keyspace lacks, and the one that holds the users; the version they then have.
 
     Where none is lacking it only reads: a worker needs no right to change the schema once `anabranch prepare` has.
+    Raises StoreUnavailable.
     """
     with connections.cassandra(settings) as session:
-        present = _version(session, settings.keyspace)
-        return present if present >= newest() else _apply(session, settings, present)
+        present = _brought_up(session, settings, settings.keyspace)
+        keyspace = active(session, settings.keyspace).keyspace
+        return present if keyspace == settings.keyspace else _brought_up(session, settings, keyspace)
 
 
-def _apply(session: Session, settings: Cassandra, present: int) -> int:
+def create_next(settings: Cassandra) -> str:
+    """A new keyspace to rebuild users and items in; its name. Raises StoreUnavailable."""
+    with connections.cassandra(settings) as session:
+        pattern = re.compile(rf"{settings.keyspace}_(\d+)")
+        taken = [int(found[1]) for name in session.cluster.metadata.keyspaces if (found := pattern.fullmatch(name))]
+        keyspace = f"{settings.keyspace}_{max(taken, default=1) + 1}"
+        _apply(session, settings, keyspace, 0)
+        return keyspace
+
+
+def holder(settings: Cassandra) -> Active:
+    """Which keyspace holds users and items. Raises StoreUnavailable."""
+    with connections.cassandra(settings) as session:
+        return active(session, settings.keyspace)
+
+
+def active(session: Session, keyspace: str) -> Active:
+    """Which keyspace holds users and items, as the one of the settings says."""
+    known = session.cluster.metadata.keyspaces.get(keyspace)
+    if known is None or ACTIVE not in known.tables:
+        return Active(keyspace)
+    row = session.execute(f"SELECT keyspace_name, switching FROM {keyspace}.{ACTIVE} WHERE name = 'anabranch'").one()  # noqa: S608
+    return Active(row.keyspace_name, bool(row.switching)) if row else Active(keyspace)
+
+
+def activate(settings: Cassandra, now: Active) -> None:
+    """Say which keyspace holds users and items. Raises StoreUnavailable."""
+    with connections.cassandra(settings) as session:
+        session.execute(
+            f"INSERT INTO {settings.keyspace}.{ACTIVE} (name, keyspace_name, switching) VALUES ('anabranch', %s, %s)",  # noqa: S608
+            (now.keyspace, now.switching),
+        )
+
+
+def empty(settings: Cassandra, keyspace: str) -> None:
+    """Erase the users and items of a keyspace that no longer holds them: drop it, unless it is that of the settings."""
+    with connections.cassandra(settings) as session:
+        if keyspace != settings.keyspace:
+            session.execute(f"DROP KEYSPACE IF EXISTS {keyspace}")
+            return
+        for table in HOLDING:
+            session.execute(f"TRUNCATE {keyspace}.{table}")
+
+
+def _brought_up(session: Session, settings: Cassandra, keyspace: str) -> int:
+    present = _version(session, keyspace)
+    return present if present >= newest() else _apply(session, settings, keyspace, present)
+
+
+def _apply(session: Session, settings: Cassandra, keyspace: str, present: int) -> int:
     session.execute(
-        f"CREATE KEYSPACE IF NOT EXISTS {settings.keyspace} WITH replication ="
+        f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication ="
         f" {{'class': 'SimpleStrategy', 'replication_factor': {settings.replication_factor}}}"
     )
-    session.set_keyspace(settings.keyspace)
+    session.set_keyspace(keyspace)
     session.execute(f"CREATE TABLE IF NOT EXISTS {VERSIONS} (name text, version int, PRIMARY KEY (name, version))")
     for version, statements in steps(SCHEMA.read_text()).items():
         if version > present:

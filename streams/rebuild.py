@@ -1,0 +1,265 @@
+"""`anabranch rebuild`: make users and items anew from the events in Kafka, and put them in place of those stored.
+
+For when what is stored is wrong, or made by settings that no longer hold: the half-life of the taste, the weight of a
+view. The log is read beside running workers, into a new keyspace. Then the workers' partitions are claimed, so that
+they end; the group's offsets are set back to where the reading ended; and the new keyspace takes the old one's place
+in a single row. Workers that start meanwhile wait for it, and go on with what the log has since: an event that both
+have counted counts once.
+
+What all workers have learned together (`interactions`) is a log of its own, and stays.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from heapq import merge
+from operator import attrgetter
+
+from kafka.consumer.fetcher import ConsumerRecord
+from msgspec import Struct
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from streams import access
+from streams.adapters import schema
+from streams.adapters.cassandra import CassandraStore
+from streams.adapters.kafka import PartitionOf
+from streams.adapters.triton import PatientEmbedder, TritonEmbedder
+from streams.app import policy_of
+from streams.batched import batched
+from streams.core.history import History
+from streams.core.user import ItemVectors, RecentEvents, Touch, UserState, apply, settle
+from streams.core.vectors import from_bytes
+from streams.errors import Rejected
+from streams.event_log import EventLog, GroupBusy, of_partition, read_event
+from streams.events import Click, Embedded, Event, Forget, Profile, View, encode, read_embedded
+from streams.pipeline import Policy
+from streams.ports import Embedder, Store
+from streams.progress import bars
+from streams.settings import Settings
+from streams.verify import can_be_embedded
+
+TOPICS = ("events.click", "events.view", "events.profile", "events.forget")
+ITEMS = ("items.embedded",)
+AT_ONCE = 500  # users or items written together
+PATIENCE = 120.0  # seconds for workers to end
+
+
+class Outcome(Struct):
+    """What was made.
+
+    before  the keyspace that held users and items until now
+    after   the one that does now
+    """
+
+    before: str
+    after: str
+    events: int = 0
+    rejected: int = 0
+    users: int = 0
+    forgotten: int = 0
+    items: int = 0
+
+
+class Users:
+    """The users of one partition, changed by one event after another as the stream would, but for their taste.
+
+    Their tastes are summed at the end (`settled`), when every item is known.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._users: dict[str, UserState] = {}
+        self._said: dict[str, bytes] = {}
+
+    def take(self, event: Event) -> None:
+        """The next event, in the order in which they came."""
+        user = self._users.setdefault(event.key, self._new(event.key))
+        if not isinstance(event, Forget) and event.ts <= user.forgotten_at:
+            return
+        match event:
+            case Click() | View():
+                apply(user, event.event_id, Touch(event.item_id, event.ts, self._policy.weight(event)))
+            case Profile():
+                traits = encode(event.traits)
+                if can_be_embedded(traits) and user.recent_events.add(event.event_id) and event.ts >= user.profile_at:
+                    user.traits, user.profile_at = traits, event.ts
+            case Forget() if event.event_id not in user.recent_events:
+                blank = self._new(event.key)
+                blank.forgotten_at = max(user.forgotten_at, event.ts)
+                blank.recent_events.add(event.event_id)
+                self._users[event.key] = blank
+
+    def settled(self, vectors: ItemVectors) -> list[UserState]:
+        """All users, with tastes; `vectors` as for `core.user.settle`. Profiles have no vectors yet."""
+        for user in self._users.values():
+            settle(user, vectors, self._policy.taste_half_life)
+        return list(self._users.values())
+
+    def _new(self, user_id: str) -> UserState:
+        return UserState(user_id, History(), RecentEvents(limit=self._policy.dedup_window))
+
+
+async def embed_profiles(users: Iterable[UserState], embedder: Embedder) -> None:
+    """Give users the vectors of what they say of themselves."""
+    for some in batched((user for user in users if user.traits), AT_ONCE):
+        embedded = await embedder.embed("profile", [user.traits for user in some])
+        for user, vector in zip(some, embedded.vectors, strict=True):
+            user.profile = vector
+
+
+async def rebuild(settings: Settings, console: Console, *, since: float | None = None, keep: bool = False) -> Outcome:
+    """Rebuild beside running workers, then switch; they end, and are to be started again.
+
+    since  leave out what came before, seconds since the epoch; requests to forget are always followed
+    keep   do not erase the users and items of before
+
+    Raises AnabranchError, and those of before are in place then.
+    """
+    before = await CassandraStore.connect(settings.cassandra, dedup_window=settings.worker.dedup_window)
+    try:
+        target = await asyncio.to_thread(schema.create_next, settings.cassandra)
+        new = settings.cassandra.model_copy(update={"keyspace": target})
+        await asyncio.to_thread(access.grant, settings.model_copy(update={"cassandra": new}))
+        outcome = Outcome(before=before.keyspace, after=target)
+        after = await CassandraStore.connect(
+            settings.cassandra, keyspace=target, dedup_window=settings.worker.dedup_window
+        )
+        try:
+            with bars(console) as progress:
+                await _Rebuilding(settings, before, after, outcome, since).run(progress)
+        finally:
+            await after.close()
+    finally:
+        await before.close()
+    if not keep:
+        await asyncio.to_thread(schema.empty, settings.cassandra, outcome.before)
+    return outcome
+
+
+class _Rebuilding:
+    def __init__(
+        self, settings: Settings, before: CassandraStore, after: CassandraStore, outcome: Outcome, since: float | None
+    ) -> None:
+        self._settings = settings
+        self._policy = policy_of(settings)
+        self._partitions = range(settings.kafka.partitions)
+        self._partition_of = PartitionOf(settings.kafka.partitions)
+        self._before = before
+        self._after = after
+        self._outcome = outcome
+        self._since = since
+        self._items: dict[str, Embedded] = {}
+
+    async def run(self, progress: Progress) -> None:
+        with ExitStack() as stack:
+            logs = {topic: stack.enter_context(EventLog(self._settings.kafka)) for topic in (*TOPICS, *ITEMS)}
+            items = logs[ITEMS[0]]
+            read_to = items.ends(ITEMS)
+            await self._take_items(items.read(items.starts(ITEMS), read_to))
+            committed = {each: at for topic in TOPICS for each, at in logs[topic].committed((topic,)).items()}
+            await self._make_users(logs, committed, progress)
+            switching = progress.add_task("workers end", total=1)
+            await self._switch(items, read_to, committed)
+            progress.update(switching, completed=1)
+
+    async def _take_items(self, messages: Iterable[ConsumerRecord]) -> None:
+        """Of an item's uploads the latest counts; Cassandra sees to it, as each is written as of its upload."""
+        for some in batched(messages, AT_ONCE):
+            read = [read_embedded(message.value) for message in some if message.value is not None]
+            for item in read:
+                if item.item_id not in self._items or item.order >= self._items[item.item_id].order:
+                    self._items[item.item_id] = item
+            await self._after.write_items(read, {})
+        self._outcome.items = len(self._items)
+
+    async def _make_users(
+        self, logs: Mapping[str, EventLog], committed: Mapping[object, int], progress: Progress
+    ) -> None:
+        vectors = {
+            item_id: {name: from_bytes(data) for name, data in item.vectors.items()}
+            for item_id, item in self._items.items()
+            if not item.withdrawn
+        }
+        epochs = await self._before.epochs(self._partitions)
+        task = progress.add_task("partitions rebuilt", total=len(self._partitions))
+        embedder = TritonEmbedder(self._settings.triton)
+        try:
+            for number in self._partitions:
+                users = Users(self._policy)
+                for event in self._events(logs, committed, number):
+                    users.take(event)
+                made = users.settled(vectors.get)
+                await embed_profiles(made, PatientEmbedder(embedder))
+                await write(self._after, made, epochs.get(number, 0))
+                self._outcome.users += sum(user.known for user in made)
+                self._outcome.forgotten += sum(user.forgotten_at > 0 and not user.known for user in made)
+                progress.advance(task)
+        finally:
+            await embedder.close()
+
+    def _events(self, logs: Mapping[str, EventLog], committed: Mapping[object, int], number: int) -> Iterator[Event]:
+        """What is committed of a partition, in the order in which it came."""
+        streams = []
+        for topic in TOPICS:
+            log = logs[topic]
+            starts = log.starts((topic,))
+            if self._since is not None and topic != "events.forget":
+                starts = log.since((topic,), self._since)
+            start = of_partition(starts, number)
+            streams.append(log.read(start, {each: max(at, committed[each]) for each, at in start.items()}))
+        for message in merge(*streams, key=attrgetter("timestamp")):
+            try:
+                yield read_event(message, self._partition_of)
+                self._outcome.events += 1
+            except Rejected:
+                self._outcome.rejected += 1
+
+    async def _switch(self, items: EventLog, read_to: Mapping[object, int], committed: Mapping[object, int]) -> None:
+        cassandra, outcome = self._settings.cassandra, self._outcome
+        await asyncio.to_thread(schema.activate, cassandra, schema.Active(outcome.before, switching=True))
+        try:
+            epochs = await self._before.claim(self._partitions, "rebuild")
+            await self._after.take_over(epochs, "rebuild")
+            await asyncio.to_thread(_rewind, items, committed)
+            await self._take_items(items.read(read_to, items.ends(ITEMS)))
+        except BaseException:
+            await asyncio.to_thread(schema.activate, cassandra, schema.Active(outcome.before))
+            raise
+        await asyncio.to_thread(schema.activate, cassandra, schema.Active(outcome.after))
+
+
+@retry(retry=retry_if_exception_type(GroupBusy), stop=stop_after_delay(PATIENCE), wait=wait_fixed(0.5), reraise=True)
+def _rewind(log: EventLog, offsets: Mapping[object, int]) -> None:
+    """Once the workers have ended."""
+    log.rewind(offsets)
+
+
+async def write(store: Store, users: Sequence[UserState], epoch: int) -> None:
+    """Store them; who was forgotten and has not come back leaves what is kept of such users.
+
+    epoch  of their partition: every version of before the switch lies above it, every later one above the next
+    """
+    for user in users:
+        user.version = epoch + 1
+    for some in batched(users, AT_ONCE):
+        await store.write_users([user for user in some if user.known], {})
+        await store.forget_users([user for user in some if user.forgotten_at and not user.known], {})
+
+
+def summary(outcome: Outcome) -> Table:
+    """What was made, for a terminal."""
+    table = Table(
+        title=f"users and items are in keyspace {outcome.after}, no longer in {outcome.before}", show_header=False
+    )
+    for name, count in (
+        ("events followed", outcome.events),
+        ("malformed, in nobody's state", outcome.rejected),
+        ("users", outcome.users),
+        ("forgotten, and not back since", outcome.forgotten),
+        ("items", outcome.items),
+    ):
+        table.add_row(name, f"{count:,}")
+    return table

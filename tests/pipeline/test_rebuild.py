@@ -1,0 +1,88 @@
+"""Users that are rebuilt from the log are those that the stream makes of it."""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.core.user import UserState
+from streams.core.verification import Log, compare
+from streams.events import Click, Event, Forget, Profile, View
+from streams.pipeline import Policy
+from streams.rebuild import Users, embed_profiles, write
+from streams.verify import replayed
+from tests.fakes import FakeEmbedder, FakeStore
+
+NOON = 1.7e9
+POLICY = Policy(modality_weights={"fused": 1.0}, dedup_window=32)
+ITEMS = {f"film {n}": {"fused": np.eye(4, dtype=np.float32)[n]} for n in range(4)}
+LOG = Log(ITEMS.get, set(), True, POLICY.taste_half_life, POLICY.dedup_window)
+
+
+def event(n: int, kind: str, at: float) -> Event:
+    """The n-th; film 4 is not out yet."""
+    match kind:
+        case "click":
+            return Click(event_id=f"e{n}", user_id="ada", item_id=f"film {n % 5}", ts=NOON + at)
+        case "view":
+            return View(event_id=f"e{n}", user_id="ada", item_id=f"film {n % 5}", ts=NOON + at)
+        case "profile":
+            return Profile(event_id=f"e{n}", user_id="ada", ts=NOON + at, traits={"age": 20 + n})
+        case _:
+            return Profile(event_id=f"e{n}", user_id="ada", ts=NOON + at, traits={"age": [[n]]})
+
+
+def rebuilt(events: Sequence[Event]) -> UserState:
+    users = Users(POLICY)
+    for each in events:
+        users.take(each)
+    [user] = users.settled(ITEMS.get)
+    return user
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 30), st.sampled_from(["click", "view", "profile", "refused"]), st.integers(0, 10**6)),
+        min_size=1,
+        unique_by=(lambda each: each[0], lambda each: each[2]),
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_a_rebuilt_user_is_what_their_events_say_however_often_and_in_whatever_order_they_came(
+    drawn: list[tuple[int, str, float]], chance: random.Random
+) -> None:
+    events = [event(*each) for each in drawn]
+    delivered = [*events, *chance.sample(events, len(events) // 2)]
+    chance.shuffle(delivered)
+    user = rebuilt(delivered)
+    user.version = 1
+    expected = replayed(events, POLICY)
+    if not expected:
+        assert not user.known and not len(user.recent_events), "all that they said was refused"
+    else:
+        assert compare("ada", expected["ada"], user, LOG) is None
+
+
+def test_what_came_before_a_request_to_forget_or_happened_before_it_is_left_out() -> None:
+    forget = Forget(event_id="f", user_id="ada", ts=NOON + 100)
+    known_before = [event(0, "click", 10), event(1, "profile", 20), event(2, "click", 200)]
+    late, after = event(3, "click", 50), event(6, "click", 150)
+    user = rebuilt([*known_before, forget, late, after, forget])
+    assert user.history.item_ids == ["film 1"] and user.traits == b"" and user.forgotten_at == NOON + 100
+    assert "f" in user.recent_events and "e0" not in user.recent_events
+
+
+async def test_the_rebuilt_are_stored_below_every_later_version_and_the_forgotten_without_their_names() -> None:
+    users = Users(POLICY)
+    for each in (event(0, "click", 10), event(1, "profile", 20), Forget(event_id="f", user_id="bob", ts=NOON)):
+        users.take(each)
+    made = users.settled(ITEMS.get)
+    await embed_profiles(made, FakeEmbedder())
+    store = FakeStore()
+    await write(store, made, epoch=1_000)
+    stored = await store.read_users(["ada", "bob"])
+    assert stored["ada"].version == 1_001 and stored["ada"].profile is not None
+    assert stored["ada"].history.item_ids == ["film 0"]
+    assert not stored["bob"].known and stored["bob"].forgotten_at == NOON and "bob" not in store.users
