@@ -25,6 +25,7 @@ from streams.settings import Cassandra, Kafka, Roles, Settings
 EVENTS = tuple(EVENT_TYPES)
 MEMORY = ("items.embedded", "interactions")
 ANSWERS = ("recommendations", "search.results")
+OUTCOMES = "experiments"
 FORGOTTEN = "forgotten"
 REJECTED = "events.rejected"
 
@@ -46,7 +47,7 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
     read, write = ACLOperation.READ, ACLOperation.WRITE
     if roles.worker:
         yield from (_allow(roles.worker, read, topic) for topic in (*EVENTS, *MEMORY))
-        yield from (_allow(roles.worker, write, topic) for topic in (*MEMORY, *ANSWERS, FORGOTTEN, REJECTED))
+        yield from (_allow(roles.worker, write, topic) for topic in (*MEMORY, *ANSWERS, OUTCOMES, FORGOTTEN, REJECTED))
         yield _allow(roles.worker, read, group, ResourceType.GROUP)
     if roles.producer:
         yield from (_allow(roles.producer, write, topic) for topic in EVENTS)
@@ -55,7 +56,7 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
         mine = f"{roles.consumer}-"
         yield _allow(roles.consumer, read, mine, ResourceType.GROUP, ACLResourcePatternType.PREFIXED)
     if roles.http:
-        yield from (_allow(roles.http, read, topic) for topic in (*MEMORY, *ANSWERS))
+        yield from (_allow(roles.http, read, topic) for topic in (*MEMORY, *ANSWERS, OUTCOMES))
         yield from (_allow(roles.http, write, topic) for topic in EVENTS)
 
 

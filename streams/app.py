@@ -32,6 +32,7 @@ from streams.core.recommender import RecommenderSettings
 from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, StoreUnavailable
+from streams.experiments import read_plan
 from streams.pipeline import Pipeline, Policy
 from streams.ports import Store
 from streams.queries import Queries
@@ -194,6 +195,7 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
             fuse=fuse,
             policy=policy,
             partition_of=PartitionOf(settings.kafka.partitions),
+            experiments=read_plan(settings.worker.experiments),
         )
     finally:
         await triton.close()

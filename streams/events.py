@@ -167,12 +167,17 @@ class Query(Event, kw_only=True, frozen=True):
 
 
 class Recommended(Struct, frozen=True, gc=False, omit_defaults=True):
-    """One item of a list. `because` is the past item that spoke for it, where one did."""
+    """One item of a list.
+
+    because  the past item that spoke for it, where one did
+    arm      the arm that picked it, where the list was interleaved
+    """
 
     item_id: str
     score: float
     reason: str
     because: str | None = None
+    arm: str | None = None
 
 
 class Recommendations(Struct, kw_only=True):
@@ -184,6 +189,7 @@ class Recommendations(Struct, kw_only=True):
     published_at   when the first of them was written to Kafka, seconds since the epoch
     emitted_at     when this list was; the difference is the event-to-list latency
     modalities     how much each speaks for this user: the more alike their items are in it, the more; sums to 1
+    variants       experiment -> the arm by which the list was made
     """
 
     user_id: str
@@ -194,6 +200,35 @@ class Recommendations(Struct, kw_only=True):
     published_at: float
     emitted_at: float
     modalities: dict[str, float] = {}
+    variants: dict[str, str] = {}
+    version: int = VERSION
+
+
+class Outcome(Struct, kw_only=True, frozen=True, gc=False, omit_defaults=True):
+    """That a list was given to a user, and what came of the one that they held before.
+
+    user          a digest of the user's id: whoever has a list of ids can find out whose it is
+    at            when the list was published, seconds since the epoch
+    list_version  of the list
+    variants      experiment -> the arm by which it was made
+    items         in it
+    seconds       from the arrival of the first event that caused it
+    before        the variants of the list before
+    clicks        on anything while that was held, within the plan's window
+    place         the best place, 1 the first, of an item of its first ten that was clicked; 0 where none was
+    credit        arm -> items clicked that it had picked, where the list was interleaved
+    """
+
+    user: str
+    at: float
+    list_version: int
+    variants: dict[str, str]
+    items: int
+    seconds: float
+    before: dict[str, str] = {}
+    clicks: int = 0
+    place: int = 0
+    credit: dict[str, int] = {}
     version: int = VERSION
 
 
@@ -333,6 +368,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
 MESSAGE_TYPES: dict[str, type[Struct]] = {
     **EVENT_TYPES,
     "recommendations": Recommendations,
+    "experiments": Outcome,
     "search.results": SearchResults,
     "forgotten": Forgotten,
     "items.embedded": Embedded,

@@ -25,6 +25,10 @@ RULES_REFUSED = Counter("anabranch_rules_refused", "Changed files of rules that 
 RULE_USES = Counter("anabranch_rule_uses", "Lists that a business rule had a say in", ["rule"])
 LATE_UPLOADS = Counter("anabranch_uploads_late", "Uploads older than what is known of their item, left aside")
 LISTS = Counter("anabranch_lists_emitted", "Refreshed lists published")
+EXPERIMENT_LISTS = Counter("anabranch_experiment_lists", "Lists published, by arm", ["experiment", "arm"])
+EXPERIMENT_HITS = Counter(
+    "anabranch_experiment_hits", "Lists of which one of the first ten items was clicked, by arm", ["experiment", "arm"]
+)
 PARTS_REFUSED = Counter(
     "anabranch_parts_refused", "Parts of items and queries that could not be embedded", ["modality", "reason"]
 )

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
 from msgspec import Struct
@@ -16,6 +17,12 @@ from msgspec import Struct
 from encoders.contract import MODALITIES
 from streams import metrics
 from streams.core.attention import modality_weights
+from streams.core.digest import digest
+from streams.core.evaluation import K
+from streams.core.experiments import lists
+from streams.core.experiments.assignment import Assigner
+from streams.core.experiments.attribution import Attribution, Given
+from streams.core.experiments.plan import Plan
 from streams.core.history import History
 from streams.core.live_quality import LiveQuality
 from streams.core.ownership import next_version
@@ -32,6 +39,7 @@ from streams.events import (
     Learned,
     LearnedLesson,
     LearnedTouch,
+    Outcome,
     Profile,
     Recommendations,
     Recommended,
@@ -44,6 +52,7 @@ from streams.ports import Embedder, Incoming, Media, Outgoing, Sink, Store
 from streams.replica import INTERACTIONS, ITEMS, Replica
 
 LISTS = "recommendations"
+OUTCOMES = "experiments"
 FORGOTTEN = "forgotten"
 MAX_FETCHES = 8  # at once
 MAX_UPLOADS_IN_MEMORY = 64  # with all their media, before they are vectors
@@ -98,6 +107,7 @@ class Pipeline:
 
     replica       what this worker knows of items and of everybody; it has to be following its logs
     partition_of  Kafka key -> the partition it belongs to
+    experiments   what is tried on whom; None tries nothing, and tells of no outcomes
     clock         the wall clock, seconds since the epoch: for checking and stamping, never for learning
     """
 
@@ -112,6 +122,7 @@ class Pipeline:
         fuse: Fuse,
         policy: Policy,
         partition_of: Callable[[bytes], int],
+        experiments: Plan | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
@@ -124,6 +135,10 @@ class Pipeline:
         self.partition_of = partition_of
         self.clock = clock
         self.quality = LiveQuality(window=policy.quality_window, users=policy.cached_users)
+        self.assigner = Assigner(experiments or Plan())
+        self.attribution = (
+            Attribution(window=experiments.window_seconds, users=policy.cached_users) if experiments else None
+        )
         self._owned = Owned({}, OrderedDict())
         # Click, view and profile batches of one user may be in flight together; their changes take turns.
         self._turn = asyncio.Lock()
@@ -148,6 +163,8 @@ class Pipeline:
         """Forget partitions and users: they may have moved to another worker."""
         self._owned = Owned({}, OrderedDict())
         self.quality.forget_lists()
+        if self.attribution is not None:
+            self.attribution.forget_lists()
         metrics.OWNED.set(0)
         metrics.CACHED_USERS.set(0)
 
@@ -213,6 +230,8 @@ class Pipeline:
                 metrics.DUPLICATES.labels("events.forget").inc(len(requests) - len(fresh))
                 del owned.users[user.user_id]
                 self.quality.forget(user.user_id)
+                if self.attribution is not None:
+                    self.attribution.forget(user.user_id)
             with metrics.stage("store"):
                 await self.store.forget_users(gone.values(), epochs)
             left = [gone.get(user_id, user) for user_id, user in users.items()]
@@ -319,6 +338,8 @@ class Pipeline:
             counts["events.click" if clicked else "events.view", fresh] += 1
             if clicked and fresh and not self.quality.click(event.user_id, event.item_id):
                 metrics.UNJUDGED.inc()
+            if clicked and fresh and event.query_id is None and self.attribution is not None:
+                self.attribution.click(event.user_id, event.item_id, self.clock())
             if clicked and fresh and event.query_id is not None and event.position is not None:
                 metrics.SEARCH_CLICKS.observe(event.position + 1)
             touches[event.user_id].append(_touched(interaction, taught))
@@ -353,15 +374,16 @@ class Pipeline:
         write = asyncio.create_task(self._write(users.values(), epochs))
         await asyncio.sleep(0)  # the requests leave now, and travel while we rank
         with metrics.stage("rank"):
-            lists = [self._list(user, causes) for user, causes in _by_user(users, accepted)]
+            made = [self._list(user, causes) for user, causes in _by_user(users, accepted)]
         with metrics.stage("emit"):
             emitted_at = self.clock()
-            stamped = [_stamped(each, emitted_at) for each in lists]
+            stamped = [_stamped(each, emitted_at) for each in made]
+            outcomes = [_outcome(each, self.attribution) for each in made] if self.attribution is not None else []
             self.replica.publishing(sum(each.topic == INTERACTIONS for each in others))
-            await self.sink.publish([*stamped, *others])
+            await self.sink.publish([*stamped, *outcomes, *others])
         await write
-        metrics.LISTS.inc(len(lists))
-        for each in lists:
+        metrics.LISTS.inc(len(made))
+        for each in made:
             self.quality.hold(each.user_id, [item.item_id for item in each.items])
             metrics.EVENT_TO_LIST.observe(max(0.0, emitted_at - each.published_at))
 
@@ -371,21 +393,33 @@ class Pipeline:
 
     def _list(self, user: UserState, causes: Sequence[Accepted]) -> Recommendations:
         latest = max(event.ts for _, event in causes)
-        weights = self._weights(user)
-        best = self.replica.recommender.recommend(user.view(weights), latest, self.policy.list_length)
+        assigned = self.assigner.assign(user.user_id)
+        weights = self._weights(user, assigned.settings[0].fusion_weights)
+        best, arms = lists.make(
+            self.replica.recommender,
+            assigned,
+            lambda base: user.view(self._weights(user, base) if base else weights),
+            latest,
+            self.policy.list_length,
+            f"{user.user_id} {user.version}",
+        )
         return Recommendations(
             user_id=user.user_id,
             list_version=user.version,
-            items=[Recommended(each.item_id, round(each.score, 6), each.reason, each.because) for each in best],
+            items=[
+                Recommended(each.item_id, round(each.score, 6), each.reason, each.because, arm)
+                for each, arm in zip_longest(best, arms)
+            ],
             event_ids=[event.event_id for _, event in causes],
             event_ts=latest,
             published_at=min(message.published_at for message, _ in causes),
             emitted_at=0.0,
             modalities={name: round(weight, 3) for name, weight in weights.items()},
+            variants=dict(assigned.variants),
         )
 
-    def _weights(self, user: UserState) -> dict[str, float]:
-        return modality_weights(user.taste, self.replica.background, self.policy.modality_weights)
+    def _weights(self, user: UserState, base: Mapping[str, float] | None = None) -> dict[str, float]:
+        return modality_weights(user.taste, self.replica.background, base or self.policy.modality_weights)
 
     async def _latest(self, accepted: Sequence[Accepted]) -> list[tuple[Incoming, Upload]]:
         """The latest upload of each item; none where what is stored is later still."""
@@ -559,6 +593,30 @@ def _touched(interaction: Interaction, taught: Taught | None) -> LearnedTouch:
 def _stamped(each: Recommendations, emitted_at: float) -> Outgoing:
     each.emitted_at = emitted_at
     return Outgoing(LISTS, each.user_id.encode(), encode(each))
+
+
+def _outcome(each: Recommendations, attribution: Attribution) -> Outgoing:
+    """Hold the list, which is stamped, for its user; tell of it, and of what came of the one before."""
+    teams = [item.arm for item in each.items[:K] if item.arm is not None]
+    given = Given([item.item_id for item in each.items[:K]], teams, each.emitted_at, each.variants)
+    before = attribution.hold(each.user_id, given) or Given([], [], 0.0, {})
+    for experiment, arm in each.variants.items():
+        metrics.EXPERIMENT_LISTS.labels(experiment, arm).inc()
+    for experiment, arm in before.variants.items() if before.place else ():
+        metrics.EXPERIMENT_HITS.labels(experiment, arm).inc()
+    outcome = Outcome(
+        user=digest(each.user_id).hex(),
+        at=each.emitted_at,
+        list_version=each.list_version,
+        variants=each.variants,
+        items=len(each.items),
+        seconds=round(max(0.0, each.emitted_at - each.published_at), 6),
+        before=dict(before.variants),
+        clicks=before.clicks,
+        place=before.place,
+        credit=dict(before.credit),
+    )
+    return Outgoing(OUTCOMES, outcome.user.encode(), encode(outcome))
 
 
 def dead_letter(message: Incoming, refusal: Rejected) -> Outgoing:

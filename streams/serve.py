@@ -23,6 +23,7 @@ from streams.core.recommender import RecommenderSettings
 from streams.core.warm_up import warm_up
 from streams.errors import StoreUnavailable
 from streams.events import Embedded, Learned
+from streams.experiments import read_plan
 from streams.replica import Replica
 from streams.rules import kept
 from streams.searching import empty_search, media_reader
@@ -31,6 +32,7 @@ from streams.web.access import Tokens
 from streams.web.api import Api
 from streams.web.application import application
 from streams.web.catalogue import Shelf
+from streams.web.experiments import Watcher
 from streams.web.feed import Feed
 from streams.web.flow import FlowReader
 from streams.web.health import Health
@@ -84,15 +86,20 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     triton = TritonEmbedder(settings.triton)
     replica = Replica(index, worker="http")
     shelf = Shelf()
+    plan = read_plan(settings.worker.experiments)
     base, half_life = settings.worker.fusion_weights, settings.worker.taste_half_life_seconds
-    reader = Reader(store, replica, index.nearest, shelf, base, half_life)
+    reader = Reader(store, replica, index.nearest, shelf, base, half_life, plan=plan)
     feed = Feed(reader.outdate)
-    tail = Tail(settings.kafka, "recommendations", feed.take)
+    tails = [Tail(settings.kafka, "recommendations", feed.take)]
+    watcher = Watcher(plan)
+    if plan is not None:
+        tails.append(Tail(settings.kafka, "experiments", watcher.take, from_start=True))
     search = empty_search(settings, triton, reader.taste)
     following: list[asyncio.Task[None]] = []
     try:
         await sink.start()
-        await tail.start()
+        for tail in tails:
+            await tail.start()
 
         def put(item: Embedded) -> None:
             shelf.put(item)
@@ -105,7 +112,8 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
 
         replica.on_item, replica.on_learned = put, learned
         follower = Follower(settings.kafka, replica.offsets, replica.follow)
-        following += [asyncio.create_task(each) for each in (follower.run(), tail.run(), _until_moved(store))]
+        running = (follower.run(), _until_moved(store), *(tail.run() for tail in tails))
+        following += [asyncio.create_task(each) for each in running]
         health = Health()
         # Not Triton: without it, searches by words alone go on, and so does all the rest.
         health.ready.checks |= {"kafka": sink.check, "cassandra": store.check, "memory": follower.check}
@@ -117,6 +125,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
             sink=sink,
             media=media_reader(settings.worker),
             search=search.search,
+            experiments=watcher.report,
         )
         yield api, health, feed, following, replica
     finally:
@@ -124,7 +133,8 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
         await triton.close()
-        await tail.close()
+        for tail in tails:
+            await tail.close()
         await sink.close()
         await store.close()
 

@@ -230,6 +230,7 @@ class Worker(Group):
     media_private_hosts      hosts, JSON list, that `http(s):` URIs may name although their address is not public
     media_stores             prefixes, JSON list, of URIs that fsspec may open, such as `s3://bucket/uploads/`
     media_seconds            for fetching one file
+    experiments              YAML file of a plan of experiments, see docs/experiments.md; the same for every process
     """
 
     batch_size: Annotated[int, Field(ge=1, le=10_000)] = 512
@@ -248,6 +249,7 @@ class Worker(Group):
     media_private_hosts: frozenset[str] = frozenset()
     media_stores: frozenset[str] = frozenset()
     media_seconds: Positive = 10.0
+    experiments: FilePath | None = None
 
 
 class Search(Group):

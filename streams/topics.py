@@ -58,6 +58,7 @@ TOPICS = (
     Topic("events.query", "somebody looks for something", "event_id", days=30),
     Topic("events.forget", "a user is to be forgotten", "user_id", days=365),
     Topic("recommendations", "a user's refreshed list", "user_id", compact=True),
+    Topic("experiments", "what came of lists, by arm of each experiment", "digest of user_id", days=90),
     Topic("search.results", "the answer to a query", "event_id of the query", days=1),
     Topic("forgotten", "that a user is forgotten", "user_id", days=1),
     Topic(

@@ -31,13 +31,14 @@ def test_a_producer_writes_events_and_a_consumer_reads_lists() -> None:
 def test_the_http_server_reads_what_lists_are_made_of_and_writes_events_alone() -> None:
     given = rights(Roles(http="h"))
     read = {topic for _, operation, topic in given if operation == "READ"}
-    assert read == {"recommendations", "search.results", "interactions", "items.embedded"}
+    assert read == {"recommendations", "search.results", "experiments", "interactions", "items.embedded"}
     assert {topic for _, operation, topic in given if operation == "WRITE"} == set(EVENT_TYPES)
 
 
 def test_a_worker_writes_no_events_but_dead_letters() -> None:
     written = {topic for _, operation, topic in rights(Roles(worker="w")) if operation == "WRITE"}
     memory, answers = {"items.embedded", "interactions"}, {"recommendations", "search.results", "forgotten"}
+    answers.add("experiments")
     assert written == {*memory, *answers, "events.rejected"}
 
 

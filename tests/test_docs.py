@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from streams import metrics
 from streams.cli import app
+from streams.core.experiments.plan import ArmSettings, Experiment, read
 from streams.events import REASONS, schemas
 from streams.settings import Settings
 from streams.topics import TOPICS
@@ -76,6 +77,15 @@ def test_every_test_that_the_threat_model_leans_on_exists() -> None:
     named = set(re.findall(r"`(test_\w+)`", table[1]))
     tests = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
     assert len(named) > 30 and named <= set(re.findall(r"def (test_\w+)\(", tests))
+
+
+def test_every_plan_in_the_docs_can_be_carried_out_and_every_setting_of_one_is_told_of() -> None:
+    page = (ROOT / "docs" / "experiments.md").read_text()
+    plans = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert plans and all(read(each).layers for each in plans)
+    rows = " ".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))
+    told = set(re.findall(r"`(\w+)`", rows))
+    assert told == {*Experiment.__struct_fields__, *ArmSettings.__struct_fields__}
 
 
 @pytest.mark.servers

@@ -1,4 +1,4 @@
-"""Reads a topic from where it ends: what is published from now on."""
+"""Reads a topic from where it ends, what is published from now on; or from its start, for who is to know it all."""
 
 from collections.abc import Callable
 
@@ -13,13 +13,17 @@ from streams.settings import Kafka
 class Tail:
     """Every partition of a topic, in no consumer group.
 
-    handle  called with the value of each message
+    handle      called with the value of each message
+    from_start  begin with the messages that are there already
     """
 
-    def __init__(self, settings: Kafka, topic: str, handle: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, settings: Kafka, topic: str, handle: Callable[[bytes], None], *, from_start: bool = False
+    ) -> None:
         self._settings = settings
         self._topic = topic
         self._handle = handle
+        self._from_start = from_start
         self._consumer = AIOKafkaConsumer(**clients.kafka(settings), group_id=None, enable_auto_commit=False)
 
     async def start(self) -> None:
@@ -35,7 +39,7 @@ class Tail:
             raise KafkaUnavailable(f"Kafka at {where} has no topic {self._topic!r}; create it with: anabranch prepare")
         partitions = [TopicPartition(self._topic, number) for number in numbers]
         self._consumer.assign(partitions)
-        await self._consumer.seek_to_end(*partitions)
+        await (self._consumer.seek_to_beginning if self._from_start else self._consumer.seek_to_end)(*partitions)
 
     async def run(self) -> None:
         """Read until cancelled."""

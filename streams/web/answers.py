@@ -66,6 +66,7 @@ class UserList(Struct, frozen=True, kw_only=True):
     list_version  grows with every change of the user; 0 for one who is not known yet
     made_at       seconds since the epoch
     modalities    how much each speaks for this user; sums to 1
+    variants      experiment -> the arm by which the list was made
     """
 
     user_id: str
@@ -73,6 +74,7 @@ class UserList(Struct, frozen=True, kw_only=True):
     made_at: float
     items: list[ListedItem]
     modalities: dict[str, float]
+    variants: dict[str, str]
 
 
 class PastTouch(Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from streams.web import files
 from streams.web.access import Identity, Role
 from streams.web.answers import Accepted, Activity, Explained, Flow, Item, SearchRequest, SimilarItems, User, UserList
 from streams.web.catalogue import Shelf
+from streams.web.experiments import Experiments
 from streams.web.feed import Feed
 from streams.web.flow import FlowReader
 from streams.web.reader import Reader
@@ -95,6 +96,7 @@ class Api:
         sink: Sink,
         media: Media,
         search: Searching,
+        experiments: Callable[[], Experiments],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._reader = reader
@@ -104,6 +106,7 @@ class Api:
         self._sink = sink
         self._media = media
         self._search = search
+        self._experiments = experiments
         self._clock = clock
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -226,6 +229,14 @@ class Api:
             ),
             Endpoint(
                 method="GET",
+                path="/experiments",
+                handle=self.experiments,
+                summary="What the experiments have shown by now",
+                role=Role.admin,
+                answer=Experiments,
+            ),
+            Endpoint(
+                method="GET",
                 path="/flow",
                 handle=self.flow,
                 summary="How the events flow through the workers",
@@ -329,6 +340,9 @@ class Api:
 
     async def activity(self, _: web.Request) -> Activity:
         return self._feed.activity()
+
+    async def experiments(self, _: web.Request) -> Experiments:
+        return self._experiments()
 
     async def flow(self, _: web.Request) -> Flow:
         return await self._flow.read()

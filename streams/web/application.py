@@ -25,7 +25,9 @@ from streams.web.health import Health
 PATIENCE = 10.0  # seconds for one answer, reading what was sent included; streams may go on
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 PAGE = Path(__file__).parent / "page"
-FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
+FILES = {"/": "index.html"} | {
+    f"/{name}": name for name in ("page.css", "page.js", "common.js", "experiments.html", "experiments.js")
+}
 PAGE_HEADERS = {
     # Nothing from elsewhere; pictures come as `blob:`, since a picture's own request could not bring a token.
     "Content-Security-Policy": "default-src 'none'; connect-src 'self'; style-src 'self'; script-src 'self';"

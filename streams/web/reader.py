@@ -7,6 +7,9 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from streams.core.attention import Background, modality_weights
+from streams.core.experiments import lists
+from streams.core.experiments.assignment import Assigner
+from streams.core.experiments.plan import Plan
 from streams.core.explain import explain, sentence
 from streams.core.history import History
 from streams.core.memory.content import Nearest
@@ -45,6 +48,7 @@ class Reader:
     nearest    finds items by fused vector
     base       modality -> its weight for everybody
     half_life  of a taste, seconds
+    plan       the experiments that lists are made by, too
     clock      the wall clock, seconds since the epoch
     """
 
@@ -56,6 +60,8 @@ class Reader:
         shelf: Shelf,
         base: Mapping[str, float],
         half_life: float,
+        *,
+        plan: Plan | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -64,6 +70,7 @@ class Reader:
         self._shelf = shelf
         self._base = base
         self._half_life = half_life
+        self._assigner = Assigner(plan or Plan())
         self._clock = clock
         self._latest = 0.0
         self._users = StaleWhileRevalidate(self._snapshot)
@@ -173,6 +180,7 @@ class Reader:
             made_at=each.emitted_at,
             items=[self._shelf.listed(item.item_id, item.score, item.reason, item.because) for item in each.items[:k]],
             modalities=each.modalities,
+            variants=each.variants,
         )
 
     async def _snapshot(self, user_id: str) -> _Snapshot:
@@ -180,21 +188,30 @@ class Reader:
         user = stored.get(user_id) or UserState(user_id, History(), RecentEvents(limit=1))
         return _Snapshot(user, self._weights(user))
 
-    def _weights(self, user: UserState) -> Mapping[str, float]:
-        return modality_weights(user.taste, self._replica.background, self._base)
+    def _weights(self, user: UserState, base: Mapping[str, float] | None = None) -> Mapping[str, float]:
+        return modality_weights(user.taste, self._replica.background, base or self._base)
 
     def _now(self) -> float:
         return self._latest or self._clock()
 
     def _rank(self, snapshot: _Snapshot, k: int) -> UserList:
         user = snapshot.user
-        best = self._replica.recommender.recommend(user.view(snapshot.weights), self._now(), k)
+        assigned = self._assigner.assign(user.user_id)
+        best, _ = lists.make(
+            self._replica.recommender,
+            assigned,
+            lambda base: user.view(self._weights(user, base) if base else snapshot.weights),
+            self._now(),
+            k,
+            f"{user.user_id} {user.version}",
+        )
         return UserList(
             user_id=user.user_id,
             list_version=user.version,
             made_at=self._clock(),
-            items=[self._shelf.listed(each.item_id, each.score, each.reason, each.because) for each in best],
+            items=[self._shelf.listed(each.item_id, each.score, each.reason, each.because) for each in best[:k]],
             modalities={name: round(weight, 3) for name, weight in snapshot.weights.items()},
+            variants=dict(assigned.variants),
         )
 
     def _taste(self, user: UserState, modality: str, weight: float) -> ModalityTaste:

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from encoders.contract import DIM, PARTS
 from streams.adapters.index import VectorIndex
 from streams.adapters.media import MediaReader
+from streams.core.experiments.plan import Plan
 from streams.core.fusion import fuse
 from streams.errors import EmbedderUnavailable, Fenced, StoreUnavailable
 from streams.events import Embedded, Learned, Recommendations
@@ -55,7 +56,7 @@ class Loop(FakeSink):
 class World:
     """A pipeline among fakes, and short ways to send it things."""
 
-    def __init__(self, store: FakeStore | None = None) -> None:
+    def __init__(self, store: FakeStore | None = None, plan: Plan | None = None) -> None:
         self.store, self.embedder, self.sink = store or FakeStore(), FakeEmbedder(), Loop()
         index = VectorIndex(DIM)
         self.replica = self.sink.replica = Replica(index, worker="w1")
@@ -68,9 +69,10 @@ class World:
             fuse=partial(fuse, weights=WEIGHTS),
             policy=Policy(modality_weights=WEIGHTS),
             partition_of=lambda key: 0,
-            clock=lambda: NOW,
+            experiments=plan,
+            clock=lambda: self.now,
         )
-        self.sent = 0
+        self.sent, self.now = 0, NOW
 
     def message(self, topic: str, key: str, fields: dict[str, Any]) -> Incoming:
         self.sent += 1

@@ -312,7 +312,7 @@ async def test_who_has_no_token_sees_health_and_the_page_and_nothing_of_people(g
         async with guarded.client.request(endpoint.method, path) as answer:
             assert answer.status == 401, path
             assert answer.headers["WWW-Authenticate"] == "Bearer"
-    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/page.js", "/page.css"):
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/page.js", "/page.css", "/experiments.html"):
         async with guarded.client.get(path) as answer:
             assert answer.status == 200, path
 

@@ -8,6 +8,9 @@ import msgspec
 import pytest
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
+from streams.core.experiments.assignment import Assigner
+from streams.core.experiments.plan import read
+from streams.events import Outcome
 from streams.web.access import Tokens
 from streams.web.answers import Flow, Timings
 from tests.pipeline.test_pipeline import NOW
@@ -149,6 +152,83 @@ async def test_every_control_has_a_name(page: Page) -> None:
         named = await control.evaluate("each => each.ariaLabel || each.labels?.[0]?.textContent || each.textContent")
         assert named.strip(), await control.evaluate("each => each.outerHTML")
     assert await page.locator("img:not([alt])").count() == 0
+
+
+PLAN = """
+layers:
+  lists:
+    new-items:
+      share: 0.6
+      arms: {control: {}, many: {exploration_share: 0.2}, none: {exploration_share: 0}}
+  experts:
+    popular-alone: {kind: interleaving, arms: {all: {}, popular: {experts: [popular]}}}
+"""
+
+
+@pytest.fixture
+async def laboratory() -> AsyncIterator[HttpWorld]:
+    """Many users, each given four lists; those of one arm click more, and those of another get fewer items."""
+    plan = read(PLAN)
+    world = HttpWorld(plan=plan)
+    await world.open()
+    assigner = Assigner(plan)
+    for n in range(1_200):
+        variants = dict(assigner.assign(f"user {n}").variants)
+        arm = variants.get("new-items")
+        for version in range(1, 5):
+            hit = version > 1 and (n + version) % (3 if arm == "many" else 6) == 0
+            team = "all" if (n + version) % 4 else "popular"
+            outcome = Outcome(
+                user=f"{n}",
+                at=NOW,
+                list_version=version,
+                variants=variants,
+                items=(12 if arm == "none" else 20) - n % 2,
+                seconds=0.02,
+                before=variants if version > 1 else {},
+                clicks=int(hit),
+                place=int(hit),
+                credit={team: 1} if hit else {},
+            )
+            world.watcher.take(msgspec.json.encode(outcome))
+    yield world
+    await world.close()
+
+
+async def test_experiments_are_shown_with_what_is_proven_and_what_is_amiss(
+    browser: Browser, laboratory: HttpWorld
+) -> None:
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        await page.goto(str(laboratory.client.make_url("/experiments.html")))
+        await expect(page.locator("#health")).to_have_text("4,800 lists")
+        arms = page.get_by_role("region", name="arms of new-items").get_by_role("row")
+        await expect(arms.filter(has_text="control")).to_contain_text("compared with")
+        await expect(arms.filter(has_text="many")).to_contain_text(re.compile(r"better.*\+\d+\.\d% \(\+.* to \+.*\)"))
+        await expect(page.get_by_role("alert")).to_have_text("none: worse items per list")
+        mixed = page.get_by_role("region", name="arms of popular-alone").get_by_role("row")
+        await expect(mixed.filter(has_text="popular")).to_contain_text("worse")
+
+
+async def test_without_a_plan_the_page_says_how_to_name_one(browser: Browser, world: HttpWorld) -> None:
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        await page.goto(str(world.client.make_url("/experiments.html")))
+        await expect(page.get_by_text("ANABRANCH_WORKER__EXPERIMENTS names it")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_experiments_fit_on_a_phone_and_every_text_of_them_stands_out(
+    browser: Browser, laboratory: HttpWorld, scheme: str
+) -> None:
+    async with await browser.new_context(viewport=PHONE, color_scheme=scheme) as context:  # type: ignore[arg-type]
+        page = await context.new_page()
+        await page.goto(str(laboratory.client.make_url("/experiments.html")))
+        await expect(page.get_by_role("alert")).to_be_visible()
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert await page.evaluate(wide) == 0
+        for selector in ("h2 small", ".alarm", "thead th", "tbody th", ".verdict.better", ".verdict.control", ".hint"):
+            assert await page.locator(selector).first.evaluate(CONTRAST) >= 4.5, selector
 
 
 async def test_where_tokens_are_asked_for_the_page_asks_too(browser: Browser) -> None:

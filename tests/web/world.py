@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from encoders.contract import DIM
 from streams.adapters.index import VectorIndex
 from streams.adapters.words import WordIndex
+from streams.core.experiments.plan import Plan
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
 from streams.errors import PartRefused, SinkUnavailable
@@ -21,6 +22,7 @@ from streams.web.access import Tokens
 from streams.web.api import Api
 from streams.web.application import application
 from streams.web.catalogue import Shelf
+from streams.web.experiments import Watcher
 from streams.web.feed import Feed
 from streams.web.flow import FlowReader
 from streams.web.health import Health
@@ -59,15 +61,16 @@ class FakeMedia:
 class HttpWorld:
     """A worker's pipeline among fakes, whose log a second process follows and answers from."""
 
-    def __init__(self, tokens: Tokens | None = None) -> None:
-        self.worker = World()
+    def __init__(self, tokens: Tokens | None = None, plan: Plan | None = None) -> None:
+        self.worker = World(plan=plan)
         self.store = self.worker.store
         self.sink, self.media, self.health = BreakableSink(), FakeMedia(), Health()
         self.shelf = Shelf()
         replica = self.worker.replica
         half_life = self.worker.pipeline.policy.taste_half_life
         nearest = replica.index.nearest
-        self.reader = Reader(self.store, replica, nearest, self.shelf, WEIGHTS, half_life, clock=lambda: NOW)
+        self.reader = Reader(self.store, replica, nearest, self.shelf, WEIGHTS, half_life, plan=plan, clock=lambda: NOW)
+        self.watcher = Watcher(plan)
         self.search = Search(
             Searcher(SearchSettings(), words=WordIndex(), space=lambda: VectorIndex(DIM)),
             embedder=self.worker.embedder,
@@ -83,6 +86,7 @@ class HttpWorld:
             sink=self.sink,
             media=self.media,
             search=self.search.search,
+            experiments=self.watcher.report,
             clock=lambda: NOW,
         )
         self.tokens = tokens
@@ -126,6 +130,8 @@ class HttpWorld:
                 self.reader.learned(learned)
                 if learned.forgotten:
                     self.feed.forget(learned.user_id)
+            elif message.topic == "experiments" and message.value is not None:
+                self.watcher.take(message.value)
             elif message.topic == "recommendations" and message.value is not None:
                 self.feed.take(message.value)
 

@@ -1,6 +1,9 @@
 """What can be set about the recommender."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -20,10 +23,10 @@ class ListSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     experts: tuple[str, ...] = EXPERTS
-    exploration_share: float = 0.05
-    exploration_pool: int = 200
-    exploration_enough: float = 5.0
-    exploration_spread: float = 0.2
+    exploration_share: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    exploration_pool: Annotated[int, Meta(ge=0)] = 200
+    exploration_enough: Annotated[float, Meta(ge=0)] = 5.0
+    exploration_spread: Annotated[float, Meta(ge=0)] = 0.2
 
 
 class RecommenderSettings(ListSettings, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 // The live page: asks the server for what it shows, and keeps nothing but a token and the theme.
 
-const $ = (id) => document.getElementById(id);
+import { $, Refused, ask, element, name, read, sleep, svg, themed } from "./common.js";
+
 const LOOK_EVERY = 1000; // ms between looks at the flow
 const WINDOW = 8; // looks that rates are taken over
 const HISTORY = 90; // looks that a curve shows
@@ -16,38 +17,6 @@ const REASONS = {
 };
 
 // --- asking -------------------------------------------------------------------------------------------------------
-
-class Refused extends Error {
-  constructor(status, problem) { super(problem.detail ?? `status ${status}`); this.status = status; }
-}
-
-async function ask(path, options = {}) {
-  const token = sessionStorage.getItem("token");
-  const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
-  const answer = await fetch(path, { ...options, headers });
-  if (answer.status === 401) { await askForToken(); return ask(path, options); }
-  if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => ({})));
-  return answer;
-}
-
-let asking = null;
-function askForToken() {
-  asking ??= new Promise((done) => {
-    const dialog = $("ask");
-    dialog.showModal();
-    dialog.addEventListener("close", () => {
-      sessionStorage.setItem("token", $("token").value);
-      $("token").value = "";
-      asking = null;
-      done();
-    }, { once: true });
-  });
-  return asking;
-}
-
-const read = async (path) => (await ask(path)).json();
-const name = (text) => encodeURIComponent(text);
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** The lists of a user as they come, until `signal` says stop; connects again when the line is cut. */
 async function* lists(user, signal) {
@@ -76,19 +45,6 @@ async function* lists(user, signal) {
 }
 
 // --- drawing ------------------------------------------------------------------------------------------------------
-
-function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
-function svg(tag, attributes = {}, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
 
 const files = new Map(); // path -> promise of an object URL, or of nothing
 function file(item, modality) {
@@ -428,15 +384,7 @@ function drawTaste({ taste }) {
 
 // --- start --------------------------------------------------------------------------------------------------------
 
-const root = document.documentElement;
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const setTheme = () => { root.dataset.theme = localStorage.getItem("theme") ?? (dark.matches ? "dark" : "light"); };
-setTheme();
-dark.addEventListener("change", setTheme);
-$("theme").addEventListener("click", () => {
-  localStorage.setItem("theme", root.dataset.theme === "dark" ? "light" : "dark");
-  setTheme();
-});
+themed();
 $("who").addEventListener("submit", (event) => { event.preventDefault(); show($("user").value.trim()); });
 $("find").addEventListener("submit", (event) => { event.preventDefault(); const words = $("words").value.trim(); words ? search(words) : back(); });
 $("back").addEventListener("click", back);

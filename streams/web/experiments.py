@@ -1,0 +1,54 @@
+"""Experiments as they stand, from the outcomes that workers publish."""
+
+from collections.abc import Callable
+from time import monotonic
+
+import msgspec
+from msgspec import Struct
+
+from streams.core.experiments import analysis
+from streams.core.experiments.analysis import ExperimentReport
+from streams.core.experiments.plan import Plan
+from streams.core.experiments.tally import Tally
+from streams.events import Outcome
+
+REMEMBERED = 2.0  # seconds for which one report answers everybody
+
+_decode = msgspec.json.Decoder(Outcome).decode
+
+
+class Experiments(Struct, frozen=True):
+    """What the experiments of the plan have shown by now. Look as often as you like: the figures hold at any moment.
+
+    outcomes  lists that they are made from
+    """
+
+    experiments: list[ExperimentReport]
+    outcomes: int
+
+
+class Watcher:
+    """Keeps count.
+
+    plan  None where nothing is tried
+    """
+
+    def __init__(self, plan: Plan | None, clock: Callable[[], float] = monotonic) -> None:
+        self._plan = plan or Plan()
+        self._tally = Tally(self._plan)
+        self._clock = clock
+        self._outcomes = 0
+        self._known = Experiments([], 0)
+        self._known_at = -REMEMBERED
+
+    def take(self, value: bytes) -> None:
+        """The value of one message of `experiments`."""
+        self._tally.add(_decode(value))
+        self._outcomes += 1
+
+    def report(self) -> Experiments:
+        """As of now, or a moment ago."""
+        if self._clock() - self._known_at >= REMEMBERED:
+            self._known = Experiments(analysis.report(self._plan, self._tally), self._outcomes)
+            self._known_at = self._clock()
+        return self._known

@@ -1,0 +1,80 @@
+"""`anabranch experiments`: what it prints, and what it says of a file that it cannot use."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from streams.cli import app
+from streams.events import Outcome
+from streams.experiments import UnreadableOutcomes, UnusablePlan, read_plan, recorded
+
+PLAN = "layers: {l: {colour: {arms: {red: {}, blue: {list_length: 10}}}}}"
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    path = tmp_path / "plan.yaml"
+    path.write_text(PLAN)
+    return path
+
+
+def outcomes(count: int, blue: int, red: int) -> list[Outcome]:
+    """Of so many users an arm, of whom every `blue`th or `red`th clicks the first of two lists."""
+    made = []
+    for n in range(count):
+        for arm, every in (("red", red), ("blue", blue)):
+            for version in (1, 2):
+                outcome = Outcome(
+                    user=f"{arm} {n}",
+                    at=1.0,
+                    list_version=version,
+                    variants={"colour": arm},
+                    items=20,
+                    seconds=0.1,
+                    before={"colour": arm} if version == 2 else {},
+                    place=int(version == 2 and n % every == 0),
+                )
+                made.append(outcome)
+    return made
+
+
+def test_a_check_shows_who_gets_what_and_the_arm_of_a_user(plan: Path) -> None:
+    shown = CliRunner().invoke(app, ["experiments", "check", str(plan), "--user", "ada"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    rows = [line for line in shown.output.splitlines() if "colour" in line]
+    assert all("50.0%" in row for row in rows) and sum("ada" in row for row in rows) == 1
+    assert "list_length=10" in rows[1]
+
+
+def test_a_report_of_recorded_outcomes_names_the_better_arm(plan: Path, tmp_path: Path) -> None:
+    log = tmp_path / "outcomes.jsonl"
+    log.write_bytes(b"\n".join(map(msgspec.json.encode, outcomes(400, blue=2, red=4))))
+    command = ["experiments", "report", str(plan), "--log", str(log)]
+    shown = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    [blue] = [line for line in shown.output.splitlines() if "blue" in line]
+    assert "+100.0%" in blue and "better" in blue
+    [found] = json.loads(CliRunner().invoke(app, [*command, "--json"]).output)
+    assert [arm["verdict"] for arm in found["arms"]] == ["control", "better"]
+
+
+def test_a_simulation_tells_of_every_world(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    shown = CliRunner().invoke(app, ["experiments", "simulate", "--runs", "1", "--report", str(page)])
+    assert shown.exit_code == 0
+    assert "| 10% better | 10,000 | 100,000 | 1 |" in page.read_text()
+
+
+def test_a_plan_or_outcomes_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    with pytest.raises(UnusablePlan, match=r"bad: .*No such file"):
+        read_plan(bad)
+    bad.write_text("layers: {l: {colour: {arms: {red: {}}}}}")
+    with pytest.raises(UnusablePlan, match=r"bad: l.colour: 1 arms, where 2 or more"):
+        read_plan(bad)
+    bad.write_text('{"user": 1}')
+    with pytest.raises(UnreadableOutcomes, match="bad, line 1: Expected `str`, got `int`"):
+        list(recorded(bad))
