@@ -14,11 +14,13 @@ _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 EVENTS = Counter("anabranch_events", "Events accepted", ["topic"])
 REJECTED = Counter("anabranch_events_rejected", "Events refused and dead-lettered", ["topic", "reason"])
-DUPLICATES = Counter("anabranch_events_duplicate", "Deliveries of an event that had been counted before", ["topic"])
+DUPLICATES = Counter("anabranch_events_duplicate", "Repeats of an event, which changed nothing", ["topic"])
 FORGOTTEN = Counter("anabranch_users_forgotten", "Users erased because they asked for it")
 OF_FORGOTTEN = Counter("anabranch_events_of_forgotten", "Events of before their user was forgotten, dropped", ["topic"])
 LEFT_OUT = Counter(
-    "anabranch_log_messages_left_out", "Messages of the workers' own logs that could not be read", ["topic", "reason"]
+    "anabranch_log_messages_left_out",
+    "Messages of the workers' own logs that could not be read; all workers leave out the same",
+    ["topic", "reason"],
 )
 RULES = Gauge("anabranch_rules", "Business rules in force")
 RULES_REFUSED = Counter("anabranch_rules_refused", "Changed files of rules that had mistakes, left aside")
@@ -32,8 +34,13 @@ EXPERIMENT_HITS = Counter(
 PARTS_REFUSED = Counter(
     "anabranch_parts_refused", "Parts of items and queries that could not be embedded", ["modality", "reason"]
 )
-LANGUAGES = Counter("anabranch_texts_told", "Texts of items whose language was told", ["language"])
-STAGE = Histogram("anabranch_stage_seconds", "Time of one micro-batch in one stage", ["stage"], buckets=_FAST)
+LANGUAGES = Counter("anabranch_texts_told", "Texts of items, by their language where it is clear", ["language"])
+STAGE = Histogram(
+    "anabranch_stage_seconds",
+    "Time of one micro-batch in one stage: queue, embed, store, rank, emit",
+    ["stage"],
+    buckets=_FAST,
+)
 EVENT_TO_LIST = Histogram(
     "anabranch_event_to_list_seconds", "From an event's arrival in Kafka to the list it led to", buckets=_FAST
 )
@@ -54,18 +61,30 @@ ITEMS = Gauge("anabranch_index_items", "Items in the nearest-neighbour index")
 OWNED = Gauge("anabranch_owned_partitions", "Partitions whose users and items this worker writes")
 CACHED_USERS = Gauge("anabranch_cached_users", "Users held in this worker")
 QUALITY = {
-    "clicks": Gauge("anabranch_judged_clicks", "Clicks in the window that lists are judged by"),
-    "recall": Gauge("anabranch_recall_at_10", "Share of the clicks whose item was in the list that the user held"),
-    "ndcg": Gauge("anabranch_ndcg_at_10", "NDCG of those lists"),
-    "mrr": Gauge("anabranch_mrr_at_10", "Mean reciprocal rank of the items clicked"),
+    "clicks": Gauge("anabranch_judged_clicks", "Clicks that lists are judged by: the latest 10,000 at most"),
+    "recall": Gauge("anabranch_recall_at_10", "Share of these clicks whose item was in the list that the user held"),
+    "ndcg": Gauge("anabranch_ndcg_at_10", "The same, the higher the item stood the better: 1 / log2(1 + rank)"),
+    "mrr": Gauge("anabranch_mrr_at_10", "The same, 1 / rank"),
     "coverage": Gauge("anabranch_coverage_at_10", "Share of the catalogue in any of those lists"),
-    "gini": Gauge("anabranch_exposure_gini", "How unevenly those lists show the catalogue: 0 all alike, 1 one item"),
+    "gini": Gauge(
+        "anabranch_exposure_gini",
+        "How unevenly those lists show the catalogue: 0 all items alike, near 1 few items only",
+    ),
 }
-UNJUDGED = Counter("anabranch_clicks_unjudged", "Clicks of users whose list is not known to this worker")
-HTTP = Histogram("anabranch_http_seconds", "Time of an answer", ["route", "status"], buckets=_FAST)
-HTTP_LISTS = Counter("anabranch_http_lists", "Lists given out over HTTP", ["how"])
+UNJUDGED = Counter(
+    "anabranch_clicks_unjudged", "Clicks of users whose list is not known to this worker, after a start or a rebalance"
+)
+HTTP = Histogram(
+    "anabranch_http_seconds",
+    "Time of an answer of `anabranch serve`, which shows these at its own port",
+    ["route", "status"],
+    buckets=_FAST,
+)
+HTTP_LISTS = Counter("anabranch_http_lists", "Lists given out over HTTP: made, fresh or stale", ["how"])
 HTTP_STREAMS = Gauge("anabranch_http_streams", "Clients that wait for refreshed lists")
-ERRORS = Counter("anabranch_dependency_errors", "Failed calls, each tried again", ["dependency", "error"])
+ERRORS = Counter(
+    "anabranch_dependency_errors", "Failed calls to Triton, Cassandra, Kafka, each tried again", ["dependency", "error"]
+)
 
 
 def show_quality(figures: LiveFigures) -> None:
