@@ -28,7 +28,7 @@ from streams.adapters.kafka import Follower, KafkaSink, PartitionOf
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
 from streams.agents import Agents, Handle, end_process
 from streams.core import fusion
-from streams.core.recommender import RecommenderSettings
+from streams.core.diversity import mean_diversity
 from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, StoreUnavailable
@@ -66,7 +66,7 @@ async def run_worker(settings: Settings) -> None:
     health = Health()
     try:
         async with _showing(health, settings.metrics):
-            await asyncio.to_thread(warm_up, RecommenderSettings(), DIM)
+            await asyncio.to_thread(warm_up, settings.lists.recommender, DIM)
             await _first(stopping.wait(), _arrival(settings, health))
             if stopping.is_set():
                 return
@@ -178,7 +178,8 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
     )
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
-    replica = Replica(index, worker=worker, identities=await asyncio.to_thread(topics.identities, settings.kafka))
+    identities = await asyncio.to_thread(topics.identities, settings.kafka)
+    replica = Replica(index, worker=worker, settings=settings.lists.recommender, identities=identities)
     folder = settings.worker.fusion_folder
     fuse = LearnedFusion(folder) if folder else partial(fusion.fuse, weights=settings.worker.fusion_weights)
     triton = TritonEmbedder(settings.triton)
@@ -266,6 +267,7 @@ def policy_of(settings: Settings) -> Policy:
         typical_dwell=worker.typical_dwell_seconds,
         modality_weights=settings.worker.fusion_weights,
         list_length=worker.list_length,
+        quality_trait=worker.quality_trait,
         dedup_window=worker.dedup_window,
         cached_users=worker.cached_users,
     )
@@ -347,6 +349,7 @@ async def _watch(app: faust.App, pipeline: Pipeline) -> None:
             with suppress(StoreUnavailable):  # whoever writes finds out, and waits
                 await pipeline.check_ownership()
         metrics.show_quality(pipeline.quality.figures(len(pipeline.replica.item_vectors)))
+        metrics.LIST_DIVERSITY.set(mean_diversity(pipeline.replica.recommender.catalogue, pipeline.quality.latest(100)))
         consumer: Any = app.consumer  # the committed offsets are missing from Faust's types
         metrics.LAG.clear()  # of partitions that have moved to another worker, it tells
         for partition in consumer.assignment():

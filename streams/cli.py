@@ -312,6 +312,27 @@ def evaluate_explanations(
     console.print(report.table(fidelity.sheet(found)))
 
 
+@app.command("evaluate-diversity")
+def evaluate_diversity(
+    clicks: Annotated[int | None, typer.Option(min=1_000, help="Of MovieLens-100k, the oldest; else all.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Judge one in so many clicks of the last half.")] = 5,
+    trait: Annotated[str, typer.Option(help="Of profiles, by whose values Recall is told apart.")] = "gender",
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the table into.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw Recall against each measure there, as PNG.")] = None,
+) -> None:
+    """Show what diversity, calibration and limits of exposure cost and give, on MovieLens-100k, in this process."""
+    from streams.bench.report import write_between
+    from streams.evaluate import plots, tradeoff
+    from streams.evaluate import report as reports
+
+    points = tradeoff.run(load().downloads_folder, console, clicks=clicks, every=every, trait=trait)
+    console.print(reports.table(tradeoff.sheet(points)))
+    if report:
+        write_between(report, reports.markdown(tradeoff.sheet(points)), tradeoff.MARKS)
+    if picture:
+        picture.write_bytes(plots.png(tradeoff.draw(points)))
+
+
 @app.command()
 def bench(
     events: Annotated[int, typer.Option(min=1_000, max=99_000, help="Recorded events in the backlog.")] = 30_000,

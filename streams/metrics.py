@@ -71,6 +71,14 @@ QUALITY = {
         "How unevenly those lists show the catalogue: 0 all items alike, near 1 few items only",
     ),
 }
+GROUP_RECALL = Gauge(
+    "anabranch_recall_at_10_by_group",
+    "The same Recall, by the trait that `ANABRANCH_WORKER__QUALITY_TRAIT` names",
+    ["group"],
+)
+LIST_DIVERSITY = Gauge(
+    "anabranch_list_diversity", "How unlike each other a list's items are: mean of 1 - cosine, of the latest 100 lists"
+)
 UNJUDGED = Counter(
     "anabranch_clicks_unjudged", "Clicks of users whose list is not known to this worker, after a start or a rebalance"
 )
@@ -91,6 +99,9 @@ def show_quality(figures: LiveFigures) -> None:
     """Set the gauges of quality."""
     for name, gauge in QUALITY.items():
         gauge.set(getattr(figures, name))
+    GROUP_RECALL.clear()
+    for group, recall in figures.groups.items():
+        GROUP_RECALL.labels(group).set(recall)
 
 
 @contextmanager

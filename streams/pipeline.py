@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 
@@ -71,6 +72,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     dedup_window      event ids remembered for each user
     cached_users      users held in memory between batches
     quality_window    clicks by which the lists are judged live
+    quality_trait     of profiles, by whose values these are told apart; empty: none
     typical_dwell     seconds on an item that say as much as if no time was given
     """
 
@@ -82,6 +84,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     dedup_window: int = 1024
     cached_users: int = 50_000
     quality_window: int = 10_000
+    quality_trait: str = ""
     typical_dwell: float = 30.0
 
     def weight(self, event: Click | View) -> float:
@@ -135,7 +138,7 @@ class Pipeline:
         self.partition_of = partition_of
         self.clock = clock
         self.quality = LiveQuality(window=policy.quality_window, users=policy.cached_users)
-        self.assigner = Assigner(experiments or Plan())
+        self.assigner = Assigner(experiments or Plan(), replica.recommender.settings)
         self.attribution = (
             Attribution(window=experiments.window_seconds, users=policy.cached_users) if experiments else None
         )
@@ -336,7 +339,7 @@ class Pipeline:
             taught = recommender.judge(rehearsal, views[event.user_id], interaction)
             fresh = apply(user, event.event_id, Touch(event.item_id, event.ts, weight))
             counts["events.click" if clicked else "events.view", fresh] += 1
-            if clicked and fresh and not self.quality.click(event.user_id, event.item_id):
+            if clicked and fresh and not self.quality.click(event.user_id, event.item_id, self._group(user)):
                 metrics.UNJUDGED.inc()
             if clicked and fresh and event.query_id is None and self.attribution is not None:
                 self.attribution.click(event.user_id, event.item_id, self.clock())
@@ -346,6 +349,11 @@ class Pipeline:
         for (topic, fresh), count in counts.items():
             (metrics.EVENTS if fresh else metrics.DUPLICATES).labels(topic).inc(count)
         return [self._logged(users[user_id], each) for user_id, each in touches.items() if each]
+
+    def _group(self, user: UserState) -> str:
+        """Of users, by the trait whose values are told apart."""
+        trait = self.policy.quality_trait
+        return str(msgspec.json.decode(user.traits).get(trait, "")) if trait and user.traits else ""
 
     def _logged(self, user: UserState, touches: list[LearnedTouch]) -> Outgoing:
         known = self.replica.recommender.profile(user.user_id)

@@ -19,7 +19,6 @@ from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink
 from streams.adapters.tail import Tail
 from streams.adapters.triton import TritonEmbedder
-from streams.core.recommender import RecommenderSettings
 from streams.core.warm_up import warm_up
 from streams.errors import StoreUnavailable
 from streams.events import Embedded, Learned
@@ -55,7 +54,7 @@ async def run(settings: Settings) -> None:
     http = settings.http
     tokens = Tokens.read(http.token_file) if http.token_file else None
     tls = _tls(http)
-    await asyncio.to_thread(warm_up, RecommenderSettings(), DIM)
+    await asyncio.to_thread(warm_up, settings.lists.recommender, DIM)
     async with (
         opened(settings) as (api, health, feed, following, replica),
         kept(settings.worker.rules_file, replica),
@@ -84,7 +83,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
     triton = TritonEmbedder(settings.triton)
-    replica = Replica(index, worker="http")
+    replica = Replica(index, worker="http", settings=settings.lists.recommender)
     shelf = Shelf()
     plan = read_plan(settings.worker.experiments)
     base, half_life = settings.worker.fusion_weights, settings.worker.taste_half_life_seconds

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSettings
 
 from encoders.contract import PARTS
+from streams.core.memory.settings import RecommenderSettings
 from streams.core.search.settings import WEIGHTS
 from streams.errors import AnabranchError
 
@@ -23,6 +24,7 @@ PREFIX = "ANABRANCH_"
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:[0-9]{1,5}$")]
 Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 User = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
 
@@ -223,6 +225,7 @@ class Worker(Group):
     typical_dwell_seconds    on an item, that say as much as if no time was given
     dedup_window             event ids remembered for each user
     cached_users             users held in memory
+    quality_trait            of profiles, by whose values the live Recall is told apart
     fusion_weights           modality -> weight in an item's fused vector, JSON object
     rules_file               YAML of business rules that lists keep to, read again when it changes
     fusion_folder            folder of a trained `fusion.onnx`, which then fuses in place of the weighted average
@@ -241,6 +244,7 @@ class Worker(Group):
     list_length: Annotated[int, Field(ge=1, le=200)] = 20
     dedup_window: Annotated[int, Field(ge=16, le=100_000)] = 1024
     cached_users: Annotated[int, Field(ge=0)] = 50_000
+    quality_trait: str = ""
     # Words say most: on films that nobody had clicked, equal weights found a third less (docs/encoders.md).
     fusion_weights: dict[str, Positive] = {name: 1.0 if name == "text" else 0.25 for name in PARTS}
     fusion_folder: Path | None = None
@@ -250,6 +254,22 @@ class Worker(Group):
     media_stores: frozenset[str] = frozenset()
     media_seconds: Positive = 10.0
     experiments: FilePath | None = None
+
+
+class Lists(Group):
+    """How lists are arranged; see docs/fairness.md, and `core.memory.settings.ListSettings`."""
+
+    diversity: Share = 0.0
+    calibration: Share = 0.0
+    calibration_per: str = "tag"
+    exposure_limit: Annotated[float, Field(gt=0, le=1)] = 1.0
+    exposure_per: str = ""
+    exploration_share: Share = 0.05
+
+    @property
+    def recommender(self) -> RecommenderSettings:
+        """The settings of the recommender that makes such lists."""
+        return RecommenderSettings(**self.model_dump())
 
 
 class Search(Group):
@@ -286,6 +306,7 @@ class Settings(BaseSettings):
     metrics: Metrics = Metrics()
     http: Http = Http()
     worker: Worker = Worker()
+    lists: Lists = Lists()
     search: Search = Search()
 
     @property

@@ -15,7 +15,7 @@ ALLOWED = {
     "streams/metrics.py": ["streams.core"],
     "streams/ports.py": ["streams.core", "streams.events", "streams.errors"],
     "streams/queries.py": [*BELOW_PIPELINE, "streams.ports", "streams.pipeline", "streams.search"],
-    "streams/search.py": [*BELOW_PIPELINE, "streams.ports"],
+    "streams/search.py": [*BELOW_PIPELINE, "streams.ports", "streams.replica"],
     "streams/replica.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/pipeline.py": [*BELOW_PIPELINE, "streams.ports", "streams.replica"],
     "streams/agents.py": ["streams.pipeline", "streams.ports"],

@@ -2,15 +2,22 @@
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 from msgspec import Struct
 
 from streams.core.evaluation import K, gains, gini, reciprocals
 
+GROUPS = 20
+"""Groups of users whose Recall is told, the most frequent."""
+
 
 class LiveFigures(Struct, frozen=True):
-    """Means over the clicks in the window, as in `evaluation.Quality`; all 0 while there are none."""
+    """Means over the clicks in the window, as in `evaluation.Quality`; all 0 while there are none.
+
+    groups  group of users -> Recall of their clicks, the most frequent groups
+    """
 
     clicks: int
     recall: float
@@ -18,6 +25,7 @@ class LiveFigures(Struct, frozen=True):
     mrr: float
     coverage: float
     gini: float
+    groups: dict[str, float] = {}
 
 
 class LiveQuality:
@@ -31,13 +39,13 @@ class LiveQuality:
     >>> live.click("ann", "b"), live.click("bob", "b")
     (True, False)
     >>> live.figures(catalogue=4)
-    LiveFigures(clicks=1, recall=1.0, ndcg=0.6309297535714575, mrr=0.5, coverage=0.5, gini=0.5)
+    LiveFigures(clicks=1, recall=1.0, ndcg=0.6309297535714575, mrr=0.5, coverage=0.5, gini=0.5, groups={})
     """
 
     def __init__(self, *, window: int, users: int) -> None:
         self._users = users
         self._held: OrderedDict[str, tuple[str, ...]] = OrderedDict()
-        self._judged: deque[tuple[int, tuple[str, ...]]] = deque(maxlen=window)  # rank, list
+        self._judged: deque[tuple[int, tuple[str, ...], str]] = deque(maxlen=window)  # rank, list, group
         self._exposure: Counter[str] = Counter()
 
     def hold(self, user_id: str, item_ids: Sequence[str]) -> None:
@@ -47,14 +55,17 @@ class LiveQuality:
         if len(self._held) > self._users:
             self._held.popitem(last=False)
 
-    def click(self, user_id: str, item_id: str) -> bool:
-        """The user clicked the item: judge the list they hold. False where that is not known."""
+    def click(self, user_id: str, item_id: str, group: str = "") -> bool:
+        """The user clicked the item: judge the list they hold. False where that is not known.
+
+        group  of users whose Recall is told apart; empty: none
+        """
         held = self._held.get(user_id)
         if held is None:
             return False
         if len(self._judged) == self._judged.maxlen:
             self._exposure.subtract(self._judged[0][1])
-        self._judged.append((held.index(item_id) + 1 if item_id in held else 0, held))
+        self._judged.append((held.index(item_id) + 1 if item_id in held else 0, held, group))
         self._exposure.update(held)
         return True
 
@@ -71,7 +82,7 @@ class LiveQuality:
 
         catalogue  items that could be recommended
         """
-        ranks = np.fromiter((rank for rank, _ in self._judged), np.int32, len(self._judged))
+        ranks = np.fromiter((rank for rank, *_ in self._judged), np.int32, len(self._judged))
         if not len(ranks):
             return LiveFigures(0, 0.0, 0.0, 0.0, 0.0, 0.0)
         shown = np.array([count for count in self._exposure.values() if count], np.int64)
@@ -84,4 +95,14 @@ class LiveQuality:
             mrr=float(reciprocals(ranks).mean()),
             coverage=len(shown) / len(exposure),
             gini=gini(exposure),
+            groups=self._by_group(),
         )
+
+    def latest(self, count: int) -> list[tuple[str, ...]]:
+        """The lists that were held last."""
+        return list(islice(reversed(self._held.values()), count))
+
+    def _by_group(self) -> dict[str, float]:
+        clicks = Counter(group for *_, group in self._judged if group)
+        hits = Counter(group for rank, _, group in self._judged if group and rank)
+        return {group: hits[group] / count for group, count in clicks.most_common(GROUPS)}

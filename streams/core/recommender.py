@@ -10,6 +10,7 @@ from msgspec import json
 
 from streams.core.catalogue import HIDDEN, Catalogue
 from streams.core.digest import digest
+from streams.core.diversity import Exposure, reordered
 from streams.core.history import History, Trail
 from streams.core.memory.content import Nearest
 from streams.core.memory.expert import NOBODY, Floats, Request, Slots, State
@@ -112,6 +113,8 @@ class Recommender:
         self._served = Served(settings.served)
         self._events: OrderedDict[str, None] = OrderedDict()
         self.rules: RuleBook | None = None
+        self._no_rules = RuleBook((), self.catalogue)
+        self._exposures: dict[ListSettings, Exposure] = {}
 
     def put_item(self, item_id: str, vector: Vector | None, at: float, attributes: Sequence[str] = ()) -> None:
         """Add an item or change it, and list it; vector (dim,) float32, unit length."""
@@ -196,8 +199,8 @@ class Recommender:
         self._served.put(user.user_id, proposals)
         if how.experts != self.settings.experts:
             proposals = only(proposals, [place for place, name in enumerate(self._names) if name in how.experts])
-        if self.rules is not None and directives is not NONE:
-            return self._ruled(self.rules, directives, request, proposals, user.user_id, k, how)
+        if directives is not NONE or how.rearranges:
+            return self._rearranged(directives, request, proposals, user.user_id, k, how)
         ranked = self._ranker.best(proposals, request.touches, k)
         fresh = self._fresh(request, ranked, user.user_id, k, how)
         return self._listed(request, ranked, fresh, k)
@@ -307,27 +310,31 @@ class Recommender:
         ]
         return listed + [Scored(ids[slot], floor, Exploration.name) for slot in new]
 
-    def _ruled(
-        self,
-        rules: RuleBook,
-        directives: Directives,
-        request: Request,
-        proposals: Proposals,
-        user_id: str,
-        k: int,
-        how: ListSettings,
+    def _rearranged(
+        self, directives: Directives, request: Request, proposals: Proposals, user_id: str, k: int, how: ListSettings
     ) -> list[Scored]:
-        """The list as the rules would have it."""
-        scores = self._ranker.score(proposals, request.touches)
-        scores = rules.boost(directives, proposals.union, scores)
+        """The list as the rules would have it, and as diverse as is wanted."""
+        rules = self.rules or self._no_rules
+        scores = rules.boost(directives, proposals.union, self._ranker.score(proposals, request.touches))
         rows = np.lexsort((proposals.union, -scores))
-        order = proposals.union[rows]
-        ranked = Ranked(order[:k], scores[rows[:k]].astype(np.float64), np.zeros(len(order[:k]), np.int32))
-        fresh = self._fresh(request, ranked, user_id, k, how)
-        rest = self._rest(request, {*order.tolist(), *fresh}, k) if len(order) < 2 * k else []
+        order, free = proposals.union[rows], len(rows)
+        best = Ranked(order[:k], scores[rows[:k]].astype(np.float64), np.zeros(min(k, len(rows)), np.int32))
+        fresh = self._fresh(request, best, user_id, k, how)
+        exposure = self._exposure_by(how)
+        if exposure is not None:
+            over = exposure.over(order, k)
+            rows, free = rows[np.argsort(over, kind="stable")], len(rows) - int(over.sum())
+            order = proposals.union[rows]
+        ranked: list[int] = order.tolist()
+        if free and (how.diversity or how.calibration):
+            picked = reordered(self.catalogue, request.trail, order[:free], scores[rows[:free]], k, how)
+            ranked = [*picked, *ranked[free:]]
+        rest = self._rest(request, {*ranked, *fresh}, k) if len(ranked) < 2 * k else []
         slots, pinned = rules.arrange(
-            directives, chain(order.tolist(), rest), k, last=fresh, may_show=lambda slot: self._may_show(request, slot)
+            directives, chain(ranked, rest), k, last=fresh, may_show=lambda slot: self._may_show(request, slot)
         )
+        if exposure is not None:
+            exposure.show(slots)
         return self._named(
             request, proposals, slots, scores, dict(zip(order.tolist(), rows.tolist(), strict=True)), pinned
         )
@@ -361,6 +368,15 @@ class Recommender:
                 Scored(self.catalogue.ids[slot], score, reason, self.catalogue.ids[past] if past >= 0 else None)
             )
         return listed
+
+    def _exposure_by(self, how: ListSettings) -> Exposure | None:
+        """What was shown by these settings, where they limit it: lists made in another way are counted apart."""
+        if how.exposure_limit >= 1:
+            return None
+        if how not in self._exposures:
+            attribute, limit = how.exposure_per, how.exposure_limit
+            self._exposures[how] = Exposure(self.catalogue, attribute=attribute, limit=limit)
+        return self._exposures[how]
 
     def _may_show(self, request: Request, slot: int) -> bool:
         shown = self.catalogue.shown[slot]

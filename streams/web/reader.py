@@ -70,7 +70,7 @@ class Reader:
         self._shelf = shelf
         self._base = base
         self._half_life = half_life
-        self._assigner = Assigner(plan or Plan())
+        self._assigner = Assigner(plan or Plan(), replica.recommender.settings)
         self._clock = clock
         self._latest = 0.0
         self._users = StaleWhileRevalidate(self._snapshot)

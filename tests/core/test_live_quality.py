@@ -66,3 +66,12 @@ def test_coverage_does_not_exceed_one_where_lists_show_more_than_the_catalogue_i
     live.hold("ann", ["a", "b"])
     live.click("ann", "a")
     assert live.figures(catalogue=1).coverage == 1
+
+
+def test_recall_is_told_apart_by_group() -> None:
+    live = LiveQuality(window=100, users=10)
+    for user, item, group in (("ann", "a", "F"), ("bob", "a", "M"), ("ann", "x", "F"), ("eve", "a", "")):
+        live.hold(user, ["a", "b"])
+        live.click(user, item, group)
+    assert live.figures(catalogue=4).groups == {"F": 0.5, "M": 1.0}
+    assert live.latest(2) == [("a", "b"), ("a", "b")]

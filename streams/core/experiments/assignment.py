@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from streams.core.experiments.plan import HOLDOUT, ArmSettings, Experiment, Plan, ranges, settings
+from streams.core.memory.settings import ListSettings
 
 INTERLEAVED = "interleaved"
 
@@ -34,6 +35,8 @@ NOWHERE = Assigned({})
 class Assigner:
     """Deals users out.
 
+    everywhere  what lists are made by where no arm says otherwise
+
     >>> from streams.core.experiments.plan import read
     >>> plan = read("layers: {lists: {new-items: {arms: {control: {}, many: {exploration_share: 0.2}}}}}")
     >>> assigned = Assigner(plan).assign("ada")
@@ -41,8 +44,10 @@ class Assigner:
     ({'new-items': 'many'}, 0.2)
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, everywhere: ListSettings | None = None) -> None:
         self.plan = plan
+        everywhere = everywhere or ListSettings()
+        self._everywhere = {name: getattr(everywhere, name) for name in ListSettings.__struct_fields__}
         self._made: dict[tuple[str, ...], Assigned] = {}
 
     def assign(self, user_id: str) -> Assigned:
@@ -64,7 +69,7 @@ class Assigner:
     def _combined(self, variants: Mapping[str, str]) -> Assigned:
         """No two layers set the same, so the order does not matter."""
         experiments = self.plan.experiments()
-        common: dict[str, Any] = {}
+        common = dict(self._everywhere)
         teams: dict[str, dict[str, Any]] = {}
         for name, arm in variants.items():
             if arm == INTERLEAVED:

@@ -84,7 +84,8 @@ def read(text: str | bytes) -> Plan:
     >>> read("layers: {lists: {new-items: {arms: {control: {}, many: {exploration: 0.2}}}}}")
     Traceback (most recent call last):
     streams.core.experiments.plan.PlanError: lists.new-items.many: there is no setting 'exploration'; an arm may set \
-experts, exploration_enough, exploration_pool, exploration_share, exploration_spread, fusion_weights, list_length
+calibration, calibration_per, diversity, experts, exploration_enough, exploration_pool, exploration_share, \
+exploration_spread, exposure_limit, exposure_per, fusion_weights, list_length
     """
     try:
         content = yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader

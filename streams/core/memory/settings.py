@@ -9,6 +9,7 @@ HOUR = 3600.0
 DAY = 24 * HOUR
 YEAR = 365 * DAY
 
+Share = Annotated[float, Meta(ge=0, le=1)]
 EXPERTS = ("popular", "trending", "stage", "sequence", "similar", "moment", "neighbours", "content", "audience")
 
 
@@ -20,13 +21,28 @@ class ListSettings(msgspec.Struct, frozen=True, kw_only=True):
     exploration_pool    how many of the newest items are considered
     exploration_enough  an item with this many touches is no longer new
     exploration_spread  of the belief about an item without touches, in units of cosine
+    diversity           from 0, none, to 1: what being unlike the items above counts, beside being relevant
+    calibration         from 0, none, to 1: what the user's own mix of an attribute counts, beside the rest
+    calibration_per     the attribute; 'tag' are those without a name
+    exposure_limit      the share of all places of late above which something waits behind the others; 1: no limit
+    exposure_per        the attribute whose values are so limited; '' limits each item
     """
 
     experts: tuple[str, ...] = EXPERTS
-    exploration_share: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    exploration_share: Share = 0.05
     exploration_pool: Annotated[int, Meta(ge=0)] = 200
     exploration_enough: Annotated[float, Meta(ge=0)] = 5.0
     exploration_spread: Annotated[float, Meta(ge=0)] = 0.2
+    diversity: Share = 0.0
+    calibration: Share = 0.0
+    calibration_per: str = "tag"
+    exposure_limit: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    exposure_per: str = ""
+
+    @property
+    def rearranges(self) -> bool:
+        """Whether the best are shown in another order than by their scores."""
+        return self.diversity > 0 or self.calibration > 0 or self.exposure_limit < 1
 
 
 class RecommenderSettings(ListSettings, frozen=True, kw_only=True):

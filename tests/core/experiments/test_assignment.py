@@ -4,6 +4,7 @@ from collections import Counter
 
 from streams.core.experiments.assignment import INTERLEAVED, Assigner
 from streams.core.experiments.plan import Plan, read
+from streams.core.memory.settings import ListSettings
 
 USERS = [f"user {n}" for n in range(10_000)]
 TWO = "{arms: {control: {}, other: {}}, share: 0.5}"
@@ -76,3 +77,12 @@ def test_these_users_are_in_these_arms_for_ever() -> None:
     """Another hash would put users into other arms in the middle of an experiment."""
     plan = read("layers: {l: {a: {arms: {x: {}, y: {}}}}}")
     assert "".join(str(each) for each in variants(plan, "a")[:24]) == "xyxxxxyxyxyyxxxxxxxxyyyx"
+
+
+def test_what_no_arm_says_is_as_everywhere() -> None:
+    plan = read("layers: {lists: {new-items: {arms: {control: {}, many: {exploration_share: 0.2}}}}}")
+    assigner = Assigner(plan, ListSettings(diversity=0.3, exploration_share=0.1))
+    for user in range(20):
+        [made_by] = assigner.assign(f"user {user}").settings
+        many = assigner.assign(f"user {user}").variants["new-items"] == "many"
+        assert (made_by.diversity, made_by.exploration_share) == (0.3, 0.2 if many else 0.1)
