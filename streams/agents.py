@@ -17,6 +17,7 @@ import structlog
 from faust import App, StreamT
 from faust.types import Message
 
+from streams import tracing
 from streams.pipeline import Pipeline
 from streams.ports import Incoming
 
@@ -140,7 +141,8 @@ class Agents:
         with self._dying(
             "batch failed", topic=first.topic, partition=first.partition, offset=first.offset, events=len(messages)
         ):
-            await handle([_incoming(message) for message in messages])
+            with tracing.batch(messages):
+                await handle([_incoming(message) for message in messages])
             for message in messages:
                 consumer.ack(message)
 

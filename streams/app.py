@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
-from streams import metrics, topics
+from streams import metrics, topics, tracing
 from streams.adapters import clients, schema
 from streams.adapters.batches import BatchTransport
 from streams.adapters.cassandra import CassandraStore
@@ -64,6 +64,8 @@ async def run_worker(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
     threadpool_limits(1)  # a worker is one process on one core; more threads would only wait for each other
     health = Health()
+    if settings.traces.endpoint:
+        tracing.set_up(settings.traces.endpoint, service=settings.kafka.group, share=settings.traces.share)
     try:
         async with _showing(health, settings.metrics):
             await asyncio.to_thread(warm_up, settings.lists.recommender, DIM)
@@ -90,6 +92,8 @@ async def run_worker(settings: Settings) -> None:
         # Threads of a client that could not be closed must not keep a dead worker's process, and its partitions, alive.
         log.critical("the worker ends without committing what it has in hand", exc_info=error)
         end_process()
+    finally:
+        tracing.shut_down()
     log.info("worker has stopped")
 
 

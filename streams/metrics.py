@@ -6,6 +6,7 @@ from time import perf_counter
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from streams import tracing
 from streams.core.live_quality import LiveFigures
 
 _FAST = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -108,5 +109,6 @@ def show_quality(figures: LiveFigures) -> None:
 def stage(name: str) -> Iterator[None]:
     """Time one stage of a micro-batch: queue, embed, store, rank or emit."""
     start = perf_counter()
-    yield
+    with tracing.span(name):
+        yield
     STAGE.labels(name).observe(perf_counter() - start)

@@ -12,6 +12,7 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from streams import tracing
 from streams.adapters import connections
 from streams.errors import SinkUnavailable
 from streams.events import EVENT_TYPES, Event, decode, encode
@@ -47,7 +48,7 @@ class EventProducer:
         self, topic: str, key: bytes | None, value: bytes | None, on_sent: Callable[[], None] | None = None
     ) -> None:
         """Send bytes as they are, unchecked."""
-        future = self._producer.send(topic, value=value, key=key)
+        future = self._producer.send(topic, value=value, key=key, headers=list(tracing.headers()))
         future.add_errback(self._failed)
         if on_sent:
             future.add_callback(lambda _: on_sent())

@@ -188,6 +188,17 @@ class Metrics(Group):
     port: Port = 8010
 
 
+class Traces(Group):
+    """Where a worker sends its traces (OpenTelemetry); unset, nowhere. It needs `pip install 'anabranch[tracing]'`.
+
+    endpoint  of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318
+    share     of micro-batches that are traced
+    """
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
 class Http(Group):
     """Where `anabranch serve` answers, and whom.
 
@@ -304,6 +315,7 @@ class Settings(BaseSettings):
     triton: Triton = Triton()
     roles: Roles = Roles()
     metrics: Metrics = Metrics()
+    traces: Traces = Traces()
     http: Http = Http()
     worker: Worker = Worker()
     lists: Lists = Lists()

@@ -6,19 +6,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BELOW_PIPELINE = ["streams.core", "streams.events", "streams.errors", "streams.metrics", "encoders.contract"]
+BELOW_PIPELINE = [
+    *("streams.core", "streams.events", "streams.errors", "streams.metrics", "streams.tracing"),
+    "encoders.contract",
+]
 # part -> what of this project it may import
 ALLOWED = {
     "streams/core": ["streams.core", "encoders.contract"],
     "streams/events.py": ["streams.errors", "encoders.contract"],
     "streams/errors.py": [],
-    "streams/metrics.py": ["streams.core"],
+    "streams/metrics.py": ["streams.core", "streams.tracing"],
+    "streams/tracing.py": ["streams.errors"],
     "streams/ports.py": ["streams.core", "streams.events", "streams.errors"],
     "streams/queries.py": [*BELOW_PIPELINE, "streams.ports", "streams.pipeline", "streams.search"],
     "streams/search.py": [*BELOW_PIPELINE, "streams.ports", "streams.replica"],
     "streams/replica.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/pipeline.py": [*BELOW_PIPELINE, "streams.ports", "streams.replica"],
-    "streams/agents.py": ["streams.pipeline", "streams.ports"],
+    "streams/agents.py": ["streams.pipeline", "streams.ports", "streams.tracing"],
     "streams/adapters": ["streams.adapters", *BELOW_PIPELINE, "streams.ports", "streams.settings", "encoders.fusion"],
     "streams/web": ["streams.web", *BELOW_PIPELINE, "streams.ports"],
     "encoders": ["encoders"],

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
-from streams import metrics
+from streams import metrics, tracing
 from streams.adapters import clients
 from streams.adapters.refusal import refusal
 from streams.errors import KafkaUnavailable, SinkUnavailable
@@ -67,9 +67,10 @@ class KafkaSink:
             raise KafkaUnavailable(f"no broker answers at {self._settings.address}: {error}") from error
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
+        traced = tracing.headers()
         try:
             acknowledged = [
-                await self._producer.send(each.topic, each.value, each.key, headers=list(each.headers))
+                await self._producer.send(each.topic, each.value, each.key, headers=[*each.headers, *traced])
                 for each in messages
             ]
             await asyncio.gather(*acknowledged)

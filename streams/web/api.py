@@ -1,6 +1,7 @@
 """What can be asked over HTTP, and by whom: one table, from which the routes and the OpenAPI document are made."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, TypeVar
@@ -16,6 +17,7 @@ from streams.core.explain import PAST, Unexplained
 from streams.errors import PartRefused, Rejected
 from streams.events import EVENT_TYPES, FILES, Id, Query, SearchResults, read
 from streams.ports import Media, Outgoing, Sink
+from streams.tracing import PARENT
 from streams.web import files
 from streams.web.access import Identity, Role
 from streams.web.answers import Accepted, Activity, Explained, Flow, Item, SearchRequest, SimilarItems, User, UserList
@@ -28,6 +30,8 @@ from streams.web.reader import Reader
 MAX_ITEMS = 200  # in a list
 MAX_STREAMS = 1_000  # at once
 HEARTBEAT = 15.0  # seconds after which a silent stream says that it lives
+
+TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Searching = Callable[[Query], Awaitable[SearchResults]]
 Handle = Callable[[web.Request], Awaitable[Struct | web.StreamResponse]]
@@ -353,10 +357,16 @@ class Api:
             event = read(topic, value, now=self._clock())
             if not request[IDENTITY].may(Role.events, getattr(event, "user_id", None)):
                 raise web.HTTPForbidden(text="this token may send events of its own user alone")
-            await self._sink.publish([Outgoing(topic, event.key.encode(), value)])
+            await self._sink.publish([Outgoing(topic, event.key.encode(), value, _traced(request))])
             return Accepted(event.event_id, topic)
 
         return take
+
+
+def _traced(request: web.Request) -> tuple[tuple[str, bytes], ...]:
+    """The span that an event comes from, if its sender traces, for whoever handles it."""
+    parent = request.headers.get(PARENT, "")
+    return ((PARENT, parent.encode()),) if TRACE_PARENT.fullmatch(parent) else ()
 
 
 def _id(request: web.Request, name: str) -> str:

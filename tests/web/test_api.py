@@ -41,6 +41,14 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+async def test_the_span_that_an_event_comes_from_goes_with_it_and_nothing_else_does(world: HttpWorld) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for given in (parent, "anything", f"{parent}0"):
+        status, _ = await world.post("/events/click", click(), traceparent=given)
+        assert status == 202
+    assert [each.headers for each in world.sink.messages] == [(("traceparent", parent.encode()),), (), ()]
+
+
 async def test_a_list_is_the_one_that_the_worker_published_with_titles(world: HttpWorld) -> None:
     await world.click("ada", "alien")
     published = world.worker.lists()[-1]

@@ -1,0 +1,114 @@
+"""A batch is a span, its stages are spans within it, and it is linked to the spans that its events come from."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from streams import tracing
+from streams.agents import Agents
+from tests.pipeline.test_pipeline import World
+from tests.test_agents import GENERATION, FakeConsumer, FakeMessage
+
+ONE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OTHER = b"00-1bf7651916cd43dd8448eb211c80319c-c7ad6b7169203331-00"
+
+
+class Traced:
+    """What was traced, once it is asked for."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        tracing.send_to(self._exporter, service="tests")
+
+    def spans(self) -> dict[str, ReadableSpan]:
+        tracing.shut_down()
+        return {span.name: span for span in self._exporter.get_finished_spans()}
+
+
+@pytest.fixture
+def traced() -> Iterator[Traced]:
+    traced = Traced()
+    yield traced
+    tracing.shut_down()
+
+
+def message(value: Any, *parents: bytes) -> FakeMessage:
+    """As Faust has it."""
+    made: Any = FakeMessage(value.offset)
+    made.topic, made.key, made.value, made.generation_id = value.topic, value.key, value.value, GENERATION
+    made.timestamp = value.published_at
+    made.headers = [("traceparent", parent) for parent in parents] or None
+    found: FakeMessage = made
+    return found
+
+
+async def handle(world: World, *messages: FakeMessage) -> list[str]:
+    """As an agent does; how the process died, if it did."""
+    deaths: list[str] = []
+    agents = Agents(world.pipeline, batch_size=10, die=lambda: deaths.append("died"))
+    await agents._handle_or_die(world.pipeline.interactions, messages, FakeConsumer())  # type: ignore[arg-type]
+    return deaths
+
+
+async def test_a_batch_is_a_span_with_its_stages_and_is_linked_to_where_its_events_come_from(traced: Traced) -> None:
+    world = World()
+    await world.open_cinema()
+    first, second, third = (world.click("ada", item) for item in ("alien", "star", "love"))
+    assert await handle(world, message(first, ONE), message(second, ONE), message(third, OTHER)) == []
+    spans = traced.spans()
+    batch = spans["process events.click"]
+    assert batch.attributes is not None and batch.context is not None
+    assert batch.attributes["messaging.batch.message_count"] == 3
+    assert batch.attributes["messaging.kafka.offset"] == first.offset
+    assert [f"{link.context.trace_id:032x}" for link in batch.links] == [each.decode()[3:35] for each in (ONE, OTHER)]
+    for stage in ("store", "rank", "emit"):
+        assert spans[stage].parent is not None and spans[stage].parent.span_id == batch.context.span_id
+
+
+async def test_what_a_batch_publishes_carries_its_span(traced: Traced) -> None:
+    with tracing.batch([message(World().click("ada", "alien"))]):
+        context = trace.get_current_span().get_span_context()
+        [(name, value)] = tracing.headers()
+        assert (name, value[:52]) == (
+            "traceparent",
+            f"00-{context.trace_id:032x}-{context.span_id:016x}".encode(),
+        )
+    assert tracing.headers() == ()
+
+
+@pytest.mark.parametrize("garbled", [b"", b"\xff\xfe", b"00-0-0-01", b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-01"])
+async def test_a_garbled_header_is_no_link(traced: Traced, garbled: bytes) -> None:
+    world = World()
+    await world.open_cinema()
+    await handle(world, message(world.click("ada", "alien"), garbled))
+    assert traced.spans()["process events.click"].links == ()
+
+
+async def test_a_failed_batch_is_told_by_the_kind_of_its_error_and_names_nobody(traced: Traced) -> None:
+    world = World()
+    await world.open_cinema()
+    world.store.down = True
+    assert await handle(world, message(world.click("zaphod", "zaphod"), ONE)) == ["died"]
+    spans = traced.spans()
+    batch = spans["process events.click"]
+    assert not batch.status.is_ok and batch.attributes is not None
+    assert batch.attributes["error.type"] == "StoreUnavailable"
+    assert not any("zaphod" in span.to_json() for span in spans.values())
+
+
+async def test_without_traces_nothing_is_linked_and_no_header_is_added() -> None:
+    world = World()
+    await world.open_cinema()
+    assert await handle(world, message(world.click("ada", "alien"), ONE)) == []
+    assert tracing.headers() == ()
+
+
+def test_a_worker_that_does_not_trace_imports_nothing_for_it() -> None:
+    code = "import sys, streams.app; sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
