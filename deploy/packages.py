@@ -30,9 +30,9 @@ POMS = (ROOT / "deploy" / "local" / "kafka.pom.xml", ROOT / "deploy" / "local" /
 ALLOWED = {
     "Apache-2.0", "Apache", "Apache 2", "Apache 2.0", "Apache License, Version 2.0", "Apache Software License",
     "Apache-2.0 WITH LLVM-exception", "0BSD", "BSD", "BSD License", "BSD-2-Clause", "BSD-3-Clause",
-    "3-Clause BSD License", "BSD-derived (Repoze)", "BSL-1.0", "ISC", "ISC License", "MIT", "MIT License", "MIT-0",
-    "MIT-CMU", "MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)", "PSF-2.0", "Python Software Foundation License",
-    "Zlib",
+    "3-Clause BSD License", "BSD-derived (Repoze)", "BSL-1.0", "ISC", "ISC License", "MIT", "MIT License",
+    "MIT Licence", "MIT-0", "MIT-CMU", "MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)", "PSF-2.0",
+    "Python Software Foundation License", "Zlib",
 }  # fmt: skip
 # Fetched by who sets the project up, and not passed on with it: NVIDIA's libraries, for torch on a GPU.
 ALLOWED |= {"LicenseRef-NVIDIA-Proprietary", "NVIDIA Proprietary Software"}

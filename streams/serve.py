@@ -6,7 +6,6 @@ that it is sent. However much is asked of it, the stream is not disturbed; start
 
 import asyncio
 import signal
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -14,6 +13,7 @@ import structlog
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
+from streams.adapters import clients
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink
@@ -26,7 +26,7 @@ from streams.experiments import read_plan
 from streams.replica import Replica
 from streams.rules import kept
 from streams.searching import empty_search, media_reader
-from streams.settings import Http, Settings, SettingsError
+from streams.settings import Settings
 from streams.web.access import Tokens
 from streams.web.api import Api
 from streams.web.application import application
@@ -53,7 +53,7 @@ async def run(settings: Settings) -> None:
     threadpool_limits(1)
     http = settings.http
     tokens = Tokens.read(http.token_file) if http.token_file else None
-    tls = _tls(http)
+    tls = clients.http_tls(http)
     await asyncio.to_thread(warm_up, settings.lists.recommender, DIM)
     async with (
         opened(settings) as (api, health, feed, following, replica),
@@ -144,17 +144,3 @@ async def _until_moved(store: CassandraStore) -> None:
         await asyncio.sleep(MOVED_SECONDS)
         with suppress(StoreUnavailable):
             await store.check()
-
-
-def _tls(http: Http) -> ssl.SSLContext | None:
-    if http.certificate_file is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(http.certificate_file, http.key_file)
-    except (ssl.SSLError, OSError) as error:
-        raise SettingsError(
-            f"ANABRANCH_HTTP__CERTIFICATE_FILE='{http.certificate_file}' and ANABRANCH_HTTP__KEY_FILE="
-            f"'{http.key_file}' are no certificate and its key: {error}"
-        ) from error
-    return context

