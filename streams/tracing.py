@@ -7,7 +7,7 @@ event: where a message was in Kafka says enough.
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from streams.errors import AnabranchError
@@ -39,6 +39,7 @@ class Message(Protocol):
     def headers(self) -> Headers: ...
 
 
+_UNTRACED = nullcontext()
 _tracer: "Tracer | None" = None
 _shut_down: Callable[[], None] = lambda: None  # noqa: E731
 
@@ -78,12 +79,10 @@ def shut_down() -> None:
     _tracer, _shut_down = None, lambda: None
 
 
-@contextmanager
-def batch(messages: Sequence[Message]) -> Iterator[None]:
+def batch(messages: Sequence[Message]) -> AbstractContextManager[None]:
     """Trace the handling of some messages of one topic: what begins within belongs to it."""
     if _tracer is None:
-        yield
-        return
+        return _UNTRACED
     from opentelemetry.trace import SpanKind
 
     first = messages[0]
@@ -96,18 +95,12 @@ def batch(messages: Sequence[Message]) -> Iterator[None]:
         "messaging.batch.message_count": len(messages),
     }
     name = f"process {first.topic}"
-    with _span(_tracer, name, kind=SpanKind.CONSUMER, links=_links(messages), attributes=attributes):
-        yield
+    return _span(_tracer, name, kind=SpanKind.CONSUMER, links=_links(messages), attributes=attributes)
 
 
-@contextmanager
-def span(name: str) -> Iterator[None]:
+def span(name: str) -> AbstractContextManager[None]:
     """Trace a part of the batch in hand."""
-    if _tracer is None:
-        yield
-        return
-    with _span(_tracer, name):
-        yield
+    return _UNTRACED if _tracer is None else _span(_tracer, name)
 
 
 @contextmanager

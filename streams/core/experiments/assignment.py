@@ -29,7 +29,7 @@ class Assigned(Struct, frozen=True):
 
 
 NOWHERE = Assigned({})
-"""Of everybody, where there is no plan."""
+"""Of everybody, where nothing is tried."""
 
 
 class Assigner:
@@ -52,6 +52,8 @@ class Assigner:
 
     def assign(self, user_id: str) -> Assigned:
         """The user's arms. Where there is a hold-out, everybody has a variant of it: 'out', or 'in' experiments."""
+        if not self.plan.layers and not self.plan.holdout:
+            return NOWHERE
         variants: dict[str, str] = {}
         if self.plan.holdout:
             variants[HOLDOUT] = "out" if point(HOLDOUT, user_id) < self.plan.holdout else "in"
