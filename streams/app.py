@@ -25,6 +25,7 @@ from streams.adapters.cassandra import CassandraStore
 from streams.adapters.fusion import LearnedFusion
 from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink, PartitionOf
+from streams.adapters.moderation import ContentModerator
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
 from streams.agents import Agents, Handle, end_process
 from streams.core import fusion
@@ -33,7 +34,7 @@ from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, StoreUnavailable
 from streams.experiments import read_plan
-from streams.pipeline import Pipeline, Policy
+from streams.pipeline import Moderation, Pipeline, Policy
 from streams.ports import Store
 from streams.queries import Queries
 from streams.replica import Replica
@@ -41,6 +42,7 @@ from streams.rules import kept
 from streams.search import Search
 from streams.searching import empty_search, media_reader
 from streams.settings import Cassandra, Kafka, Metrics, Server, Settings
+from streams.settings import Moderation as ModerationSettings
 from streams.snapshots import SnapshotFolder
 from streams.web.health import Health, Unwell
 from streams.web.server import listening
@@ -200,6 +202,7 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
             fuse=fuse,
             policy=policy,
             partition_of=PartitionOf(settings.kafka.partitions),
+            moderation=await asyncio.to_thread(moderation_of, settings.moderation),
             experiments=read_plan(settings.worker.experiments),
         )
     finally:
@@ -259,6 +262,14 @@ def _credentials(kafka: Kafka) -> Credentials | None:
         ssl_context=context,
         mechanism=kafka.sasl_mechanism,
     )
+
+
+def moderation_of(settings: ModerationSettings) -> Moderation | None:
+    """How uploads are looked at, as set; reads what that needs."""
+    if not settings.enabled or settings.key is None:
+        return None
+    moderator = ContentModerator(settings.allowed_words)
+    return Moderation(moderator, settings.limits, settings.key.get_secret_value().encode())
 
 
 def policy_of(settings: Settings) -> Policy:

@@ -43,6 +43,8 @@ topics_app = typer.Typer(no_args_is_help=True, help="The topics and their schema
 app.add_typer(topics_app, name="topics")
 rules_app = typer.Typer(no_args_is_help=True, help="Business rules that lists keep to.")
 app.add_typer(rules_app, name="rules")
+moderate_app = typer.Typer(no_args_is_help=True, help="Uploads that wait for a moderator.")
+app.add_typer(moderate_app, name="moderate")
 train_app = typer.Typer(no_args_is_help=True, help="Train what the encoders and fusion can learn, and measure it.")
 app.add_typer(train_app, name="train")
 experiments_app = typer.Typer(no_args_is_help=True, help="Try things on some users, and see what comes of it.")
@@ -585,6 +587,40 @@ def simulate_experiments(
     from streams import experiments
 
     experiments.run_simulation(console, runs=runs, page=report)
+
+
+@moderate_app.command("list")
+def list_held() -> None:
+    """Show what is held, the longest first, and why."""
+    from streams import moderating
+
+    console.print(moderating.table(moderating.held(load().kafka)))
+
+
+@moderate_app.command("allow")
+def allow_held(item_id: str) -> None:
+    """List an item that is held; a later upload of it is looked at anew."""
+    from streams import moderating
+
+    moderating.allow(load(), item_id)
+    console.print(f"item {item_id!r} is allowed", highlight=False)
+
+
+@moderate_app.command("refuse")
+def refuse_held(item_id: str) -> None:
+    """Withdraw an item that is held; a later upload of it is looked at anew."""
+    from streams import moderating
+
+    moderating.refuse(load(), item_id)
+    console.print(f"item {item_id!r} is refused", highlight=False)
+
+
+@moderate_app.command("evaluate")
+def evaluate_moderation() -> None:
+    """Measure precision and recall on sentences labelled for this, and false alarms on the stamps' pictures."""
+    from streams.evaluate import moderation, report
+
+    console.print(report.table(moderation.sheet(moderation.run(load().downloads_folder))))
 
 
 @topics_app.command("list")

@@ -111,6 +111,7 @@ class Upload(Event, kw_only=True, frozen=True):
     media       modality -> URI of the file (`file:`, `http(s):`, `s3:`), or its bytes as a `data:` URI
     attributes  short tags, such as genres
     withdrawn   true takes the item out of every list
+    allowed     of an upload that was held: a moderator's seal on this very content, see `core.moderation`
     """
 
     key_field: ClassVar[str] = "item_id"
@@ -121,6 +122,11 @@ class Upload(Event, kw_only=True, frozen=True):
     media: dict[str, Annotated[str, Meta(min_length=1)]] = {}
     attributes: Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=100)] = []
     withdrawn: bool = False
+    allowed: Annotated[str, Meta(max_length=64)] = ""
+
+    def content(self) -> bytes:
+        """What a moderator looks at, as bytes."""
+        return encode([self.item_id, self.title, self.text, sorted(self.media.items()), self.attributes])
 
 
 class Profile(Event, kw_only=True, frozen=True):
@@ -285,6 +291,19 @@ class SearchResults(Struct, kw_only=True):
     version: int = VERSION
 
 
+class Held(Struct, kw_only=True, frozen=True):
+    """An upload that waits for a moderator, and is in no list meanwhile.
+
+    scores   part -> how harmful it is, 0 to 1
+    held_at  seconds since the epoch
+    """
+
+    upload: Upload
+    scores: dict[str, float]
+    held_at: float
+    version: int = VERSION
+
+
 class Embedded(Struct, kw_only=True, frozen=True):
     """An item as every worker holds it, written once its vectors are stored.
 
@@ -371,6 +390,7 @@ MESSAGE_TYPES: dict[str, type[Struct]] = {
     "experiments": Outcome,
     "search.results": SearchResults,
     "forgotten": Forgotten,
+    "moderation.queue": Held,
     "items.embedded": Embedded,
     "interactions": Learned,
 }

@@ -14,6 +14,7 @@ from itertools import zip_longest
 import msgspec
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from encoders.contract import MODALITIES
 from streams import metrics
@@ -26,6 +27,7 @@ from streams.core.experiments.attribution import Attribution, Given
 from streams.core.experiments.plan import Plan
 from streams.core.history import History
 from streams.core.live_quality import LiveQuality
+from streams.core.moderation import Limits, is_sealed, verdict
 from streams.core.ownership import next_version
 from streams.core.recommender import Interaction, Taught
 from streams.core.user import RecentEvents, Touch, UserState, apply, settle
@@ -37,6 +39,7 @@ from streams.events import (
     Embedded,
     Event,
     Forgotten,
+    Held,
     Learned,
     LearnedLesson,
     LearnedTouch,
@@ -49,10 +52,11 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.ports import Embedder, Incoming, Media, Outgoing, Sink, Store
+from streams.ports import Embedder, Incoming, Media, Moderator, Outgoing, Sink, Store
 from streams.replica import INTERACTIONS, ITEMS, Replica
 
 LISTS = "recommendations"
+QUEUE = "moderation.queue"
 OUTCOMES = "experiments"
 FORGOTTEN = "forgotten"
 MAX_FETCHES = 8  # at once
@@ -93,6 +97,18 @@ class Policy(Struct, frozen=True, kw_only=True):
         return weigh(base, rating=event.rating, dwell_s=event.dwell_s, typical_dwell_s=self.typical_dwell)
 
 
+class Moderation(Struct, frozen=True):
+    """How uploads are looked at before they are listed.
+
+    limits  part -> scores from which it is held, and refused
+    key     with which moderators seal what they allow
+    """
+
+    moderator: Moderator
+    limits: Mapping[str, Limits]
+    key: bytes
+
+
 class Owned(Struct):
     """The partitions that this worker owns, and their users held in memory.
 
@@ -111,6 +127,7 @@ class Pipeline:
     replica       what this worker knows of items and of everybody; it has to be following its logs
     partition_of  Kafka key -> the partition it belongs to
     experiments   what is tried on whom; None tries nothing, and tells of no outcomes
+    moderation    how uploads are looked at; None: they are listed as they are
     clock         the wall clock, seconds since the epoch: for checking and stamping, never for learning
     """
 
@@ -125,6 +142,7 @@ class Pipeline:
         fuse: Fuse,
         policy: Policy,
         partition_of: Callable[[bytes], int],
+        moderation: Moderation | None = None,
         experiments: Plan | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -136,6 +154,7 @@ class Pipeline:
         self.fuse = fuse
         self.policy = policy
         self.partition_of = partition_of
+        self.moderation = moderation
         self.clock = clock
         self.quality = LiveQuality(window=policy.quality_window, users=policy.cached_users)
         self.assigner = Assigner(experiments or Plan(), replica.recommender.settings)
@@ -253,15 +272,20 @@ class Pipeline:
         epochs = _epochs(owned, accepted)
         uploads = await self._latest(accepted)
         items: list[Embedded] = []
+        queue: list[Outgoing] = []
         with metrics.stage("embed"):
             for some in _that_fit_in_memory(uploads):
-                items += await self._embed(some)
+                embedded, pictures = await self._embed(some)
+                if self.moderation is not None:
+                    embedded, moderated = await self._moderate(self.moderation, some, embedded, pictures)
+                    queue += moderated
+                items += embedded
         with metrics.stage("store"):
             await self.store.write_items(items, epochs)
         metrics.EVENTS.labels("events.upload").inc(len(accepted))
         with metrics.stage("emit"):
             announced = [Outgoing(ITEMS, item.item_id.encode(), encode(item)) for item in items]
-            await self.sink.publish([*announced, *rejected])
+            await self.sink.publish([*announced, *queue, *rejected])
 
     def _decode(self, batch: Sequence[Incoming]) -> tuple[list[Accepted], list[Outgoing]]:
         """Tell good events from bad; the bad ones become dead letters that hold the original bytes."""
@@ -443,8 +467,37 @@ class Pipeline:
         metrics.LATE_UPLOADS.inc(len(latest) - len(current))
         return current
 
-    async def _embed(self, accepted: Sequence[tuple[Incoming, Upload]]) -> list[Embedded]:
-        """Vectors of every part of every item, one call to Triton for each modality."""
+    async def _moderate(
+        self,
+        how: Moderation,
+        accepted: Sequence[tuple[Incoming, Upload]],
+        items: Sequence[Embedded],
+        pictures: Mapping[str, Sequence[bytes]],
+    ) -> tuple[list[Embedded], list[Outgoing]]:
+        """The items, those withdrawn that are held or refused; and what the moderators' queue is to hear of each."""
+        judged: list[Embedded] = []
+        queue: list[Outgoing] = []
+        for (_, upload), item in zip(accepted, items, strict=True):
+            scores: Mapping[str, float] = {}
+            if not (upload.withdrawn or is_sealed(how.key, upload.content(), upload.allowed)):
+                words = "\n".join(filter(None, (item.title, item.text, " ".join(item.attributes))))
+                scores = await how.moderator.judge(words, item.language, pictures.get(item.item_id, ()))
+            outcome = verdict(scores, how.limits)
+            metrics.MODERATED.labels(outcome).inc()
+            value = None  # nothing, or no longer, to look at
+            if outcome != "allow":
+                reason = ", ".join(f"{part} {score:.2f}" for part, score in scores.items())
+                item = replace(item, withdrawn=True, refused=item.refused | {"moderation": f"{outcome}: {reason}"})
+            if outcome == "hold":
+                value = encode(Held(upload=upload, scores=dict(scores), held_at=self.clock()))
+            queue.append(Outgoing(QUEUE, item.item_id.encode(), value))
+            judged.append(item)
+        return judged, queue
+
+    async def _embed(
+        self, accepted: Sequence[tuple[Incoming, Upload]]
+    ) -> tuple[list[Embedded], dict[str, list[bytes]]]:
+        """Vectors of every part of every item, one call to Triton for each modality; and each item's pictures."""
         uploads = [upload for _, upload in accepted]
         vectors: dict[str, dict[str, Vector]] = {upload.item_id: {} for upload in uploads}
         refused: dict[str, dict[str, str]] = {upload.item_id: {} for upload in uploads}
@@ -478,7 +531,11 @@ class Pipeline:
                     _count_refusal(modality, error)
                 else:
                     vectors[item_id][modality] = vector
-        return [
+        pictures: dict[str, list[bytes]] = {}
+        for item_id, picture in contents.get("image", ()):
+            if "image" in vectors[item_id]:
+                pictures.setdefault(item_id, []).append(picture)
+        items = [
             self._fused(
                 message,
                 upload,
@@ -489,6 +546,7 @@ class Pipeline:
             )
             for message, upload in accepted
         ]
+        return items, pictures
 
     async def _fetch(self, modality: str, uri: str) -> bytes | PartRefused:
         async with self._fetches:

@@ -108,6 +108,17 @@ class Embedder(Protocol):
         """Raises EmbedderUnavailable when there was no answer; a content that cannot be read is no exception."""
 
 
+class Moderator(Protocol):
+    """Says how harmful content is."""
+
+    async def judge(self, words: str, language: str, pictures: Sequence[bytes]) -> Mapping[str, float]:
+        """Part, 'text' or 'image' -> how harmful it is, 0 to 1; parts that are not there are left out.
+
+        language  ISO 639 code of the words, empty where it is not clear
+        pictures  files that can be decoded
+        """
+
+
 class Media(Protocol):
     """Fetches the bytes behind a URI."""
 

@@ -17,6 +17,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableSettings
 
 from encoders.contract import PARTS
 from streams.core.memory.settings import RecommenderSettings
+from streams.core.moderation import Limits
 from streams.core.search.settings import WEIGHTS
 from streams.errors import AnabranchError
 
@@ -24,6 +25,7 @@ PREFIX = "ANABRANCH_"
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:[0-9]{1,5}$")]
 Positive = Annotated[float, Field(gt=0)]
+MIN_KEY = 16
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 User = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
@@ -284,6 +286,38 @@ class Lists(Group):
         return RecommenderSettings(**self.model_dump())
 
 
+class Moderation(Group):
+    """Whether uploads are looked at before they are listed; see docs/moderation.md.
+
+    text_hold, image_hold      the score, 0 to 1, from which an upload waits for a moderator
+    text_refuse, image_refuse  from which it is refused at once
+    allowed_words              words, JSON list, that are never harmful here
+    key                        with which a moderator seals what they allow
+    """
+
+    enabled: bool = False
+    text_hold: Share = 0.5
+    text_refuse: Share = 0.9
+    image_hold: Share = 0.6
+    image_refuse: Share = 0.9
+    allowed_words: frozenset[str] = frozenset()
+    key: SecretStr | None = None
+
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """By part."""
+        return {"text": Limits(self.text_hold, self.text_refuse), "image": Limits(self.image_hold, self.image_refuse)}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.enabled and (self.key is None or len(self.key.get_secret_value()) < MIN_KEY):
+            raise ValueError(
+                f"{PREFIX}MODERATION__KEY of {MIN_KEY} characters or more is needed; with it moderators seal what they"
+                " allow"
+            )
+        return self
+
+
 class Search(Group):
     """How queries are answered.
 
@@ -320,6 +354,7 @@ class Settings(BaseSettings):
     http: Http = Http()
     worker: Worker = Worker()
     lists: Lists = Lists()
+    moderation: Moderation = Moderation()
     search: Search = Search()
 
     @property

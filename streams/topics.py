@@ -62,6 +62,13 @@ TOPICS = (
     Topic("search.results", "the answer to a query", "event_id of the query", days=1),
     Topic("forgotten", "that a user is forgotten", "user_id", days=1),
     Topic(
+        "moderation.queue",
+        "an upload that waits for a moderator, with scores",
+        "item_id",
+        compact=True,
+        personal=False,
+    ),
+    Topic(
         "items.embedded",
         "an item's vectors, for every worker",
         "item_id",

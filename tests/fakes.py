@@ -122,6 +122,23 @@ def _direction(word: bytes) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.random.default_rng(zlib.crc32(word)).standard_normal(DIM)
 
 
+class FakeModerator:
+    """Finds words harmful that say so: 'mild' is held, 'vile' refused; of a picture, its own words."""
+
+    def __init__(self) -> None:
+        self.judged = 0
+
+    async def judge(self, words: str, language: str, pictures: Sequence[bytes]) -> dict[str, float]:
+        self.judged += 1
+        shown = " ".join(picture.decode() for picture in pictures)
+        scores = {"text": self._score(words)} if words else {}
+        return scores | ({"image": self._score(shown)} if pictures else {})
+
+    @staticmethod
+    def _score(words: str) -> float:
+        return 1.0 if "vile" in words else 0.7 if "mild" in words else 0.1
+
+
 class FakeSink:
     """Remembers what was published."""
 

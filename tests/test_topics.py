@@ -14,7 +14,11 @@ def test_every_event_type_has_its_topic() -> None:
 
 
 def test_last_values_are_compacted_and_logs_are_not() -> None:
-    assert {topic.name for topic in TOPICS if topic.compact} == {"recommendations", "items.embedded"}
+    assert {topic.name for topic in TOPICS if topic.compact} == {
+        "recommendations",
+        "moderation.queue",
+        "items.embedded",
+    }
 
 
 def test_what_every_worker_follows_has_one_order_for_all() -> None:

@@ -1,0 +1,81 @@
+"""How harmful words and pictures are, from 0 to 1, by networks and lists that packages bring along.
+
+Pictures: Yahoo's open_nsfw, a ResNet-50 that tells pornography from other pictures. Words: lists for 25 languages,
+matched as whole words, also where letters are doubled, parted or replaced by digits. They know words, not what is
+meant: hatred in polite words passes, and a novel about a whale may not.
+"""
+
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from badwords import Options, ProfanityFilter
+from numpy.typing import NDArray
+from PIL import Image
+
+from encoders import networks
+from encoders.image import CROP, SIDE, decode
+from encoders.weights import locate
+
+Floats = NDArray[np.float32]
+
+ENGLISH = "en"
+MEANS = np.array([104, 117, 123], np.float32)  # of blue, green and red, as the network learned
+DENSE = 5.0  # a text of which one word in so many is on a list is as harmful as can be
+ONE_WORD = 0.5
+
+
+class Words:
+    """Tells harmful texts.
+
+    allowed  words that are never harmful here, such as the names in a catalogue
+    """
+
+    def __init__(self, allowed: Collection[str] = ()) -> None:
+        self._allowed = sorted(allowed)
+        self._known = frozenset(_filter((), ()).available_languages())
+
+    def score(self, text: str, language: str) -> float:
+        """0 without a listed word, 0.5 with one, more the more there are among few, up to 1.
+
+        language  ISO 639 code; that of the text and English are looked at, English alone where it is not known
+
+        >>> words = Words(allowed=["dick"])
+        >>> words.score("Moby Dick, a novel about a white whale", "en"), words.score("Was für ein Arschloch", "de")
+        (0.0, 1.0)
+        """
+        languages = tuple(sorted({ENGLISH, language} & self._known))
+        found = _filter(languages, tuple(self._allowed)).find(text)
+        return min(1.0, max(ONE_WORD, DENSE * len(found) / len(text.split()))) if found else 0.0
+
+
+class Pictures:
+    """Tells pornographic pictures."""
+
+    def __init__(self) -> None:
+        self._network = networks.session(locate("unsafe pictures"))
+
+    def scores(self, contents: Sequence[bytes]) -> list[float]:
+        """The probability of each. Raises Refused for one that cannot be read."""
+        if not contents:
+            return []
+        batch = np.stack([prepare(decode(content)) for content in contents])
+        [answers] = self._network.run(None, {"input:0": batch})
+        return [float(each) for each in answers[:, 1]]
+
+
+def prepare(picture: Image.Image) -> Floats:
+    """(224, 224, 3): the middle of the picture squeezed to 256 x 256, blue first, less the mean."""
+    edge = (SIDE - CROP) // 2
+    squeezed = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR).crop((edge, edge, edge + CROP, edge + CROP))
+    return np.ascontiguousarray(np.asarray(squeezed, np.float32)[:, :, ::-1] - MEANS)
+
+
+@lru_cache(maxsize=32)
+def _filter(languages: tuple[str, ...], allowed: tuple[str, ...]) -> Any:
+    words = ProfanityFilter()
+    options = Options(split_on_punctuation=True, collapse_repeats=True, leetspeak=True)
+    words.init(languages=list(languages), options=options)
+    words.add_whitelist(allowed)
+    return words

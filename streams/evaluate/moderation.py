@@ -1,0 +1,133 @@
+"""How well moderation tells harm: `anabranch moderate evaluate`.
+
+The sentences were written and labelled for this, before the lists were asked: half are to be stopped, some of these by
+what they mean and not by their words; half are not, some of these with words that look alike. Pictures that are to be
+stopped cannot be part of an open project: of pictures, only false alarms are counted, on the stamps of Tux Paint.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import numpy as np
+from msgspec import Struct
+
+from encoders.moderation import Pictures, Words
+from streams.core.moderation import verdict
+from streams.datasets.stamps import stamps
+from streams.evaluate.report import Sheet
+from streams.settings import Moderation
+
+PICTURES = 300
+
+
+class Labelled(NamedTuple):
+    """A text, its language, and whether it is to be stopped."""
+
+    text: str
+    language: str
+    harmful: bool
+
+
+HARMFUL = {
+    "en": [
+        "What a piece of shit, I want my money back.",
+        "You stupid motherfucker, go home.",
+        "F.u.c.k this film and everybody in it",
+        "this is bullsh1t",
+        "Hot sluts in your area are waiting for you",
+        "People like them should be driven out of this country.",
+        "Write one more word and I will come to your house and hurt you.",
+    ],
+    "de": [
+        "Du verdammtes Arschloch, verschwinde.",
+        "So eine Scheiße habe ich noch nie gesehen.",
+        "Halt die Fresse, du Hurensohn",
+        "Solche Leute gehören nicht in unser Land.",
+    ],
+    "fr": [
+        "Espèce de connard, dégage.",
+        "Quelle merde ce film",
+        "Va te faire enculer",
+        "Ces gens ne sont pas humains.",
+    ],
+    "es": ["Eres un hijo de puta", "Vete a la mierda", "Qué gilipollas es el director", "Esa gente no merece vivir."],
+    "it": ["Sei uno stronzo", "Che film di merda", "Vaffanculo a tutti"],
+}
+HARMLESS = {
+    "en": [
+        "A crew of seven travels to a far planet and meets a guest.",
+        "Scunthorpe United win the cup in the last minute.",
+        "Moby Dick, a novel about a white whale",
+        "A cock crows at dawn over the valley.",
+        "The assassin passes the class of the grand bass.",
+        "A study of breast cancer in women over fifty",
+        "How to cook a perfect shiitake risotto",
+        "Two friends fall in love in the rain of Paris.",
+    ],
+    "de": [
+        "Die dicke Frau isst Schwarzwälder Kirschtorte.",
+        "Ein Fischer findet am Strand eine Flaschenpost.",
+        "Der Film zeigt das Leben in einem Dorf am Rhein.",
+        "Wanderwege rund um den See",
+    ],
+    "fr": ["Une histoire d'amour à Paris", "La mer était calme ce soir-là.", "Les chats de ma grand-mère"],
+    "es": ["Una aventura en la selva", "El perro negro corre por la playa", "La vida de un pintor en Sevilla"],
+    "it": ["Un viaggio nella Toscana", "La nonna prepara la pasta", "Il gatto dorme sul tetto"],
+}
+TEXTS = [
+    Labelled(text, language, harmful)
+    for harmful, texts in ((True, HARMFUL), (False, HARMLESS))
+    for language, some in texts.items()
+    for text in some
+]
+
+
+class Found(Struct, frozen=True):
+    """How the texts and pictures were judged, a verdict of hold or refuse being an alarm.
+
+    alarms, harmful, right  texts: alarms raised, texts that are to be stopped, and alarms that are right
+    pictures, false_alarms  harmless pictures, and how many of them raised one
+    """
+
+    texts: int
+    alarms: int
+    harmful: int
+    right: int
+    pictures: int
+    false_alarms: int
+
+
+def run(downloads: Path) -> Found:
+    """Judge all texts, and pictures of stamps, by the usual limits."""
+    dataset = stamps(downloads)
+    uris = [each.media["image"] for each in dataset.uploads if "image" in each.media]
+    picked = np.random.default_rng(7).permutation(len(uris))[:PICTURES]
+    return measure([Path(url2pathname(urlsplit(uris[each]).path)).read_bytes() for each in picked])
+
+
+def measure(pictures: list[bytes]) -> Found:
+    """Judge all texts, and these harmless pictures."""
+    limits, words, network = Moderation().limits, Words(), Pictures()
+    alarms = [verdict({"text": words.score(each.text, each.language)}, limits) != "allow" for each in TEXTS]
+    scores = [network.scores([each])[0] for each in pictures]
+    return Found(
+        texts=len(TEXTS),
+        alarms=sum(alarms),
+        harmful=sum(each.harmful for each in TEXTS),
+        right=sum(alarm and each.harmful for alarm, each in zip(alarms, TEXTS, strict=True)),
+        pictures=len(pictures),
+        false_alarms=sum(verdict({"image": score}, limits) != "allow" for score in scores),
+    )
+
+
+def sheet(found: Found) -> Sheet:
+    """As a table."""
+    rows = [
+        ["texts, to be stopped", f"{found.texts}, {found.harmful}"],
+        ["precision", f"{found.right / max(found.alarms, 1):.2f}"],
+        ["recall", f"{found.right / max(found.harmful, 1):.2f}"],
+        ["harmless pictures, false alarms", f"{found.pictures}, {found.false_alarms}"],
+    ]
+    return Sheet("Moderation", ("", ""), rows)

@@ -1,0 +1,84 @@
+"""`anabranch moderate`: what is held, and what becomes of it."""
+
+from uuid import uuid4
+
+import msgspec
+from kafka import KafkaConsumer, TopicPartition
+from msgspec import structs
+from rich.table import Table
+
+from streams.adapters import connections
+from streams.core.moderation import seal
+from streams.errors import AnabranchError
+from streams.events import Held, Upload
+from streams.producer import EventProducer
+from streams.settings import Kafka, Settings
+
+QUEUE = "moderation.queue"
+
+_decoder = msgspec.json.Decoder(Held)
+
+
+def held(kafka: Kafka) -> dict[str, Held]:
+    """Item -> why it waits, the longest first. Raises AnabranchError."""
+    consumer = connections.kafka(KafkaConsumer, kafka, group_id=None, enable_auto_commit=False)
+    try:
+        numbers = consumer.partitions_for_topic(QUEUE)
+        if not numbers:
+            raise AnabranchError(f"Kafka at {kafka.address} has no topic {QUEUE!r}; create it with: anabranch prepare")
+        partitions = [TopicPartition(QUEUE, number) for number in numbers]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        waiting: dict[str, Held] = {}
+        while any(consumer.position(partition) < ends[partition] for partition in partitions):
+            for messages in consumer.poll(timeout_ms=500).values():
+                for message in messages:
+                    waiting.pop(message.key.decode(), None)
+                    if message.value is not None:
+                        waiting[message.key.decode()] = _decoder.decode(message.value)
+    finally:
+        consumer.close()
+    return dict(sorted(waiting.items(), key=lambda each: each[1].held_at))
+
+
+def allow(settings: Settings, item_id: str) -> None:
+    """Send the item's upload again, sealed: it is listed from now on, unless it has been uploaded anew since."""
+    upload = _held(settings, item_id).upload
+    key = settings.moderation.key
+    if key is None:
+        raise AnabranchError("ANABRANCH_MODERATION__KEY is not set: nobody could tell that this was allowed")
+    sealed = seal(key.get_secret_value().encode(), upload.content())
+    _send(settings, structs.replace(upload, event_id=f"allowed-{uuid4()}", allowed=sealed))
+
+
+def refuse(settings: Settings, item_id: str) -> None:
+    """Withdraw the item for good; a new upload of it is looked at anew."""
+    upload = _held(settings, item_id).upload
+    refused = Upload(event_id=f"refused-{uuid4()}", ts=upload.ts, item_id=item_id, withdrawn=True)
+    _send(settings, refused)
+
+
+def table(waiting: dict[str, Held]) -> Table:
+    """What waits, and why."""
+    shown = Table(caption=f"{len(waiting)} held")
+    for heading in ("item", "title", "scores"):
+        shown.add_column(heading)
+    for item_id, each in waiting.items():
+        scores = ", ".join(
+            f"{part} {score:.2f}" for part, score in sorted(each.scores.items(), key=lambda one: -one[1])
+        )
+        shown.add_row(item_id, each.upload.title, scores)
+    return shown
+
+
+def _held(settings: Settings, item_id: str) -> Held:
+    waiting = held(settings.kafka)
+    if item_id not in waiting:
+        raise AnabranchError(f"item {item_id!r} is not held; what is: anabranch moderate list")
+    return waiting[item_id]
+
+
+def _send(settings: Settings, upload: Upload) -> None:
+    with EventProducer(settings.kafka) as producer:
+        producer.send(upload)
