@@ -24,12 +24,8 @@ class Assigned(Struct, frozen=True):
     """
 
     variants: Mapping[str, str]
-    settings: tuple[ArmSettings, ...] = (ArmSettings(),)
+    settings: tuple[ArmSettings, ...]
     teams: tuple[str, ...] = ()
-
-
-NOWHERE = Assigned({})
-"""Of everybody, where nothing is tried."""
 
 
 class Assigner:
@@ -48,12 +44,13 @@ class Assigner:
         self.plan = plan
         everywhere = everywhere or ListSettings()
         self._everywhere = {name: getattr(everywhere, name) for name in ListSettings.__struct_fields__}
+        self._nowhere = Assigned({}, (settings(self._everywhere),))
         self._made: dict[tuple[str, ...], Assigned] = {}
 
     def assign(self, user_id: str) -> Assigned:
         """The user's arms. Where there is a hold-out, everybody has a variant of it: 'out', or 'in' experiments."""
         if not self.plan.layers and not self.plan.holdout:
-            return NOWHERE
+            return self._nowhere
         variants: dict[str, str] = {}
         if self.plan.holdout:
             variants[HOLDOUT] = "out" if point(HOLDOUT, user_id) < self.plan.holdout else "in"

@@ -86,3 +86,5 @@ def test_what_no_arm_says_is_as_everywhere() -> None:
         [made_by] = assigner.assign(f"user {user}").settings
         many = assigner.assign(f"user {user}").variants["new-items"] == "many"
         assert (made_by.diversity, made_by.exploration_share) == (0.3, 0.2 if many else 0.1)
+    [without_a_plan] = Assigner(Plan(), ListSettings(diversity=0.3)).assign("ada").settings
+    assert without_a_plan.diversity == 0.3
