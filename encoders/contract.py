@@ -17,11 +17,22 @@ row and answers with a vector or with the reason why there is none, so that a cl
     error    BYTES [n, 1]        empty unless no part of the item could be embedded
     vectors  FP32  [n, 5, 256]   of the parts, in the order above; zeros where absent or refused
     errors   BYTES [n, 5]        why a part was refused; empty where absent or embedded
+
+`ranker`, where one was shipped, says how much each of n users wants each of m items:
+
+    history     INT64 [n, 20]    `item_key` of the items clicked last, the latest last; 0 where there were fewer
+    profile     FP32  [n, 256]   the user's profile vector, or zeros
+    candidates  INT64 [n, m]     `item_key` of items; 0 fills up
+    score       FP32  [n, m]     logit of a click; NaN where the model does not know the item
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
 
 DIM = 256
 
@@ -36,6 +47,14 @@ ITEM_MODEL = "item_encoder"
 ITEM_MAX_BATCH = 16
 VECTORS = "vectors"
 ERRORS = "errors"
+
+RANKER_MODEL = "ranker"
+RANKER_MAX_BATCH = 64
+HISTORY = "history"
+HISTORY_LENGTH = 20
+PROFILE = "profile"
+CANDIDATES = "candidates"
+SCORE = "score"
 
 KIBIBYTE = 1024
 MEBIBYTE = 1024 * KIBIBYTE
@@ -153,3 +172,21 @@ MODALITIES: Mapping[str, Modality] = MappingProxyType(
 
 PARTS: tuple[str, ...] = tuple(name for name, modality in MODALITIES.items() if modality.part_of_item)
 """The modalities of an item, in the order of `item_encoder`'s outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a ranker is asked about n users: its three inputs, as above."""
+
+    history: NDArray[np.int64]
+    profile: NDArray[np.float32]
+    candidates: NDArray[np.int64]
+
+
+def item_key(item_id: str) -> int:
+    """A number for an item's id, the same everywhere: 64 bits of BLAKE2b, signed, never 0.
+
+    >>> item_key("m-1") == item_key("m-1") != item_key("m-2")
+    True
+    """
+    return int.from_bytes(blake2b(item_id.encode(), digest_size=8).digest(), "little", signed=True) or 1

@@ -1,5 +1,7 @@
 """MovieLens-100k with plots and posters, from a folder with `items.jsonl`, `ml-100k.inter` and `posters/`.
 
+`ml-100k.user`, where it is there, tells of the people.
+
 Licences allow research and no redistribution, so the folder is the reader's own; nothing of it is in this project.
 """
 
@@ -21,12 +23,18 @@ class Movies:
     posters  of each item, or None
     users    (clicks,) int64
     items    (clicks,) int64: the place in `texts`
+    at       (clicks,) float64: seconds since the epoch
+    item_ids of each item
+    traits   user -> JSON of what they say of themselves
     """
 
     texts: list[str]
     posters: list[Path | None]
     users: NDArray[np.int64]
     items: NDArray[np.int64]
+    at: NDArray[np.float64]
+    item_ids: list[str]
+    traits: dict[int, bytes]
 
 
 def read(folder: Path) -> Movies:
@@ -45,4 +53,17 @@ def read(folder: Path) -> Movies:
         [folder / record["poster"] if record.get("poster") else None for record in records],
         np.array([user for _, user, _ in clicks]),
         np.array([item for _, _, item in clicks]),
+        np.array([at for at, _, _ in clicks]),
+        [record["item_id"] for record in records],
+        _traits(folder / "ml-100k.user"),
     )
+
+
+def _traits(path: Path) -> dict[int, bytes]:
+    if not path.is_file():
+        return {}
+    rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
+    return {
+        int(user): json.dumps({"age": int(age), "gender": gender, "occupation": occupation}).encode()
+        for user, age, gender, occupation, *_ in rows
+    }
