@@ -22,6 +22,7 @@ ROWS = {
     "Stream": r"events|event_to|dependency|lists|stage|batch|consumer_lag|owned|uploads|users|clicks_unjudged",
     "Quality": r"_at_10|gini|judged|diversity",
     "Experiments and rules": r"experiment|rule",
+    "Shipped models": r"ranker|unadvised",
     "Memory and items": r"replica|index|log_|parts|texts|cached",
     "Search": r"quer|search",
     "HTTP": r"http",

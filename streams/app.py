@@ -26,7 +26,9 @@ from streams.adapters.fusion import LearnedFusion
 from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink, PartitionOf
 from streams.adapters.moderation import ContentModerator
+from streams.adapters.ranker import TritonRanker
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
+from streams.advice import Advice
 from streams.agents import Agents, Handle, end_process
 from streams.core import fusion
 from streams.core.diversity import mean_diversity
@@ -189,6 +191,9 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
     folder = settings.worker.fusion_folder
     fuse = LearnedFusion(folder) if folder else partial(fusion.fuse, weights=settings.worker.fusion_weights)
     triton = TritonEmbedder(settings.triton)
+    ranker = TritonRanker(settings.triton, seconds=settings.worker.ranker_seconds)
+    advice = Advice(ranker, least_weight=policy.click_weight / 2)
+    following_arms = asyncio.create_task(advice.follow())
     try:
         await sink.start()
         if health is not None:
@@ -204,8 +209,11 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
             partition_of=PartitionOf(settings.kafka.partitions),
             moderation=await asyncio.to_thread(moderation_of, settings.moderation),
             experiments=read_plan(settings.worker.experiments),
+            advice=advice,
         )
     finally:
+        following_arms.cancel()
+        await ranker.close()
         await triton.close()
         await sink.close()
         await store.close()
@@ -365,6 +373,8 @@ async def _watch(app: faust.App, pipeline: Pipeline) -> None:
                 await pipeline.check_ownership()
         metrics.show_quality(pipeline.quality.figures(len(pipeline.replica.item_vectors)))
         metrics.LIST_DIVERSITY.set(mean_diversity(pipeline.replica.recommender.catalogue, pipeline.quality.latest(100)))
+        if pipeline.advice is not None:
+            metrics.show_advice(pipeline.advice.residual.figures())
         consumer: Any = app.consumer  # the committed offsets are missing from Faust's types
         metrics.LAG.clear()  # of partitions that have moved to another worker, it tells
         for partition in consumer.assignment():

@@ -22,6 +22,10 @@ class EmbedderUnavailable(AnabranchError):
     """Triton gave no answer in the time allowed; the upload waits and is tried again."""
 
 
+class RankerUnavailable(AnabranchError):
+    """Triton gave no scores in the time allowed, or did not do with its ranker what it was asked; lists go without."""
+
+
 class PartRefused(AnabranchError):
     """One part of an item could not be embedded; the item goes on with its other parts."""
 

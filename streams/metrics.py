@@ -1,6 +1,6 @@
 """What ops watch. Units are in the names; a user's id is never a label."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -8,6 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from streams import tracing
 from streams.core.live_quality import LiveFigures
+from streams.core.residual import Figures
 
 _FAST = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 _PLACES = (1, 2, 3, 5, 10, 20, 50, 100)
@@ -39,7 +40,7 @@ PARTS_REFUSED = Counter(
 LANGUAGES = Counter("anabranch_texts_told", "Texts of items, by their language where it is clear", ["language"])
 STAGE = Histogram(
     "anabranch_stage_seconds",
-    "Time of one micro-batch in one stage: queue, embed, store, rank, emit",
+    "Time of one micro-batch in one stage: queue, embed, store, advise, rank, emit",
     ["stage"],
     buckets=_FAST,
 )
@@ -84,6 +85,13 @@ LIST_DIVERSITY = Gauge(
 UNJUDGED = Counter(
     "anabranch_clicks_unjudged", "Clicks of users whose list is not known to this worker, after a start or a rebalance"
 )
+UNADVISED = Counter("anabranch_lists_unadvised", "Lists made without the version that serves their user", ["version"])
+ADVICE = {
+    "choices": Gauge("anabranch_ranker_choices", "Choices of users whose list a version had a part in", ["version"]),
+    "gain": Gauge("anabranch_ranker_gain", "NDCG that it added, summed over these choices", ["version"]),
+    "squares": Gauge("anabranch_ranker_gain_squares", "Squares of what it added to each, summed", ["version"]),
+    "weight": Gauge("anabranch_ranker_weight", "What its scores count now; 0 while it does not gain", ["version"]),
+}
 HTTP = Histogram(
     "anabranch_http_seconds",
     "Time of an answer of `anabranch serve`, which shows these at its own port",
@@ -106,9 +114,16 @@ def show_quality(figures: LiveFigures) -> None:
         GROUP_RECALL.labels(group).set(recall)
 
 
+def show_advice(figures: Mapping[int, Figures]) -> None:
+    """Set the gauges of shipped models; of versions that serve nobody any more they stay."""
+    for version, each in figures.items():
+        for name, gauge in ADVICE.items():
+            gauge.labels(str(version)).set(getattr(each, name))
+
+
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Time one stage of a micro-batch: queue, embed, store, rank or emit."""
+    """Time one stage of a micro-batch: queue, embed, store, advise, rank or emit."""
     start = perf_counter()
     with tracing.span(name):
         yield

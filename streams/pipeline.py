@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from encoders.contract import MODALITIES
 from streams import metrics
+from streams.advice import Advice
 from streams.core.attention import modality_weights
 from streams.core.digest import digest
 from streams.core.evaluation import K
@@ -29,7 +30,7 @@ from streams.core.history import History
 from streams.core.live_quality import LiveQuality
 from streams.core.moderation import Limits, is_sealed, verdict
 from streams.core.ownership import next_version
-from streams.core.recommender import Interaction, Taught
+from streams.core.recommender import Advised, Interaction, Taught
 from streams.core.user import RecentEvents, Touch, UserState, apply, settle
 from streams.core.vectors import Vector, to_bytes
 from streams.core.weighing import weigh
@@ -128,6 +129,7 @@ class Pipeline:
     partition_of  Kafka key -> the partition it belongs to
     experiments   what is tried on whom; None tries nothing, and tells of no outcomes
     moderation    how uploads are looked at; None: they are listed as they are
+    advice        the models that are shipped; None where none can be
     clock         the wall clock, seconds since the epoch: for checking and stamping, never for learning
     """
 
@@ -144,6 +146,7 @@ class Pipeline:
         partition_of: Callable[[bytes], int],
         moderation: Moderation | None = None,
         experiments: Plan | None = None,
+        advice: Advice | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
@@ -155,6 +158,7 @@ class Pipeline:
         self.policy = policy
         self.partition_of = partition_of
         self.moderation = moderation
+        self.advice = advice
         self.clock = clock
         self.quality = LiveQuality(window=policy.quality_window, users=policy.cached_users)
         self.assigner = Assigner(experiments or Plan(), replica.recommender.settings)
@@ -187,6 +191,8 @@ class Pipeline:
         self.quality.forget_lists()
         if self.attribution is not None:
             self.attribution.forget_lists()
+        if self.advice is not None:
+            self.advice.residual.forget_lists()
         metrics.OWNED.set(0)
         metrics.CACHED_USERS.set(0)
 
@@ -254,6 +260,8 @@ class Pipeline:
                 self.quality.forget(user.user_id)
                 if self.attribution is not None:
                     self.attribution.forget(user.user_id)
+                if self.advice is not None:
+                    self.advice.residual.forget(user.user_id)
             with metrics.stage("store"):
                 await self.store.forget_users(gone.values(), epochs)
             left = [gone.get(user_id, user) for user_id, user in users.items()]
@@ -367,6 +375,8 @@ class Pipeline:
                 metrics.UNJUDGED.inc()
             if clicked and fresh and event.query_id is None and self.attribution is not None:
                 self.attribution.click(event.user_id, event.item_id, self.clock())
+            if clicked and fresh and self.advice is not None:
+                self.advice.residual.choose(event.user_id, recommender.catalogue.slot(event.item_id))
             if clicked and fresh and event.query_id is not None and event.position is not None:
                 metrics.SEARCH_CLICKS.observe(event.position + 1)
             touches[event.user_id].append(_touched(interaction, taught))
@@ -405,8 +415,10 @@ class Pipeline:
             user.version = _next_version(user, homes[user.user_id], epochs)
         write = asyncio.create_task(self._write(users.values(), epochs))
         await asyncio.sleep(0)  # the requests leave now, and travel while we rank
+        wanted = list(_by_user(users, accepted))
+        advised = await self._advise(wanted)
         with metrics.stage("rank"):
-            made = [self._list(user, causes) for user, causes in _by_user(users, accepted)]
+            made = [self._list(user, causes, advised.get(user.user_id)) for user, causes in wanted]
         with metrics.stage("emit"):
             emitted_at = self.clock()
             stamped = [_stamped(each, emitted_at) for each in made]
@@ -423,8 +435,20 @@ class Pipeline:
         with metrics.stage("store"):
             await self.store.write_users(users, epochs)
 
-    def _list(self, user: UserState, causes: Sequence[Accepted]) -> Recommendations:
-        latest = max(event.ts for _, event in causes)
+    async def _advise(self, wanted: Sequence[tuple[UserState, Sequence[Accepted]]]) -> Mapping[str, Advised]:
+        """What shipped models say of these lists; nothing of those that are interleaved."""
+        if self.advice is None or not self.advice.serves:
+            return {}
+        users = []
+        for user, causes in wanted:
+            assigned = self.assigner.assign(user.user_id)
+            if not assigned.teams:
+                view = user.view(self._weights(user, assigned.settings[0].fusion_weights))
+                users.append((view, _latest_time(causes)))
+        return await self.advice.advise(self.replica.recommender, users)
+
+    def _list(self, user: UserState, causes: Sequence[Accepted], advised: Advised | None) -> Recommendations:
+        latest = _latest_time(causes)
         assigned = self.assigner.assign(user.user_id)
         weights = self._weights(user, assigned.settings[0].fusion_weights)
         best, arms = lists.make(
@@ -434,6 +458,7 @@ class Pipeline:
             latest,
             self.policy.list_length,
             f"{user.user_id} {user.version}",
+            advised,
         )
         return Recommendations(
             user_id=user.user_id,
@@ -582,6 +607,10 @@ class Pipeline:
             withdrawn=upload.withdrawn,
             offset=message.offset,
         )
+
+
+def _latest_time(causes: Sequence[Accepted]) -> float:
+    return max(event.ts for _, event in causes)
 
 
 def _epochs(owned: Owned, accepted: Sequence[Accepted]) -> dict[int, int]:

@@ -7,6 +7,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from encoders.contract import Question
 from streams.core.user import UserState
 from streams.core.vectors import Vector
 from streams.events import Embedded
@@ -117,6 +118,28 @@ class Moderator(Protocol):
         language  ISO 639 code of the words, empty where it is not clear
         pictures  files that can be decoded
         """
+
+
+class Arms(Struct, frozen=True):
+    """Which versions of the deep ranker serve whom; 0 stands for none.
+
+    stable  for everybody else
+    canary  for a share of the users, 0 to 1
+    """
+
+    stable: int = 0
+    canary: int = 0
+    share: float = 0.0
+
+
+class Scorer(Protocol):
+    """The deep ranker, where one was shipped."""
+
+    async def arms(self) -> Arms:
+        """Who is served by what, by now. Raises RankerUnavailable."""
+
+    async def score(self, version: int, asked: Question) -> NDArray[np.float32]:
+        """(n, m) logits of a click; NaN for items that the version does not know. Raises RankerUnavailable."""
 
 
 class Media(Protocol):

@@ -243,6 +243,7 @@ class Worker(Group):
     fusion_weights           modality -> weight in an item's fused vector, JSON object
     rules_file               YAML of business rules that lists keep to, read again when it changes
     fusion_folder            folder of a trained `fusion.onnx`, which then fuses in place of the weighted average
+    ranker_seconds           to wait for the scores of a shipped model, after which lists are made without
     media_root               folder that `file:` URIs of uploads may name files of; unset refuses them all
     media_private_hosts      hosts, JSON list, that `http(s):` URIs may name although their address is not public
     media_stores             prefixes, JSON list, of URIs that fsspec may open, such as `s3://bucket/uploads/`
@@ -262,6 +263,7 @@ class Worker(Group):
     # Words say most: on films that nobody had clicked, equal weights found a third less (docs/encoders.md).
     fusion_weights: dict[str, Positive] = {name: 1.0 if name == "text" else 0.25 for name in PARTS}
     fusion_folder: Path | None = None
+    ranker_seconds: Positive = 0.1
     rules_file: Path | None = None
     media_root: Path | None = None
     media_private_hosts: frozenset[str] = frozenset()
@@ -366,6 +368,11 @@ class Settings(BaseSettings):
     def snapshot_folder(self) -> Path:
         """Of what workers know: one leaves it, another begins with it."""
         return self.home / "snapshots"
+
+    @property
+    def models_folder(self) -> Path:
+        """Of rankers that were shipped, and of what Triton serves of them; see `streams.deep.registry`."""
+        return self.home / "models"
 
     @property
     def ports_file(self) -> Path:

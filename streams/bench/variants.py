@@ -27,7 +27,7 @@ from encoders.contract import DIM
 from streams.app import faust_app, following, open_pipeline, serve
 from streams.core.memory.settings import ListSettings
 from streams.core.ranking import Ranker
-from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Scored, Taught, UserView
+from streams.core.recommender import Advised, Interaction, Recommender, RecommenderSettings, Scored, Taught, UserView
 from streams.core.warm_up import warm_up
 from streams.logs import set_up_logs
 from streams.pipeline import Pipeline
@@ -114,7 +114,14 @@ class Unranked(Recommender):
     def learn(self, interaction: Interaction, taught: Taught | None = None) -> None:
         pass
 
-    def recommend(self, user: UserView, at: float, k: int = 20, how: ListSettings | None = None) -> list[Scored]:
+    def recommend(
+        self,
+        user: UserView,
+        at: float,
+        k: int = 20,
+        how: ListSettings | None = None,
+        advised: Advised | None = None,
+    ) -> list[Scored]:
         return []
 
 

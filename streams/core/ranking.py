@@ -145,8 +145,18 @@ class Ranker:
     def resize(self, capacity: int) -> None:
         self._bias, self._bias_squares = longer(self._bias, capacity), longer(self._bias_squares, capacity)
 
-    def best(self, proposals: Proposals, touches: int, length: int) -> Ranked:
-        """The best `length` of what was proposed, for a user with so many touches."""
+    def best(self, proposals: Proposals, touches: int, length: int, added: Floats | None = None) -> Ranked:
+        """The best `length` of what was proposed, for a user with so many touches.
+
+        added  (n,) to the score of each proposal, see `core.residual`
+        """
+        if added is not None:
+            own = self._bias[proposals.union]
+            self._bias[proposals.union] += added
+            try:
+                return self.best(proposals, touches, length)
+            finally:
+                self._bias[proposals.union] = own
         return Ranked(
             *_best(proposals.features, proposals.union, self._knots, touches, self.weights, self._bias, length)
         )

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, islice
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -82,6 +83,26 @@ class Scored(msgspec.Struct, frozen=True, gc=False):
     score: float
     reason: str
     because: str | None = None
+
+
+class Draft(NamedTuple):
+    """What a list is to be picked from, before something from outside has a say in it.
+
+    scores  (n,) float32 of the ranker, in the order of the proposals
+    """
+
+    proposals: Proposals
+    scores: Vector
+
+
+class Advised(NamedTuple):
+    """What a list is picked from once that has been heard.
+
+    added  (n,) float32, to the score of each of the proposals of a draft
+    """
+
+    proposals: Proposals
+    added: Vector
 
 
 class Recommender:
@@ -185,23 +206,48 @@ class Recommender:
         row = self._sessions.find(user_id)
         return self._sessions.profile(row) if row >= 0 else None
 
-    def recommend(self, user: UserView, at: float, k: int = 20, how: ListSettings | None = None) -> list[Scored]:
+    def draft(self, user: UserView, at: float) -> Draft:
+        """What `recommend` would pick from, for whoever has something to add to the scores.
+
+        at  now, seconds since the epoch
+        """
+        request = self._request_of(user, at, self._directives(user, at))
+        proposals = self._served.put(user.user_id, self._propose(request))
+        return Draft(proposals, self._ranker.score(proposals, request.touches))
+
+    def recommend(
+        self,
+        user: UserView,
+        at: float,
+        k: int = 20,
+        how: ListSettings | None = None,
+        advised: Advised | None = None,
+    ) -> list[Scored]:
         """The best k items that the user has not touched; fewer only where the catalogue has no more.
 
-        at   now, seconds since the epoch
-        how  in place of the recommender's own settings. The ranker learns alike from every list, however it was made:
-             from what all experts proposed
+        at       now, seconds since the epoch
+        how      in place of the recommender's own settings. The ranker learns alike from every list, however it was
+                 made: from what all experts proposed
+        advised  from a draft for the same user and time; what may no longer be shown is left out
         """
         how = how or self.settings
         directives = self._directives(user, at)
         request = self._request_of(user, at, directives)
-        proposals = self._propose(request)
-        self._served.put(user.user_id, proposals)
+        added: Vector | None = None
+        if advised is not None:
+            shown = self.catalogue.shown[advised.proposals.union]
+            free = np.flatnonzero((shown != HIDDEN) & (shown != request.mark))
+            proposals = Proposals(advised.proposals.union[free], advised.proposals.features[free])
+            added = advised.added[free]
+        else:
+            proposals = self._propose(request)
+            self._served.put(user.user_id, proposals)
         if how.experts != self.settings.experts:
             proposals = only(proposals, [place for place, name in enumerate(self._names) if name in how.experts])
+            added = None
         if directives is not NONE or how.rearranges:
-            return self._rearranged(directives, request, proposals, user.user_id, k, how)
-        ranked = self._ranker.best(proposals, request.touches, k)
+            return self._rearranged(directives, request, proposals, user.user_id, k, how, added)
+        ranked = self._ranker.best(proposals, request.touches, k, added)
         fresh = self._fresh(request, ranked, user.user_id, k, how)
         return self._listed(request, ranked, fresh, k)
 
@@ -311,11 +357,21 @@ class Recommender:
         return listed + [Scored(ids[slot], floor, Exploration.name) for slot in new]
 
     def _rearranged(
-        self, directives: Directives, request: Request, proposals: Proposals, user_id: str, k: int, how: ListSettings
+        self,
+        directives: Directives,
+        request: Request,
+        proposals: Proposals,
+        user_id: str,
+        k: int,
+        how: ListSettings,
+        added: Vector | None,
     ) -> list[Scored]:
         """The list as the rules would have it, and as diverse as is wanted."""
         rules = self.rules or self._no_rules
-        scores = rules.boost(directives, proposals.union, self._ranker.score(proposals, request.touches))
+        scores = self._ranker.score(proposals, request.touches)
+        if added is not None:
+            scores = scores + added
+        scores = rules.boost(directives, proposals.union, scores)
         rows = np.lexsort((proposals.union, -scores))
         order, free = proposals.union[rows], len(rows)
         best = Ranked(order[:k], scores[rows[:k]].astype(np.float64), np.zeros(min(k, len(rows)), np.int32))

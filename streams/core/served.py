@@ -25,12 +25,13 @@ class Served:
         self._users = users
         self._proposals: OrderedDict[str, Proposals] = OrderedDict()
 
-    def put(self, user_id: str, proposals: Proposals) -> None:
-        """Keep a copy; the user served longest ago makes room."""
-        self._proposals[user_id] = Proposals(proposals.union.copy(), proposals.features.copy())
+    def put(self, user_id: str, proposals: Proposals) -> Proposals:
+        """Keep a copy, and return it; the user served longest ago makes room."""
+        kept = self._proposals[user_id] = Proposals(proposals.union.copy(), proposals.features.copy())
         self._proposals.move_to_end(user_id)
         if len(self._proposals) > self._users:
             self._proposals.popitem(last=False)
+        return kept
 
     def get(self, user_id: str) -> Proposals | None:
         """What the user was served from, None where it is not known (any more)."""

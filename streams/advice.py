@@ -1,0 +1,124 @@
+"""What a shipped model has to say of lists: asked once for a whole micro-batch, and judged by what users then choose.
+
+Without a shipped model nothing of this is called. Where Triton does not answer in time, lists are made without, and it
+is not asked again until it has told anew who is served by what.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from encoders.contract import DIM, HISTORY_LENGTH, RANKER_MAX_BATCH, Question, item_key
+from streams import metrics
+from streams.core.catalogue import Catalogue
+from streams.core.recommender import Advised, Draft, Recommender, UserView
+from streams.core.residual import Residual, in_canary
+from streams.errors import RankerUnavailable
+from streams.ports import Arms, Scorer
+
+FOLLOW_SECONDS = 2.0
+
+Keys = NDArray[np.int64]
+
+log = structlog.get_logger()
+
+
+class Advice:
+    """The models that are shipped, as one worker asks and judges them.
+
+    least_weight  of a touch that models take for a click
+    """
+
+    def __init__(self, scorer: Scorer, *, least_weight: float) -> None:
+        self.arms = Arms()
+        self.residual = Residual()
+        self._scorer = scorer
+        self._least_weight = least_weight
+        self._keys = np.zeros(0, np.int64)
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is anybody whom a version serves."""
+        return bool(self.arms.stable or self.arms.canary)
+
+    async def follow(self) -> None:
+        """Keep asking who is served by what."""
+        while True:
+            try:
+                arms = await self._scorer.arms()
+                if arms != self.arms:
+                    log.info("rankers that are served", stable=arms.stable, canary=arms.canary, share=arms.share)
+                self.arms = arms
+            except RankerUnavailable as error:
+                if self.arms != Arms():
+                    log.warning("lists are made without the deep ranker", error=str(error))
+                self.arms = Arms()
+            await asyncio.sleep(FOLLOW_SECONDS)
+
+    def version_of(self, user_id: str) -> int:
+        """The version that serves a user; 0 for none."""
+        arms = self.arms
+        return arms.canary if arms.canary and in_canary(user_id, arms.canary, arms.share) else arms.stable
+
+    async def advise(self, recommender: Recommender, users: Sequence[tuple[UserView, float]]) -> Mapping[str, Advised]:
+        """User -> what a version says of their list; those whom none serves, or for whom none answers, are left out.
+
+        users  with the time of their list, seconds since the epoch
+        """
+        by_version: dict[int, list[tuple[UserView, float]]] = {}
+        for user, at in users:
+            if version := self.version_of(user.user_id):
+                by_version.setdefault(version, []).append((user, at))
+        found: dict[str, Advised] = {}
+        for version, served in by_version.items():
+            for start in range(0, len(served), RANKER_MAX_BATCH):
+                found |= await self._ask(recommender, version, served[start : start + RANKER_MAX_BATCH])
+        return found
+
+    async def _ask(
+        self, recommender: Recommender, version: int, users: Sequence[tuple[UserView, float]]
+    ) -> dict[str, Advised]:
+        drafts = [recommender.draft(user, at) for user, at in users]
+        question = self._question(recommender.catalogue, [user for user, _ in users], drafts)
+        if not question.candidates.size:
+            return {}
+        try:
+            with metrics.stage("advise"):
+                scores = await self._scorer.score(version, question)
+        except RankerUnavailable as error:
+            metrics.UNADVISED.labels(str(version)).inc(len(users))
+            log.warning("lists are made without the deep ranker", error=str(error))
+            self.arms = Arms()
+            return {}
+        found = {}
+        for (user, _), draft, row in zip(users, drafts, scores, strict=True):
+            slots = draft.proposals.union
+            logits = row[: len(slots)]
+            self.residual.hold(user.user_id, version, slots, draft.scores, logits)
+            found[user.user_id] = Advised(draft.proposals, self.residual.addition(version, logits))
+        return found
+
+    def _question(self, catalogue: Catalogue, users: Sequence[UserView], drafts: Sequence[Draft]) -> Question:
+        """Shorter rows are filled up with 0."""
+        keys = self._keys_of(catalogue)
+        history = np.zeros((len(users), HISTORY_LENGTH), np.int64)
+        profile = np.zeros((len(users), DIM), np.float32)
+        candidates = np.zeros((len(users), max(len(each.proposals.union) for each in drafts)), np.int64)
+        for row, (user, draft) in enumerate(zip(users, drafts, strict=True)):
+            trail = user.history.trail(catalogue)
+            clicked = trail.slots[trail.weights >= self._least_weight][-HISTORY_LENGTH:]
+            history[row, HISTORY_LENGTH - len(clicked) :] = keys[clicked]
+            candidates[row, : len(draft.proposals.union)] = keys[draft.proposals.union]
+            if user.profile is not None:
+                profile[row] = user.profile
+        return Question(history, profile, candidates)
+
+    def _keys_of(self, catalogue: Catalogue) -> Keys:
+        """(items,) by slot."""
+        if len(self._keys) < len(catalogue):
+            new = [item_key(item_id) for item_id in catalogue.ids[len(self._keys) :]]
+            self._keys = np.concatenate([self._keys, np.array(new, np.int64)])
+        return self._keys
