@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from streams.deep import commands
 from streams.errors import AnabranchError
 from streams.settings import load
 
@@ -49,6 +50,9 @@ train_app = typer.Typer(no_args_is_help=True, help="Train what the encoders and 
 app.add_typer(train_app, name="train")
 experiments_app = typer.Typer(no_args_is_help=True, help="Try things on some users, and see what comes of it.")
 app.add_typer(experiments_app, name="experiments")
+commands.add_to(train_app)
+app.command()(commands.retrain)
+app.add_typer(commands.models_app, name="models")
 console = Console()
 
 

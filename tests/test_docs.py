@@ -48,10 +48,10 @@ def test_every_command_in_the_docs_exists_with_its_options(page: Path) -> None:
         words = command.split()
         names = [word for word in words if not word.startswith("-")]
         options = [word for word in words if word.startswith("--")]
-        shown = CliRunner().invoke(app, [*names[:1], "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+        shown = CliRunner().invoke(app, [*names[:2], "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
         assert shown.exit_code == 0, f"anabranch {command}: {shown.output}"
         for option in options:
-            assert option in shown.output, f"anabranch {names[0]} has no {option}"
+            assert option in shown.output, f"anabranch {command} has no {option}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -14,6 +14,7 @@ from deploy.local import cassandra, credentials, downloads, kafka, machine, port
 from deploy.local.process import Process
 from streams import access, topics
 from streams.adapters import schema
+from streams.deep import registry
 from streams.errors import AnabranchError
 from streams.settings import Settings, load
 
@@ -60,7 +61,9 @@ def servers(settings: Settings) -> list[Server]:
 
     def start_triton() -> None:
         files = downloads.fetch("triton", cache)
-        processes["triton"].start(triton.command(settings.triton, files, secrets), env=triton.environment(files))
+        shipped = registry.repository(settings.models_folder.resolve())
+        command = triton.command(settings.triton, files, shipped, secrets)
+        processes["triton"].start(command, env=triton.environment(files))
 
     starts = {"kafka": start_kafka, "cassandra": start_cassandra, "triton": start_triton}
     ailments: dict[str, Callable[[], str | None]] = {

@@ -19,14 +19,18 @@ MODELS = Path(__file__).parents[2] / "triton_models"
 ANSWER_SECONDS = 3.0
 
 
-def command(settings: Triton, home: Path, secrets: Path | None = None) -> list[str]:
+def command(settings: Triton, home: Path, shipped: Path, secrets: Path | None = None) -> list[str]:
     """How to start it. A model that fails to load keeps no other from serving; `unready` names it.
 
+    shipped  folder of the models that come and go while it runs
     secrets  the folder of `credentials`, for a server that lets in only those with a certificate
     """
     return [
         str(home / "bin" / "tritonserver"),
         f"--model-repository={MODELS}",
+        f"--model-repository={shipped}",
+        "--model-control-mode=explicit",
+        "--load-model=*",
         f"--backend-directory={home / 'backends'}",
         f"--grpc-address={settings.host}",
         f"--grpc-port={settings.grpc_port}",

@@ -1,6 +1,6 @@
 """A recorded log of events: what happened, in order, and the items there are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from streams.datasets.dataset import Dataset
 from streams.errors import AnabranchError
-from streams.events import EVENT_TYPES, Click, Event, Profile, Upload, View
+from streams.events import EVENT_TYPES, Click, Event, Upload, View
 
 SEED = 7
 
@@ -54,26 +54,27 @@ def read(path: Path, *, clicks: int | None = None) -> Log:
     """
     touches: list[Click | View] = []
     items: dict[str, bool] = {}
+    for event in events(path, (Click, View, Upload)):
+        if isinstance(event, Click | View):
+            touches.append(event)
+        elif isinstance(event, Upload):
+            items[event.item_id] = not event.withdrawn
+    touches.sort(key=lambda touch: touch.ts)
+    return _log(path.name, (item for item, listed in items.items() if listed), touches, clicks)
+
+
+def events(path: Path, kinds: Collection[type[Event]]) -> Iterator[Event]:
+    """The events of these kinds in a log of JSON lines; other topics are skipped. Raises UnreadableLog."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                event = _event(line)
+                kind = EVENT_TYPES.get(msgspec.json.decode(line, type=_Topic).topic)
+                if kind in kinds:
+                    yield msgspec.json.decode(line, type=kind)
             except msgspec.MsgspecError as error:
                 raise UnreadableLog(f"{path}, line {number}: {error}") from error
-            if isinstance(event, Click | View):
-                touches.append(event)
-            elif isinstance(event, Upload):
-                items[event.item_id] = not event.withdrawn
-    touches.sort(key=lambda touch: touch.ts)
-    return _log(path.name, (item for item, listed in items.items() if listed), touches, clicks)
-
-
-def _event(line: bytes) -> Event | None:
-    topic = msgspec.json.decode(line, type=_Topic).topic
-    kind = EVENT_TYPES.get(topic)
-    return msgspec.json.decode(line, type=kind) if kind and kind is not Profile else None
 
 
 def _log(name: str, uploaded: Iterable[str], touches: Sequence[Click | View], clicks: int | None) -> Log:

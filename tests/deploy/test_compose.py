@@ -142,7 +142,7 @@ def test_cassandra_is_set_as_the_local_one(services: dict[str, Any]) -> None:
 
 def test_triton_serves_the_same_models_in_the_same_way(services: dict[str, Any]) -> None:
     dockerfile = (REPOSITORY / services["triton"]["build"]["dockerfile"]).read_text()
-    local = triton.command(Triton(), Path("/any"))
+    local = triton.command(Triton(), Path("/any"), Path("/shipped"))
     command = re.search(r"^CMD (.+)$", dockerfile, re.MULTILINE)
     assert command is not None
     assert {"--exit-on-error=false", "--strict-readiness=true"} <= set(json.loads(command[1])) & set(local)

@@ -1,0 +1,60 @@
+"""`anabranch train compare`: models and parts side by side, into a page of the documentation."""
+
+import os
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+from encoders.training.deep import compare
+from encoders.training.deep.content import content, profiles
+from encoders.training.deep.log import splits
+from encoders.training.deep.trainer import Training
+from streams.bench.report import write_between
+from streams.deep import source
+from streams.settings import Settings
+
+SETS = {"models": compare.MODELS, "parts": {"click, concatenation": compare.CLICK, **compare.ABLATIONS, **compare.RAW}}
+"""What can be compared, by name."""
+
+
+def run(
+    settings: Settings,
+    console: Console,
+    *,
+    where: str,
+    which: str,
+    folds: int,
+    training: Training,
+    page: Path | None,
+) -> str:
+    """The table in Markdown; written between the marks of the set on the page, where one is given."""
+    torch.set_num_threads(1)
+    models = SETS[which]
+    log = source.read(where, settings)
+    cache = settings.downloads_folder / "natives"
+    parts = dict.fromkeys(part for shape in models.values() for part in shape.parts)
+    known, told = content(log, list(parts), cache), profiles(log, cache)
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("models trained", total=folds * len(models))
+        found = compare.compare(
+            log,
+            known,
+            told,
+            splits(log, folds),
+            models,
+            training,
+            kept=settings.downloads_folder / "compared",
+            advance=lambda name: progress.update(bar, advance=1, description=name),
+        )
+    clicks = len(next(iter(found.values())).users)
+    shown = compare.table(found) if which == "models" else compare.differences(found, "click, concatenation")
+    text = (
+        f"{clicks:,} clicks judged in {folds} windows, one after the other, each model trained on all before; in"
+        f" brackets 95% intervals by drawing users anew. Load average {os.getloadavg()[0]:.1f}.\n\n{shown}"
+    )
+    if page:
+        write_between(page, text, (f"<!-- {which} -->", f"<!-- /{which} -->"))
+    return text

@@ -1,0 +1,124 @@
+"""Where models learn from: Kafka, a file of JSON lines, or MovieLens with plots and posters."""
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from encoders.contract import MODALITIES
+from encoders.training import movies
+from encoders.training.deep.log import Log, of_movies
+from streams.errors import AnabranchError, PartRefused, Rejected
+from streams.evaluate import log as recorded
+from streams.event_log import EventLog
+from streams.events import EVENT_TYPES, Click, Event, Forget, Profile, Upload, View
+from streams.events import read as decode
+from streams.ports import Media
+from streams.searching import media_reader
+from streams.settings import Settings
+
+KAFKA = "kafka"
+KINDS: Mapping[str, type[Event]] = {
+    topic: kind for topic, kind in EVENT_TYPES.items() if kind in (Click, View, Upload, Profile, Forget)
+}
+FETCHES = 8
+
+
+class NothingToLearn(AnabranchError):
+    """A log holds too few clicks."""
+
+
+def read(where: str, settings: Settings) -> Log:
+    """A log to learn from.
+
+    where  'kafka', a file of JSON lines, or a folder with `items.jsonl`, `ml-100k.inter` and `posters/`
+
+    Raises AnabranchError.
+    """
+    media = media_reader(settings.worker)
+    if where == KAFKA:
+        return of_events(_from_kafka(settings), media)
+    path = Path(where)
+    if path.is_file():
+        return of_events(recorded.events(path, KINDS.values()), media)
+    if (path / "items.jsonl").is_file():
+        return of_movies(movies.read(path))
+    raise AnabranchError(f"{where!r} is neither 'kafka', nor a file of events, nor a folder with items.jsonl")
+
+
+def _from_kafka(settings: Settings) -> Iterator[Event]:
+    """All that Kafka still has; what workers dead-letter is left out here too."""
+    with EventLog(settings.kafka) as log:
+        topics = list(KINDS)
+        now = time.time()
+        for message in log.read(log.starts(topics), log.ends(topics)):
+            try:
+                yield decode(message.topic, message.value, now=now)
+            except Rejected:
+                continue
+
+
+def of_events(events: Iterable[Event], media: Media) -> Log:
+    """A log of events in any order. Each counts once, and none of before its user was forgotten.
+
+    Of an item's uploads the latest tells what it is, and the first since when it could be shown.
+    """
+    told = {event.event_id: event for event in events}.values()
+    forgotten: dict[str, float] = {}
+    for each in told:
+        if isinstance(each, Forget):
+            forgotten[each.user_id] = max(each.ts, forgotten.get(each.user_id, each.ts))
+    touches = sorted(
+        (each for each in told if isinstance(each, Click | View) and each.ts > forgotten.get(each.user_id, 0.0)),
+        key=lambda each: each.ts,
+    )
+    if not any(isinstance(each, Click) for each in touches):
+        raise NothingToLearn("the log holds no click")
+    profiles = {
+        each.user_id: each
+        for each in sorted((each for each in told if isinstance(each, Profile)), key=lambda each: each.ts)
+        if each.ts > forgotten.get(each.user_id, 0.0)
+    }
+    uploads = sorted((each for each in told if isinstance(each, Upload)), key=lambda each: each.ts)
+    latest = {each.item_id: each for each in uploads if not each.withdrawn}
+    listed: dict[str, float] = {}
+    for each in [*uploads, *touches]:
+        listed[each.item_id] = min(each.ts, listed.get(each.item_id, each.ts))
+    items = {item_id: place for place, item_id in enumerate(listed)}
+    users = {user_id: place for place, user_id in enumerate(dict.fromkeys(each.user_id for each in touches))}
+    return Log(
+        item_ids=list(items),
+        texts=[_text(latest.get(item_id)) for item_id in items],
+        images=asyncio.run(_images([latest.get(item_id) for item_id in items], media)),
+        listed_at=np.array(list(listed.values())),
+        traits=[msgspec.json.encode(profiles[user].traits) if user in profiles else b"" for user in users],
+        users=np.array([users[each.user_id] for each in touches], np.int64),
+        items=np.array([items[each.item_id] for each in touches], np.int64),
+        at=np.array([each.ts for each in touches]),
+        clicked=np.array([isinstance(each, Click) for each in touches]),
+    )
+
+
+def _text(upload: Upload | None) -> str:
+    """As workers embed it."""
+    return "\n".join(filter(None, (upload.title, upload.text, " ".join(upload.attributes)))) if upload else ""
+
+
+async def _images(uploads: Collection[Upload | None], media: Media) -> list[bytes | None]:
+    """The picture of each; None where there is none, or it is refused."""
+    slots = asyncio.Semaphore(FETCHES)
+
+    async def fetch(upload: Upload | None) -> bytes | None:
+        uri = upload.media.get("image") if upload else None
+        if uri is None:
+            return None
+        async with slots:
+            try:
+                return await media.fetch(uri, MODALITIES["image"].max_bytes)
+            except PartRefused:
+                return None
+
+    return list(await asyncio.gather(*map(fetch, uploads)))

@@ -1,0 +1,70 @@
+"""From a log to a version, as the command does it."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from encoders.ranker import Ranker, verify
+from encoders.training.deep.export import question
+from encoders.training.deep.rankers import Shape
+from encoders.training.deep.trainer import Training
+from streams.cli import app
+from streams.deep.comparison import run
+from streams.deep.train import with_changes
+from streams.errors import AnabranchError
+from streams.settings import load
+
+
+def test_a_file_of_events_becomes_a_version_that_tells_what_it_is(recorded: Path, tmp_path: Path) -> None:
+    changes = [f"--set={each}" for each in ("parts=item+words", "width=16", "epochs=6", "batch=128", "patience=6")]
+    command = ["train", "click", str(recorded), "--save", str(tmp_path / "v"), "--set=learning_rate=0.03", *changes]
+    found = CliRunner().invoke(app, command, env={"ANABRANCH_HOME": str(tmp_path)})
+    assert found.exit_code == 0, found.output
+    told = verify(tmp_path / "v")
+    assert told["metrics"]["AUC"] > 0.8 and f"AUC: {told['metrics']['AUC']:.4f}" in found.output
+    assert told["shape"]["parts"] == ["item", "words"] and told["training"]["epochs"] == 6
+    first, last = told["window"]["train"][0], told["window"]["test"][1]
+    assert 0 < first < told["window"]["train"][1] == told["window"]["validate"][0] < last <= 1002
+    assert Ranker(tmp_path / "v")(question(2, 5, tmp_path / "v")).shape == (2, 5)
+
+
+def test_a_comparison_is_a_table_with_intervals(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streams.deep import comparison
+
+    few = {name: Shape(kind, parts=("item",), width=8) for name, kind in (("one", "mf"), ("other", "click"))}
+    monkeypatch.setitem(comparison.SETS, "models", few)
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- models -->\n<!-- /models -->\nafter\n")
+    text = run(
+        load(home=tmp_path),
+        Console(quiet=True),
+        where=str(recorded),
+        which="models",
+        folds=2,
+        training=Training(epochs=1, batch=256),
+        page=page,
+    )
+    rows = [line for line in text.splitlines() if line.startswith(("| one", "| other"))]
+    assert len(rows) == 2 and all(row.count(" to ") == 5 for row in rows)
+    assert page.read_text() == f"before\n<!-- models -->\n{text}<!-- /models -->\nafter\n"
+
+
+def test_settings_are_read_as_what_they_are() -> None:
+    shape, training = with_changes(
+        Shape("click"), Training(), {"parts": "item+words", "profiles": "false", "dropout": "0.5", "seed": "3"}
+    )
+    assert shape == Shape("click", parts=("item", "words"), profiles=False, dropout=0.5)
+    assert training == Training(seed=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"kind": "mf"}, "'kind' is no setting"), ({"width": "wide"}, "width='wide'"), ({"precision": "int2"}, "int2")],
+)
+def test_a_setting_that_there_is_not_is_named(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(AnabranchError, match=message):
+        with_changes(Shape("click"), Training(), changes)
