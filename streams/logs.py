@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
+from streams import tracing
+
 # These retry by themselves what they log as errors while a broker starts; lag and readiness tell whether it worked.
 TALKATIVE = ("aiokafka.consumer.group_coordinator", "aiokafka.conn", "cassandra.cluster", "cassandra.protocol")
 
@@ -44,11 +46,19 @@ class Once(logging.Filter):
         return True
 
 
+def with_trace(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Name the trace that a line belongs to, so that one leads to the other."""
+    if trace_id := tracing.trace_id():
+        line["trace_id"] = trace_id
+    return line
+
+
 def set_up_logs(level: int = logging.INFO) -> None:
     """Our own lines from `level`; those of the libraries from WARNING. Colours on a terminal, JSON elsewhere."""
     on_terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
+        with_trace,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         *([] if on_terminal else [_tracebacks]),
     ]

@@ -130,6 +130,16 @@ def headers() -> tuple[tuple[str, bytes], ...]:
     return tuple((name, value.encode()) for name, value in carrier.items())
 
 
+def trace_id() -> str:
+    """Of the trace that is going on, 32 hexadecimal digits; empty where there is none."""
+    if _tracer is None:
+        return ""
+    from opentelemetry.trace import get_current_span
+
+    context = get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else ""
+
+
 def _links(messages: Sequence[Message]) -> list[Any]:
     """To the spans that the messages come from, each once."""
     from opentelemetry.trace import Link, get_current_span

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from streams import tracing
 from streams.agents import Agents
+from streams.logs import with_trace
 from tests.pipeline.test_pipeline import World
 from tests.test_agents import GENERATION, FakeConsumer, FakeMessage
 
@@ -69,6 +70,14 @@ async def test_a_batch_is_a_span_with_its_stages_and_is_linked_to_where_its_even
     assert [f"{link.context.trace_id:032x}" for link in batch.links] == [each.decode()[3:35] for each in (ONE, OTHER)]
     for stage in ("store", "rank", "emit"):
         assert spans[stage].parent is not None and spans[stage].parent.span_id == batch.context.span_id
+
+
+def test_a_line_of_the_log_names_the_trace_that_it_belongs_to(traced: Traced) -> None:
+    with tracing.batch([message(World().click("ada", "alien"))]):
+        said = with_trace(None, "info", {"event": "said within"})
+    assert with_trace(None, "info", {"event": "said without"}) == {"event": "said without"}
+    batch = traced.spans()["process events.click"]
+    assert batch.context is not None and said["trace_id"] == f"{batch.context.trace_id:032x}"
 
 
 async def test_what_a_batch_publishes_carries_its_span(traced: Traced) -> None:

@@ -8,7 +8,7 @@ made more precise by what users did before the experiment (CUPED: Deng, Xu, Koha
 from typing import NamedTuple
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from streams.core.experiments import sequential
@@ -194,19 +194,10 @@ def _worse(rail: GuardRail, control: Sums, own: Sums, arms: int) -> bool:
 
 
 def _interleaved(sums: Sums, name: str, at: int, preference: Difference, alpha: float) -> ArmReport:
-    clicks = _column(sums, ("first", "second")[at]).sum()
+    """Clicks and click-through are those of the arm's items."""
+    clicks = float(_column(sums, ("first", "second")[at]).sum())
     whole = _arm_report(name, sums, preference if at else None, [], alpha)
-    share = float(clicks / max(1.0, _column(sums, "lists").sum()))
-    return ArmReport(
-        name=name,
-        users=whole.users,
-        lists=whole.lists,
-        clicks=int(clicks),
-        click_through=share,
-        against=whole.against,
-        worsened=[],
-        verdict=whole.verdict,
-    )
+    return structs.replace(whole, clicks=int(clicks), click_through=clicks / max(1, whole.lists))
 
 
 def _arm_report(name: str, sums: Sums, against: Difference | None, worsened: list[str], level: float) -> ArmReport:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from streams.core.experiments import sequential
-from streams.core.experiments.analysis import Difference, click_through, difference
+from streams.core.experiments.analysis import click_through, difference
 from streams.core.experiments.tally import COLUMNS, Sums
 
 NORMAL = 1.96
@@ -66,13 +66,6 @@ def run(world: World, *, seed: int, alpha: float = 0.05) -> Run:
             covered &= judged.low <= world.lift <= judged.high
         peeked |= _z(each) > NORMAL
     return Run(found, peeked, covered)
-
-
-def judge(world: World, *, seed: int) -> Difference:
-    """What the report says at the end of an experiment."""
-    *_, (arms, sums) = _history(world, seed)
-    ratios, _ = click_through([sums[arms == arm] for arm in (0, 1)])
-    return difference(ratios[0], ratios[1], world.effect, 0.05)
 
 
 def mismatches(*, users: int, looks: int, lost: float, seed: int) -> int:
