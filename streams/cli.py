@@ -294,6 +294,9 @@ def evaluate_search(
     films: Annotated[
         Path | None, typer.Option(help="A folder with items.jsonl and posters/ of films, in place of the stamps.")
     ] = None,
+    tastes: Annotated[
+        bool, typer.Option("--tastes", help="With --films: what it is worth to know who asks, over MovieLens' clicks.")
+    ] = False,
     items: Annotated[
         list[int] | None, typer.Option(min=1_000, help="Measure what a search takes among so many; may be given again.")
     ] = None,
@@ -302,7 +305,7 @@ def evaluate_search(
     """Ask for what is known to be there, by words alone, vectors alone and both; in this process, without servers."""
     from streams.evaluate.search.run import evaluate
 
-    evaluate(load(), console, folder=films, sizes=items or [], page=report)
+    evaluate(load(), console, folder=films, tastes=tastes, sizes=items or [], page=report)
 
 
 @app.command("evaluate-explanations")

@@ -330,7 +330,7 @@ class Search(Group):
     """
 
     weights: dict[str, NotNegative] = dict(WEIGHTS)
-    taste_weight: NotNegative = 0.5
+    taste_weight: NotNegative = 0.25
     unsafe: frozenset[str] = frozenset({"tag=adult", "tag=unsafe"})
     seconds: Positive = 5.0
 

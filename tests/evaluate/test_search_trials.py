@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from streams.adapters.index import VectorIndex
+from streams.adapters.words import WordIndex
 from streams.core.search.fusion import Ranking
 from streams.core.search.question import Question
-from streams.core.search.searcher import Document
+from streams.core.search.searcher import Document, Searcher
+from streams.core.search.settings import SearchSettings
 from streams.core.vectors import Vector, unit
 from streams.errors import AnabranchError
 from streams.evaluate.report import Sheet
 from streams.evaluate.search import cost, run
 from streams.evaluate.search.distort import misspelt, photographed, retold
 from streams.evaluate.search.judge import BOTH, VECTORS_ALONE, WORDS_ALONE, judge, sheets
+from streams.evaluate.search.personal import Asked, places_of
 from streams.evaluate.search.trial import Case, Trial
 from streams.evaluate.search.weights import gains, mean_reciprocal_rank, tuned
 
@@ -135,3 +139,22 @@ def test_tables_are_put_where_the_page_has_a_place_for_them(tmp_path: Path) -> N
     assert page.read_text() == "before\n<!-- stamps -->\nTitle:\n\n| a |\n| --- |\n| 1 |\n<!-- /stamps -->\nafter\n"
     with pytest.raises(AnabranchError, match="<!-- films -->"):
         run._put(page, "films", [])
+
+
+def test_who_asks_is_worth_something_where_a_word_leaves_open_what_is_meant() -> None:
+    space, love = np.eye(2, dtype=np.float32)
+    documents = [
+        Document(item_id=name, at=0.0, title="film", text="", attributes=[], vectors={"fused": vector})
+        for name, vector in [("alien", space), ("kiss", love), ("star", space), ("heart", love)]
+    ]
+    searcher = Searcher(SearchSettings(), words=WordIndex(), space=lambda: VectorIndex(2))
+    for document in documents:
+        searcher.put(document)
+    question = Question(words="film", limit=4)
+    asked = [
+        Asked("a word", user, 0.6, question, taste, wanted)
+        for user, (taste, wanted) in enumerate([(space, "star"), (love, "heart"), (None, "kiss")])
+    ]
+    anyone, known = places_of(searcher, asked, 0.0), places_of(searcher, asked, 1.0)
+    assert known[0] <= 2 < anyone[0] or known[1] <= 2 < anyone[1], "of two of a kind, either may be first"
+    assert set(known[:2]) <= {1, 2} and known[2] == anyone[2]

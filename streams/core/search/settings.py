@@ -44,7 +44,7 @@ class SearchSettings(Struct, frozen=True, kw_only=True):
     """
 
     weights: Mapping[str, float] = WEIGHTS
-    taste: float = 0.5
+    taste: float = 0.25
     smoothing: float = SMOOTHING
     depth: int = 100
     floors: Mapping[str, float] = FLOORS

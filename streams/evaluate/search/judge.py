@@ -125,7 +125,7 @@ def _places(verdict: Verdict) -> Sheet:
     rows = []
     for name in dict.fromkeys(verdict.kinds):
         of_kind = kinds == name
-        rows.append([name, f"{of_kind.sum():,}", *(_cell(ranks[of_kind]) for ranks in verdict.ranks.values())])
+        rows.append([name, f"{of_kind.sum():,}", *(figures(ranks[of_kind]) for ranks in verdict.ranks.values())])
     means = [
         np.mean([_figures(ranks[kinds == name]) for name in dict.fromkeys(verdict.kinds)], axis=0)
         for ranks in verdict.ranks.values()
@@ -141,7 +141,7 @@ def _differences(verdict: Verdict) -> Sheet:
     rows = []
     for name in (WORDS_ALONE, VECTORS_ALONE):
         found = user_bootstrap(ours, reciprocals(verdict.ranks[name]), about.astype(np.int32))
-        rows.append([name, _interval(found)])
+        rows.append([name, interval(found)])
     return Sheet("How much better both together are, over all queries", ("than", "MRR, 95% interval"), rows)
 
 
@@ -151,7 +151,8 @@ def _weights(verdict: Verdict) -> Sheet:
     return Sheet("What each ranking counts, chosen on all queries", ("ranking", "weight"), rows)
 
 
-def _interval(difference: Difference) -> str:
+def interval(difference: Difference) -> str:
+    """A difference for a table."""
     return f"{difference.mean:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"
 
 
@@ -161,7 +162,8 @@ def _figures(ranks: Ranks) -> tuple[float, float, float]:
     return float((ranks == 1).mean()), float((hit & (ranks <= 10)).mean()), float(reciprocals(ranks).mean())
 
 
-def _cell(ranks: Ranks) -> str:
+def figures(ranks: Ranks) -> str:
+    """Recall@1 / Recall@10 / MRR, for a table."""
     return _text(_figures(ranks))
 
 

@@ -13,21 +13,31 @@ from streams.evaluate.search import cost
 from streams.evaluate.search.encoded import Encoders
 from streams.evaluate.search.films import films
 from streams.evaluate.search.judge import judge, sheets
+from streams.evaluate.search.personal import personal
 from streams.evaluate.search.stamps import stamps
 from streams.settings import Settings
 
 
 def evaluate(
-    settings: Settings, console: Console, *, folder: Path | None, sizes: Sequence[int], page: Path | None
+    settings: Settings,
+    console: Console,
+    *,
+    folder: Path | None,
+    tastes: bool,
+    sizes: Sequence[int],
+    page: Path | None,
 ) -> None:
     """Judge the stamps, or the films of a folder, or measure catalogues of these sizes. Raises AnabranchError.
 
-    page  Markdown, in which the tables are put between `<!-- NAME -->` and `<!-- /NAME -->`
+    tastes  judge what the taste of a user is worth, among the films
+    page    Markdown, in which the tables are put between `<!-- NAME -->` and `<!-- /NAME -->`
     """
     downloads = settings.downloads_folder
     encoders = Encoders(downloads / "encoded")
     if sizes:
         name, found = "cost", [cost.sheet(cost.measure(sizes, console))]
+    elif folder and tastes:
+        name, found = "personal", [personal(folder, downloads, encoders)]
     elif folder:
         name, found = "films", sheets(judge(films(folder, downloads, encoders)))
     else:
