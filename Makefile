@@ -5,6 +5,7 @@
 #   make check    lint, format, types, licences, a bill of materials, and the tests that need no server
 #   make faults   kill and stop workers and servers at random while events flow; every event must count once (half an hour)
 #   make fuzz     a million malformed, odd and garbled messages through the pipeline, no server needed (a quarter hour)
+#   make docs     write the reference anew from the code, and build the site of the docs into build/site
 #   make audit    known vulnerabilities of the packages, as osv.dev tells (the one thing that needs more than registries)
 #   make bench    measure; `make lock`: choose the packages anew; `make clean`: remove what was built, data included
 #
@@ -18,7 +19,7 @@ STAMP := $(VENV)/.set-up
 LOCKS := requirements.lock weights.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check faults fuzz audit bench lock clean
+.PHONY: help setup demo test check faults fuzz docs audit bench lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -61,6 +62,12 @@ faults: setup
 
 fuzz: setup
 	$(RUN)/python -m pytest tests/pipeline/test_fuzz.py --fuzzed 1000000
+
+docs: setup
+	$(RUN)/python -m deploy.reference
+	$(RUN)/python -m deploy.observability
+	$(RUN)/python -m deploy.site
+	$(RUN)/zensical build --strict
 
 audit: $(UV)
 	@mkdir -p build

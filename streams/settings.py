@@ -128,7 +128,15 @@ class ServerWithUsers(Server):
 
 
 class Kafka(ServerWithUsers):
-    """Where Kafka is, who we are there, and how this worker takes part in its consumer group."""
+    """Where Kafka is, who we are there, and how this worker takes part in its consumer group.
+
+    controller_port          of the local broker that `anabranch up` starts
+    group                    the consumer group of all workers
+    partitions               of the topics of events, chosen for good
+    replication_factor       copies of each topic that `anabranch prepare` creates
+    session_timeout_seconds  after which a silent worker's partitions go to the others
+    commit_interval_seconds  between two commits of offsets
+    """
 
     NAME = "KAFKA"
 
@@ -143,7 +151,12 @@ class Kafka(ServerWithUsers):
 
 
 class Cassandra(ServerWithUsers):
-    """Where Cassandra is, who we are there, and how rows are spread."""
+    """Where Cassandra is, who we are there, and how rows are spread.
+
+    storage_port        of the local node that `anabranch up` starts
+    replication_factor  copies of each row, of a keyspace that `anabranch prepare` creates
+    shards              over which users and items are spread, chosen for good
+    """
 
     NAME = "CASSANDRA"
 
