@@ -10,6 +10,9 @@ from streams.errors import KafkaUnavailable
 from streams.settings import Kafka
 
 
+AT_ONCE = 500  # messages; then others have a turn
+
+
 class Tail:
     """Every partition of a topic, in no consumer group.
 
@@ -44,7 +47,7 @@ class Tail:
     async def run(self) -> None:
         """Read until cancelled."""
         while True:
-            for messages in (await self._consumer.getmany(timeout_ms=200)).values():
+            for messages in (await self._consumer.getmany(timeout_ms=200, max_records=AT_ONCE)).values():
                 for message in messages:
                     if message.value is not None:
                         self._handle(message.value)
