@@ -9,7 +9,6 @@ from streams.adapters import clients
 from streams.errors import KafkaUnavailable
 from streams.settings import Kafka
 
-
 AT_ONCE = 500  # messages; then others have a turn
 
 
