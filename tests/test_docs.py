@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from deploy import reference
 from streams.cli import app
 from streams.core.experiments.plan import ArmSettings, Experiment, read
 from streams.events import REASONS, schemas
@@ -28,6 +29,11 @@ EXAMPLES = [
 def test_the_schema_in_the_docs_is_that_of_the_code(topic: str) -> None:
     stored = json.loads((ROOT / "docs" / "schemas" / f"{topic}.json").read_text())
     assert stored == schemas()[topic], "run: anabranch topics schemas docs/schemas"
+
+
+@pytest.mark.parametrize("name", reference.pages())
+def test_the_reference_is_that_of_the_code(name: str) -> None:
+    assert (reference.FOLDER / name).read_text() == reference.pages()[name], "run: python -m deploy.reference"
 
 
 def test_every_reason_for_a_refusal_is_in_the_docs_word_for_word() -> None:
