@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 ENGLISH = "en"
 MEANS = np.array([104, 117, 123], np.float32)  # of blue, green and red, as the network learned
 DENSE = 5.0  # a text of which one word in so many is on a list is as harmful as can be
-ONE_WORD = 0.5
+ONE_WORD = 0.5, 0.8  # at least and at most: a single word may be a name, and refuses nothing by itself
 
 
 class Words:
@@ -37,17 +37,19 @@ class Words:
         self._known = frozenset(_filter((), ()).available_languages())
 
     def score(self, text: str, language: str) -> float:
-        """0 without a listed word, 0.5 with one, more the more there are among few, up to 1.
+        """0 without a listed word, 0.5 to 0.8 with one, more the more there are among few, up to 1.
 
         language  ISO 639 code; that of the text and English are looked at, English alone where it is not known
 
         >>> words = Words(allowed=["dick"])
         >>> words.score("Moby Dick, a novel about a white whale", "en"), words.score("Was für ein Arschloch", "de")
-        (0.0, 1.0)
+        (0.0, 0.8)
         """
         languages = tuple(sorted({ENGLISH, language} & self._known))
         found = _filter(languages, tuple(self._allowed)).find(text)
-        return min(1.0, max(ONE_WORD, DENSE * len(found) / len(text.split()))) if found else 0.0
+        least, lone = ONE_WORD
+        most = 1.0 if len(found) > 1 else lone
+        return min(most, max(least, DENSE * len(found) / len(text.split()))) if found else 0.0
 
 
 class Pictures:

@@ -72,7 +72,7 @@ async def run_worker(settings: Settings) -> None:
         tracing.set_up(settings.traces.endpoint, service=settings.kafka.group, share=settings.traces.share)
     try:
         async with _showing(health, settings.metrics):
-            await asyncio.to_thread(warm_up, settings.lists.recommender, DIM)
+            await asyncio.to_thread(warm_up, settings.recommender, DIM)
             await _first(stopping.wait(), _arrival(settings, health))
             if stopping.is_set():
                 return
@@ -187,7 +187,7 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
     identities = await asyncio.to_thread(topics.identities, settings.kafka)
-    replica = Replica(index, worker=worker, settings=settings.lists.recommender, identities=identities)
+    replica = Replica(index, worker=worker, settings=settings.recommender, identities=identities)
     folder = settings.worker.fusion_folder
     fuse = LearnedFusion(folder) if folder else partial(fusion.fuse, weights=settings.worker.fusion_weights)
     triton = TritonEmbedder(settings.triton)

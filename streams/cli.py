@@ -342,6 +342,17 @@ def evaluate_diversity(
         picture.write_bytes(plots.png(tradeoff.draw(points)))
 
 
+@app.command("evaluate-attack")
+def evaluate_attack(
+    clicks: Annotated[int, typer.Option(min=1_000, help="Of MovieLens-100k, the oldest, before the attack.")] = 10_000,
+) -> None:
+    """Push unpopular items by floods of clicks, with and without each defence, in this process."""
+    from streams.evaluate import attack, report
+
+    outcomes = attack.run(load().downloads_folder, console, clicks=clicks)
+    console.print(report.table(attack.sheet(outcomes)))
+
+
 @app.command()
 def bench(
     events: Annotated[int, typer.Option(min=1_000, max=99_000, help="Recorded events in the backlog.")] = 30_000,

@@ -31,7 +31,7 @@ async def explain(settings: Settings, user_id: str, item_id: str, past: int) -> 
     store = await CassandraStore.connect(settings.cassandra, dedup_window=1)
     try:
         index, shelf = VectorIndex(DIM), Shelf()
-        replica = Replica(index, worker="explain", settings=settings.lists.recommender)
+        replica = Replica(index, worker="explain", settings=settings.recommender)
         reader = Reader(store, replica, index.nearest, shelf, worker.fusion_weights, worker.taste_half_life_seconds)
         replica.on_item, replica.on_learned = shelf.put, reader.learned
         async with kept(worker.rules_file, replica), following(settings.kafka, replica):

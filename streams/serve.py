@@ -54,7 +54,7 @@ async def run(settings: Settings) -> None:
     http = settings.http
     tokens = Tokens.read(http.token_file) if http.token_file else None
     tls = clients.http_tls(http)
-    await asyncio.to_thread(warm_up, settings.lists.recommender, DIM)
+    await asyncio.to_thread(warm_up, settings.recommender, DIM)
     async with (
         opened(settings) as (api, health, feed, following, replica),
         kept(settings.worker.rules_file, replica),
@@ -83,7 +83,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
     triton = TritonEmbedder(settings.triton)
-    replica = Replica(index, worker="http", settings=settings.lists.recommender)
+    replica = Replica(index, worker="http", settings=settings.recommender)
     shelf = Shelf()
     plan = read_plan(settings.worker.experiments)
     base, half_life = settings.worker.fusion_weights, settings.worker.taste_half_life_seconds

@@ -295,10 +295,13 @@ class Lists(Group):
     exposure_per: str = ""
     exploration_share: Share = 0.05
 
-    @property
-    def recommender(self) -> RecommenderSettings:
-        """The settings of the recommender that makes such lists."""
-        return RecommenderSettings(**self.model_dump())
+
+class Defence(Group):
+    """How much of one user everybody learns from; the same for all workers. See docs/manipulation.md."""
+
+    repeats_counted: Annotated[int, Field(ge=0)] = 0
+    touches_a_minute: NotNegative = 0.0
+    newcomers_wait: Annotated[int, Field(ge=0)] = 0
 
 
 class Moderation(Group):
@@ -369,8 +372,14 @@ class Settings(BaseSettings):
     http: Http = Http()
     worker: Worker = Worker()
     lists: Lists = Lists()
+    defence: Defence = Defence()
     moderation: Moderation = Moderation()
     search: Search = Search()
+
+    @property
+    def recommender(self) -> RecommenderSettings:
+        """What the recommender of every process that follows the logs is set to."""
+        return RecommenderSettings(**self.lists.model_dump(), **self.defence.model_dump())
 
     @property
     def downloads_folder(self) -> Path:

@@ -90,6 +90,10 @@ class Lesson(NamedTuple):
     slots: Slots
     pulls: Floats
 
+    def times(self, share: float) -> "Lesson":
+        """The same, said less loud."""
+        return self._replace(slope=self.slope * np.float32(share), pulls=self.pulls * np.float32(share))
+
 
 class Candidates:
     """Room for what the experts propose in one request, and for the features made of it.

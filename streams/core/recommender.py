@@ -14,6 +14,7 @@ from streams.core.digest import digest
 from streams.core.diversity import Exposure, reordered
 from streams.core.history import History, Trail
 from streams.core.memory.content import Nearest
+from streams.core.memory.defence import counted
 from streams.core.memory.expert import NOBODY, Floats, Request, Slots, State
 from streams.core.memory.exploration import Exploration
 from streams.core.memory.panel import Panel
@@ -191,14 +192,16 @@ class Recommender:
         slot = self.catalogue.ensure(interaction.item_id, interaction.at)
         lesson = self._lesson(taught, interaction.at) if taught else None
         self._fit()
-        if lesson is not None:
-            self._ranker.learn(lesson)
         row = self._sessions.open(interaction.user_id)
         if interaction.profile is not None:
             self._sessions.tell(row, interaction.profile)
         trail, touches = self._sessions.trail(row), int(self._sessions.steps[row])
-        request = self._request(row, trail, touches, interaction.at, None, self._sessions.profile(row))
-        self._panel.learn(request, slot, interaction.weight)
+        share = counted(trail, touches, slot, interaction.at, self.settings) if self.settings.defends else 1.0
+        if lesson is not None and share > 0:
+            self._ranker.learn(lesson if share == 1 else lesson.times(share))
+        if share > 0:
+            request = self._request(row, trail, touches, interaction.at, None, self._sessions.profile(row))
+            self._panel.learn(request, slot, interaction.weight * share)
         self._sessions.add(row, slot, interaction.at, interaction.weight)
 
     def profile(self, user_id: str) -> Vector | None:

@@ -26,10 +26,11 @@ def test_words_are_found_in_the_language_of_the_text_and_in_english() -> None:
     assert words.score("Scunthorpe United win the cup", "en") == 0.0
 
 
-def test_one_word_in_a_long_text_counts_half_and_many_count_full() -> None:
+def test_a_single_word_refuses_nothing_and_many_count_full() -> None:
     words = Words()
     assert words.score("shit " + "and so on " * 100, "en") == 0.5
     assert words.score("shit shit", "en") == 1.0
+    assert words.score("shit", "en") == 0.8, "a single word may be a name"
 
 
 def test_a_word_can_be_allowed() -> None:

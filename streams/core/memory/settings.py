@@ -52,6 +52,9 @@ class RecommenderSettings(ListSettings, frozen=True, kw_only=True):
     proposals     items that each expert may propose
     event_window  event ids remembered, within which a repeat is ignored
     sessions      users whose latest `session_length` items the shared memory holds
+    repeats_counted   touches of one item by one user within a day that teach everybody; 0: all of them
+    touches_a_minute  of one user that teach in full; of more, each teaches less. 0: all of them
+    newcomers_wait    touches of a user that teach nobody, the first
     served        users whose last list's candidates are kept for the ranker to learn from, some 30 KB each
     """
 
@@ -61,6 +64,9 @@ class RecommenderSettings(ListSettings, frozen=True, kw_only=True):
     sessions: int = 20_000
     session_length: int = 100
     served: int = 2_000
+    repeats_counted: Annotated[int, Meta(ge=0)] = 0
+    touches_a_minute: Annotated[float, Meta(ge=0)] = 0.0
+    newcomers_wait: Annotated[int, Meta(ge=0)] = 0
 
     size_half_life: float = YEAR
     past_power: float = 0.35
@@ -99,11 +105,16 @@ class RecommenderSettings(ListSettings, frozen=True, kw_only=True):
     ranker_bias_rate: float = 0.02
     ranker_prior: float = 2.0
 
+    @property
+    def defends(self) -> bool:
+        """Whether a touch may teach everybody less than its weight."""
+        return bool(self.repeats_counted or self.touches_a_minute or self.newcomers_wait)
+
     def shaping(self) -> str:
         """As JSON, the settings that what is learned depends on in shape or meaning: a snapshot fits no others."""
         names = (
             "experts sessions session_length size_half_life leaders popular_half_life"
             " trending_half_life stages stages_finer stage_half_life covisit_width covisit_half_life neighbours_visits"
-            " ranker_knots"
+            " ranker_knots repeats_counted touches_a_minute newcomers_wait"
         )
         return msgspec.json.encode({name: getattr(self, name) for name in names.split()}).decode()
