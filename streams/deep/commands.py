@@ -76,6 +76,23 @@ def train_compare(
     console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
+def train_shrink(
+    source: Source,
+    save: Annotated[Path, typer.Argument(help="Folder for the versions.")],
+    set_: Changes = None,
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the table into.")] = None,
+) -> None:
+    """Train a click model and make it smaller: distilled, pruned, in int8; what each takes and loses."""
+    from encoders.training.deep.rankers import Shape
+    from encoders.training.deep.trainer import Training
+    from streams.deep import shrinking
+    from streams.deep.train import with_changes
+
+    shape, training = with_changes(Shape("click"), Training(), pairs(set_))
+    text = shrinking.run(load(), console, where=source, shape=shape, training=training, save=save, page=report)
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
 def pairs(given: list[str] | None) -> dict[str, str]:
     """NAME=VALUE, any number of times."""
     if wrong := [each for each in given or [] if "=" not in each]:
@@ -88,6 +105,7 @@ def add_to(train: typer.Typer) -> None:
     for kind, what in KINDS.items():
         _train_command(train, kind, what)
     train.command("compare")(train_compare)
+    train.command("shrink")(train_shrink)
 
 
 def retrain(

@@ -5,6 +5,7 @@ and as a probability it is told from a few of these, with the share of clicks am
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import rankdata
+from torch import Tensor
 
 from encoders.training.deep.examples import Examples, Known, examples
 from encoders.training.deep.log import Log, Window
-from encoders.training.deep.rankers import Served
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -26,6 +27,13 @@ NEGATIVES = 4
 
 AT_ONCE = 256
 BINS = 10
+
+
+class Judgeable(Protocol):
+    """A model, in training or as served."""
+
+    def scores(self, histories: Tensor, profiles: Tensor) -> Tensor:
+        """(n, HISTORY) places of items and (n, DIM) -> (n, items) logits."""
 
 
 class Jury:
@@ -48,7 +56,7 @@ class Jury:
         self._others = known.negatives(self.ranked.users, self.ranked.at, NEGATIVES, np.random.default_rng(seed))
         self._seen = everything.some(~everything.clicked)
 
-    def scores(self, served: Served, asked: Examples) -> Floats:
+    def scores(self, served: Judgeable, asked: Examples) -> Floats:
         """(n, items) logits."""
         found = []
         for start in range(0, len(asked), AT_ONCE):
@@ -58,7 +66,7 @@ class Jury:
             found.append(served.scores(histories, profiles).cpu().numpy())
         return np.concatenate(found) if found else np.zeros((0, 0), np.float32)
 
-    def verdict(self, served: Served) -> "Verdict":
+    def verdict(self, served: Judgeable) -> "Verdict":
         """What the model makes of the clicks."""
         scores = self.scores(served, self.ranked)
         rows = np.arange(len(scores))
