@@ -1,4 +1,7 @@
-"""One thin Faust agent for each topic: gather a micro-batch, hand it to the pipeline, then acknowledge.
+"""One thin Faust agent for each topic: gather a micro-batch, have the pipeline handle it, acknowledge it once durable.
+
+While one batch is being stored, the next one is begun. They are acknowledged in their order all the same, so that what
+is committed never passes a batch that is not durable yet.
 
 Faust acknowledges the batch of an agent that raises, which would lose it. So nothing here ever leaves an agent's body
 by accident: a batch that fails ends the process before anything of it is committed, and Kafka delivers it again to
@@ -9,6 +12,7 @@ At a rebalance, all partitions are given up and then claimed anew: see `core.own
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -22,8 +26,10 @@ from streams.pipeline import Pipeline
 from streams.ports import Incoming
 
 HANDOVER_SECONDS = 3.0
+BATCHES_IN_HAND = 4  # of a topic at once, all but one of them waiting to be durable
 
 Handle = Callable[[Sequence[Incoming]], Awaitable[None]]
+Overlap = Callable[[Sequence[Incoming], Callable[[], None]], Awaitable[None]]
 Die = Callable[[], None]
 
 T = TypeVar("T")
@@ -54,19 +60,19 @@ class Agents:
         patience: float = HANDOVER_SECONDS,
     ) -> None:
         self._pipeline = pipeline
-        self._handlers: dict[str, Handle] = {
+        self._handlers: dict[str, Overlap] = {
             "events.click": pipeline.interactions,
             "events.view": pipeline.interactions,
-            "events.upload": pipeline.uploads,
-            "events.profile": pipeline.profiles,
-            "events.forget": pipeline.forgets,
+            "events.upload": _one_at_a_time(pipeline.uploads),
+            "events.profile": _one_at_a_time(pipeline.profiles),
+            "events.forget": _one_at_a_time(pipeline.forgets),
         }
         if answer is not None:
-            self._handlers["events.query"] = answer
+            self._handlers["events.query"] = _one_at_a_time(answer)
         self._batch_size = batch_size
         self._die = die
         self._patience = patience
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._in_hand: set[asyncio.Task[bool]] = set()
         self._claiming: asyncio.Task[None] | None = None
         self._owning = asyncio.Event()
         self._draining = False
@@ -115,10 +121,14 @@ class Agents:
         [assigned] = sent
         self._claiming = asyncio.create_task(self.claim({each.partition for each in assigned}))
 
-    def _consumer(self, handle: Handle) -> Callable[[StreamT[bytes]], Awaitable[None]]:
+    def _consumer(self, handle: Overlap) -> Callable[[StreamT[bytes]], Awaitable[None]]:
         async def consume(stream: Any) -> None:
             queue, app = stream.channel.queue, stream.app
+            begun: deque[asyncio.Task[bool]] = deque()
+            generation = app.consumer_generation_id
             while True:
+                if len(begun) == BATCHES_IN_HAND:
+                    await asyncio.wait({begun.popleft()})
                 try:
                     arrived = await next_batch(queue, self._batch_size)
                 except StopAsyncIteration:  # how Faust closes a queue
@@ -128,23 +138,46 @@ class Agents:
                     return
                 # What waited here while partitions moved is delivered again to whoever has them now.
                 messages = [each for each in arrived if each.generation_id == app.consumer_generation_id]
+                if generation != app.consumer_generation_id:  # what was begun before is durable, or given up
+                    generation = app.consumer_generation_id
+                    begun.clear()
                 if messages:
-                    batch = asyncio.create_task(self._handle_or_die(handle, messages, app.consumer))
+                    handed_over = asyncio.Event()
+                    before = begun[-1] if begun else None
+                    batch = asyncio.create_task(
+                        self._handle_or_die(handle, messages, app.consumer, before, handed_over.set)
+                    )
+                    begun.append(batch)
                     self._in_hand.add(batch)
                     batch.add_done_callback(self._in_hand.discard)
-                    await asyncio.wait({batch})
+                    batch.add_done_callback(lambda _, event=handed_over: event.set())  # type: ignore[misc]
+                    await handed_over.wait()
 
         return consume
 
-    async def _handle_or_die(self, handle: Handle, messages: Sequence[Message], consumer: Any) -> None:
+    async def _handle_or_die(
+        self,
+        handle: Overlap,
+        messages: Sequence[Message],
+        consumer: Any,
+        before: asyncio.Task[bool] | None,
+        handed_over: Callable[[], None],
+    ) -> bool:
+        """Whether the batch is acknowledged: it is durable, and so are those before it."""
         first = messages[0]
         with self._dying(
             "batch failed", topic=first.topic, partition=first.partition, offset=first.offset, events=len(messages)
         ):
             with tracing.batch(messages):
-                await handle([_incoming(message) for message in messages])
+                await handle([_incoming(message) for message in messages], handed_over)
+            if before is not None:
+                await asyncio.wait({before})
+                if before.cancelled() or not before.result():
+                    return False
             for message in messages:
                 consumer.ack(message)
+            return True
+        return False
 
     @contextmanager
     def _dying(self, what: str, **where: Any) -> Iterator[None]:
@@ -153,6 +186,10 @@ class Agents:
         except Exception as error:
             log.critical(f"{what}, the worker ends without committing it", **where, exc_info=error)
             self._die()
+
+
+def _one_at_a_time(handle: Handle) -> Overlap:
+    return lambda batch, handed_over: handle(batch)
 
 
 def _incoming(message: Any) -> Incoming:

@@ -40,7 +40,7 @@ PARTS_REFUSED = Counter(
 LANGUAGES = Counter("anabranch_texts_told", "Texts of items, by their language where it is clear", ["language"])
 STAGE = Histogram(
     "anabranch_stage_seconds",
-    "Time of one micro-batch in one stage: queue, embed, store, advise, rank, emit",
+    "Time of one micro-batch in one stage: queue, embed, store, learn, advise, rank, emit",
     ["stage"],
     buckets=_FAST,
 )
@@ -123,7 +123,7 @@ def show_advice(figures: Mapping[int, Figures]) -> None:
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Time one stage of a micro-batch: queue, embed, store, advise, rank or emit."""
+    """Time one stage of a micro-batch: queue, embed, store, learn, advise, rank or emit."""
     start = perf_counter()
     with tracing.span(name):
         yield

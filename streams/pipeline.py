@@ -3,17 +3,22 @@
 Every method takes the messages of one batch and returns only when their effect is durable: in Cassandra, and
 acknowledged by Kafka. Then, and not before, may the caller commit their offsets. A batch that fails raises, and nothing
 of it may be committed; handling it again has no further effect on a user.
+
+A batch changes its users in memory, in turn with all others; storing them and publishing their lists may overlap. That
+is safe in any order, as a row holds the whole user: of two writes the later version stays, and it holds the effect of
+the earlier too. Of a batch that did not become durable nothing is committed, nor of any after it.
 """
 
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from encoders.contract import MODALITIES
@@ -115,11 +120,13 @@ class Owned(Struct):
 
     A rebalance replaces it as a whole: a batch that began before goes on with what it began with.
 
-    epochs  partition -> the epoch in which it was claimed, see `core.ownership`
+    epochs   partition -> the epoch in which it was claimed, see `core.ownership`
+    writing  user -> writes on their way: until they are acknowledged, the store may know an older state than we do
     """
 
-    epochs: Mapping[int, int]
-    users: OrderedDict[str, UserState]
+    epochs: Mapping[int, int] = {}
+    users: OrderedDict[str, UserState] = field(default_factory=OrderedDict)
+    writing: Counter[str] = field(default_factory=Counter)
 
 
 class Pipeline:
@@ -165,7 +172,7 @@ class Pipeline:
         self.attribution = (
             Attribution(window=experiments.window_seconds, users=policy.cached_users) if experiments else None
         )
-        self._owned = Owned({}, OrderedDict())
+        self._owned = Owned()
         # Click, view and profile batches of one user may be in flight together; their changes take turns.
         self._turn = asyncio.Lock()
         self._fetches = asyncio.Semaphore(MAX_FETCHES)
@@ -173,7 +180,7 @@ class Pipeline:
     async def own(self, partitions: Collection[int]) -> None:
         """Claim these partitions, for the time until the next call or `disown`. Raises StoreUnavailable."""
         epochs = await self.store.claim(partitions, self.replica.worker)
-        self._owned = Owned(epochs, OrderedDict())
+        self._owned = Owned(epochs)
         metrics.OWNED.set(len(epochs))
 
     async def check_ownership(self) -> None:
@@ -187,7 +194,7 @@ class Pipeline:
 
     def disown(self) -> None:
         """Forget partitions and users: they may have moved to another worker."""
-        self._owned = Owned({}, OrderedDict())
+        self._owned = Owned()
         self.quality.forget_lists()
         if self.attribution is not None:
             self.attribution.forget_lists()
@@ -196,18 +203,23 @@ class Pipeline:
         metrics.OWNED.set(0)
         metrics.CACHED_USERS.set(0)
 
-    async def interactions(self, batch: Sequence[Incoming]) -> None:
+    async def interactions(self, batch: Sequence[Incoming], handed_over: Callable[[], None] = lambda: None) -> None:
         """Clicks and views: let each change its user, refresh their lists, and have all workers learn from it.
 
         The lists know all that this worker has published before.
+
+        handed_over  called once the next batch may begin, before this one is durable
         """
         accepted, rejected = self._decode(batch)
         async with self._turn:
             owned = self._owned
             users, accepted = _not_forgotten(await self._read_users(owned, accepted), accepted)
-            await self.replica.learned_own()
+            with metrics.stage("learn"):
+                await self.replica.learned_own()
             learned = self._touch(users, [event for _, event in accepted if isinstance(event, Click | View)])
-            await self._write_and_refresh(owned, users, accepted, [*learned, *rejected])
+            durable = await self._write_and_refresh(owned, users, accepted, [*learned, *rejected])
+        handed_over()
+        await durable
 
     async def profiles(self, batch: Sequence[Incoming]) -> None:
         """Profiles: embed what users say of themselves, and give each a list, be it their first."""
@@ -231,7 +243,8 @@ class Pipeline:
                     metrics.EVENTS.labels("events.profile").inc()
                 else:
                     metrics.DUPLICATES.labels("events.profile").inc()
-            await self._write_and_refresh(owned, users, accepted, rejected)
+            durable = await self._write_and_refresh(owned, users, accepted, rejected)
+        await durable
 
     async def forgets(self, batch: Sequence[Incoming]) -> None:
         """Requests to forget: erase the user here and in the store, take their list back, tell all workers; confirm.
@@ -267,10 +280,8 @@ class Pipeline:
             left = [gone.get(user_id, user) for user_id, user in users.items()]
             taken_back = [_taken_back(user) for user in left if not user.known]
             told = [self._told_to_forget(user) for user in left]
-            with metrics.stage("emit"):
-                self.replica.publishing(len(told))
-                await self.sink.publish([*taken_back, *told, *rejected])
-                await self.sink.publish([_confirmation(each) for each in confirmed])
+            await self._publish([*taken_back, *told, *rejected])
+            await self._publish([_confirmation(each) for each in confirmed])
         metrics.FORGOTTEN.inc(len(gone))
 
     async def uploads(self, batch: Sequence[Incoming]) -> None:
@@ -330,7 +341,8 @@ class Pipeline:
         for user_id in wanted:
             user = owned.users.pop(user_id, None) or stored.get(user_id) or self._new_user(user_id)
             users[user_id] = owned.users[user_id] = user
-        while len(owned.users) > max(self.policy.cached_users, len(users)):
+        room = max(self.policy.cached_users, len(users))
+        while len(owned.users) > room and next(iter(owned.users)) not in owned.writing:
             owned.users.popitem(last=False)
         metrics.CACHED_USERS.set(len(owned.users))
         return users
@@ -402,8 +414,8 @@ class Pipeline:
         users: Mapping[str, UserState],
         accepted: Sequence[Accepted],
         others: Sequence[Outgoing],
-    ) -> None:
-        """Store the users, and meanwhile rank and publish their lists; done once both are acknowledged.
+    ) -> Awaitable[Any]:
+        """Have the users stored, and meanwhile rank and publish their lists; what to await until both are durable.
 
         A list may be read before what it was made of is durable. If the worker dies in between, the events come again,
         and the list is made again with a greater version.
@@ -413,27 +425,41 @@ class Pipeline:
         for user in users.values():
             settle(user, self.replica.item_vectors.get, self.policy.taste_half_life)
             user.version = _next_version(user, homes[user.user_id], epochs)
-        write = asyncio.create_task(self._write(users.values(), epochs))
+        write = asyncio.create_task(self._write(owned, users, epochs))
         await asyncio.sleep(0)  # the requests leave now, and travel while we rank
         wanted = list(_by_user(users, accepted))
         advised = await self._advise(wanted)
         with metrics.stage("rank"):
             made = [self._list(user, causes, advised.get(user.user_id)) for user, causes in wanted]
-        with metrics.stage("emit"):
-            emitted_at = self.clock()
-            stamped = [_stamped(each, emitted_at) for each in made]
-            outcomes = [_outcome(each, self.attribution) for each in made] if self.attribution is not None else []
-            self.replica.publishing(sum(each.topic == INTERACTIONS for each in others))
-            await self.sink.publish([*stamped, *outcomes, *others])
-        await write
-        metrics.LISTS.inc(len(made))
+        emitted_at = self.clock()
+        stamped = [_stamped(each, emitted_at) for each in made]
+        outcomes = [_outcome(each, self.attribution) for each in made] if self.attribution is not None else []
         for each in made:
             self.quality.hold(each.user_id, [item.item_id for item in each.items])
             metrics.EVENT_TO_LIST.observe(max(0.0, emitted_at - each.published_at))
+        return asyncio.gather(write, self._publish([*stamped, *outcomes, *others]))
 
-    async def _write(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
+    async def _write(self, owned: Owned, users: Mapping[str, UserState], epochs: Mapping[int, int]) -> None:
+        owned.writing.update(users.keys())
         with metrics.stage("store"):
-            await self.store.write_users(users, epochs)
+            await self.store.write_users(users.values(), epochs)
+        for user_id in users:
+            owned.writing[user_id] -= 1
+            if not owned.writing[user_id]:
+                del owned.writing[user_id]
+
+    def _publish(self, messages: Sequence[Outgoing]) -> Awaitable[None]:
+        """Begin to publish; what to await until all is acknowledged.
+
+        Giving up the batch does not stop it: the next would wait for ever until what was to be published is learned.
+        """
+        self.replica.publishing(sum(each.topic == INTERACTIONS for each in messages))
+        return asyncio.shield(asyncio.create_task(self._emit(messages)))
+
+    async def _emit(self, messages: Sequence[Outgoing]) -> None:
+        with metrics.stage("emit"):
+            await self.sink.publish(messages)
+        metrics.LISTS.inc(sum(each.topic == LISTS and each.value is not None for each in messages))
 
     async def _advise(self, wanted: Sequence[tuple[UserState, Sequence[Accepted]]]) -> Mapping[str, Advised]:
         """What shipped models say of these lists; nothing of those that are interleaved."""

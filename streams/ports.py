@@ -172,4 +172,4 @@ class Sink(Protocol):
     """Writes to Kafka."""
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Returns once all are acknowledged. Raises SinkUnavailable."""
+        """Returns once all are acknowledged; calls that overlap keep their order. Raises SinkUnavailable."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from encoders.contract import DIM
 from streams.core.digest import digest
+from streams.core.history import History
 from streams.core.ownership import next_epoch
 from streams.core.user import UserState
 from streams.core.vectors import unit
@@ -39,7 +40,7 @@ class FakeStore:
         self._check()
         self.reads += 1
         found = {user_id: self.users.get(user_id) or self._blank(user_id) for user_id in user_ids}
-        return {user_id: copy.deepcopy(user) for user_id, user in found.items() if user is not None}
+        return {user_id: copied(user) for user_id, user in found.items() if user is not None}
 
     def _blank(self, user_id: str) -> UserState | None:
         noted = self.forgotten.get(digest(user_id))
@@ -50,7 +51,7 @@ class FakeStore:
         for user in users:
             stored = self.users.get(user.user_id) or self._blank(user.user_id)
             if stored is None or user.version >= stored.version:
-                self.users[user.user_id] = copy.deepcopy(user)
+                self.users[user.user_id] = copied(user)
         self._check_epochs(epochs)
 
     async def forget_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
@@ -59,7 +60,7 @@ class FakeStore:
             stored = self.users.get(user.user_id) or self._blank(user.user_id)
             if stored is None or user.version >= stored.version:
                 self.users.pop(user.user_id, None)
-                self.forgotten[digest(user.user_id)] = msgspec.structs.replace(copy.deepcopy(user), user_id="")
+                self.forgotten[digest(user.user_id)] = msgspec.structs.replace(copied(user), user_id="")
         self._check_epochs(epochs)
 
     async def read_upload_times(self, item_ids: Collection[str]) -> Mapping[str, float]:
@@ -82,6 +83,12 @@ class FakeStore:
     def _check(self) -> None:
         if self.down:
             raise StoreUnavailable("the fake store is down")
+
+
+def copied(user: UserState) -> UserState:
+    """The user as a store would give them back: without the arrays that point into this process's catalogue."""
+    history = History.of(zip(user.history.item_ids, user.history.times, user.history.weights, strict=True))
+    return copy.deepcopy(msgspec.structs.replace(user, history=history))
 
 
 class FakeEmbedder:

@@ -1,13 +1,13 @@
 """Micro-batches fill themselves, failures end the process, and a drain loses nothing."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.agents import Agents, next_batch
+from streams.agents import BATCHES_IN_HAND, Agents, next_batch
 from streams.errors import StoreUnavailable
 from streams.ports import Incoming
 
@@ -47,10 +47,10 @@ GENERATION = 7
 
 
 class FakeMessage:
-    def __init__(self, offset: int) -> None:
+    def __init__(self, offset: int, generation: int = GENERATION) -> None:
         self.topic, self.partition, self.offset = "events.click", 0, offset
         self.key, self.value, self.timestamp = b"k", b"v", 1.0
-        self.generation_id = GENERATION
+        self.generation_id = generation
 
 
 class FakeConsumer:
@@ -75,36 +75,60 @@ class FakeStream:
 
 
 class FakePipeline:
+    """Hands every batch over at once. A batch is named by its first offset.
+
+    done      batch -> set once it may be durable; by default all are
+    failures  batches that will fail instead
+    """
+
     def __init__(self) -> None:
+        self.begun: list[int] = []
         self.handled: list[int] = []
         self.owned: list[int] = []
-        self.fails = False
-        self.may_finish = asyncio.Event()
-        self.may_finish.set()
-        self.started, self.progress = asyncio.Event(), asyncio.Event()
+        self.unavailable = False
+        self.done: dict[int, asyncio.Event] = {}
+        self.failures: set[int] = set()
+        self._progress = asyncio.Condition()
+
+    def hold(self, *batches: int) -> None:
+        self.done |= {each: asyncio.Event() for each in batches}
 
     async def own(self, partitions: Collection[int]) -> None:
-        if self.fails:
+        if self.unavailable:
             raise StoreUnavailable("the fake store is down")
         self.owned = list(partitions)
 
-    async def interactions(self, batch: Sequence[Incoming]) -> None:
-        self.started.set()
-        await self.may_finish.wait()
-        if self.fails:
+    async def interactions(self, batch: Sequence[Incoming], handed_over: Callable[[], None]) -> None:
+        first = batch[0].offset
+        self.begun.append(first)
+        handed_over()
+        async with self._progress:
+            self._progress.notify_all()
+        if first in self.done:
+            await self.done[first].wait()
+        if first in self.failures:
             raise ZeroDivisionError("an unforeseen mistake")
         self.handled += [message.offset for message in batch]
-        self.progress.set()
+        async with self._progress:
+            self._progress.notify_all()
+
+    async def uploads(self, batch: Sequence[Incoming]) -> None:
+        await self.interactions(batch, lambda: None)
+
+    profiles = forgets = uploads
+
+    async def has_begun(self, *batches: int) -> None:
+        async with self._progress:
+            await self._progress.wait_for(lambda: set(batches) <= set(self.begun))
 
     async def has_handled(self, count: int) -> None:
-        while len(self.handled) < count:
-            self.progress.clear()
-            await self.progress.wait()
-
-    uploads = profiles = forgets = interactions
+        async with self._progress:
+            await self._progress.wait_for(lambda: len(self.handled) >= count)
 
 
-async def an_agent(pipeline: FakePipeline, deaths: list[str], patience: float = 60.0) -> tuple[Agents, Any]:
+async def an_agent(
+    pipeline: FakePipeline, deaths: list[str], patience: float = 60.0, topic: str = "events.click"
+) -> tuple[Agents, Any]:
     agents = Agents(
         pipeline,  # type: ignore[arg-type]
         batch_size=10,
@@ -112,7 +136,13 @@ async def an_agent(pipeline: FakePipeline, deaths: list[str], patience: float = 
         patience=patience,
     )
     await agents.claim([0])
-    return agents, agents._consumer(pipeline.interactions)
+    return agents, agents._consumer(agents._handlers[topic])
+
+
+async def idle() -> None:
+    """Let all tasks go as far as they can."""
+    for _ in range(50):
+        await asyncio.sleep(0)
 
 
 async def test_events_are_acknowledged_once_they_are_handled() -> None:
@@ -129,9 +159,9 @@ async def test_events_are_acknowledged_once_they_are_handled() -> None:
 async def test_a_batch_that_fails_ends_the_process_and_is_not_acknowledged() -> None:
     pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(1)
     agents, consume = await an_agent(pipeline, deaths)
-    pipeline.fails = True
+    pipeline.failures = {0}
     consuming = asyncio.create_task(consume(stream))
-    await pipeline.started.wait()
+    await pipeline.has_begun(0)
     await agents.pause()
     consuming.cancel()
     assert deaths == ["died"]
@@ -141,27 +171,107 @@ async def test_a_batch_that_fails_ends_the_process_and_is_not_acknowledged() -> 
 async def test_partitions_that_cannot_be_claimed_end_the_process() -> None:
     pipeline, deaths = FakePipeline(), list[str]()
     agents, _ = await an_agent(pipeline, deaths)
-    pipeline.fails = True
+    pipeline.unavailable = True
     await agents.claim([1])
     assert deaths == ["died"]
 
 
-async def test_a_pause_waits_for_the_batch_in_hand_and_no_other_is_taken_until_partitions_are_claimed() -> None:
+async def test_the_next_batch_begins_once_one_is_handed_over_and_all_are_acknowledged_in_order() -> None:
     pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(25)
-    pipeline.may_finish.clear()
+    pipeline.hold(0, 10, 20)
     agents, consume = await an_agent(pipeline, deaths)
     consuming = asyncio.create_task(consume(stream))
-    await pipeline.started.wait()
+    await pipeline.has_begun(0, 10, 20)
+    pipeline.done[20].set()
+    pipeline.done[10].set()
+    await pipeline.has_handled(15)
+    await idle()
+    assert stream.consumer.acked == []
+    pipeline.done[0].set()
+    await agents.pause()
+    assert stream.consumer.acked == list(range(25))
+    consuming.cancel()
+
+
+async def test_no_more_batches_than_a_few_are_in_hand() -> None:
+    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(10 * BATCHES_IN_HAND + 10)
+    batches = [10 * number for number in range(BATCHES_IN_HAND + 1)]
+    pipeline.hold(*batches)
+    _, consume = await an_agent(pipeline, deaths)
+    consuming = asyncio.create_task(consume(stream))
+    await pipeline.has_begun(*batches[:-1])
+    await idle()
+    assert pipeline.begun == batches[:-1]
+    pipeline.done[0].set()
+    await pipeline.has_begun(batches[-1])
+    consuming.cancel()
+
+
+async def test_the_batches_of_other_topics_are_taken_one_at_a_time() -> None:
+    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(25)
+    pipeline.hold(0)
+    _, consume = await an_agent(pipeline, deaths, topic="events.upload")
+    consuming = asyncio.create_task(consume(stream))
+    await pipeline.has_begun(0)
+    await idle()
+    assert pipeline.begun == [0]
+    pipeline.done[0].set()
+    await pipeline.has_begun(10, 20)
+    consuming.cancel()
+
+
+async def test_when_a_batch_fails_none_that_was_begun_after_it_is_acknowledged() -> None:
+    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(25)
+    pipeline.hold(0, 10)
+    pipeline.failures = {10}
+    agents, consume = await an_agent(pipeline, deaths)
+    consuming = asyncio.create_task(consume(stream))
+    await pipeline.has_handled(5)
+    pipeline.done[10].set()
+    pipeline.done[0].set()
+    await agents.pause()
+    assert deaths == ["died"]
+    assert stream.consumer.acked == list(range(10))
+    consuming.cancel()
+
+
+async def test_a_pause_waits_for_what_is_in_hand_and_no_other_is_taken_until_partitions_are_claimed() -> None:
+    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(15)
+    pipeline.hold(0, 10)
+    agents, consume = await an_agent(pipeline, deaths)
+    consuming = asyncio.create_task(consume(stream))
+    await pipeline.has_begun(0, 10)
     pausing = asyncio.create_task(agents.pause())
-    await asyncio.sleep(0)
+    stream.queue.put_nowait(FakeMessage(15))
+    pipeline.done[10].set()
+    await idle()
     assert not pausing.done()
-    pipeline.may_finish.set()
+    pipeline.done[0].set()
     await pausing
-    assert pipeline.handled == stream.consumer.acked == list(range(10))
+    assert stream.consumer.acked == list(range(15)) and pipeline.begun == [0, 10]
     await agents.claim([3])
     assert pipeline.owned == [3]
-    await pipeline.has_handled(25)
-    assert pipeline.handled == list(range(25))
+    await pipeline.has_handled(16)
+    assert pipeline.begun == [0, 10, 15]
+    consuming.cancel()
+
+
+async def test_what_was_given_up_at_a_rebalance_does_not_hold_up_what_comes_after_it() -> None:
+    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(15)
+    pipeline.hold(0)
+    agents, consume = await an_agent(pipeline, deaths, patience=0.01)
+    consuming = asyncio.create_task(consume(stream))
+    await pipeline.has_handled(5)
+    await agents.pause()
+    assert stream.consumer.acked == []
+    stream.consumer_generation_id = GENERATION + 1
+    for offset in range(15):  # delivered again
+        stream.queue.put_nowait(FakeMessage(offset, GENERATION + 1))
+    pipeline.done.clear()
+    await agents.claim([0])
+    await pipeline.has_handled(5 + 15)
+    await agents.pause()
+    assert stream.consumer.acked == list(range(15)) and not deaths
     consuming.cancel()
 
 
@@ -183,10 +293,10 @@ async def test_agents_end_after_a_drain_whether_messages_wait_or_their_queue_is_
 
 async def test_a_batch_that_outlasts_the_patience_of_a_pause_is_given_up_and_not_acknowledged() -> None:
     pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(1)
-    pipeline.may_finish.clear()
+    pipeline.hold(0)
     agents, consume = await an_agent(pipeline, deaths, patience=0.01)
     consuming = asyncio.create_task(consume(stream))
-    await pipeline.started.wait()
+    await pipeline.has_begun(0)
     await agents.pause()
     consuming.cancel()
     assert not stream.consumer.acked and not pipeline.handled and not deaths
@@ -204,11 +314,11 @@ async def test_messages_fetched_before_the_last_rebalance_are_left_to_those_who_
 
 async def test_an_agent_that_is_cancelled_still_finishes_the_batch_in_hand() -> None:
     pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(1)
-    pipeline.may_finish.clear()
+    pipeline.hold(0)
     agents, consume = await an_agent(pipeline, deaths)
     consuming = asyncio.create_task(consume(stream))
-    await pipeline.started.wait()
+    await pipeline.has_begun(0)
     consuming.cancel()
-    pipeline.may_finish.set()
+    pipeline.done[0].set()
     await agents.pause()
     assert stream.consumer.acked == [0]

@@ -49,6 +49,7 @@ class KafkaSink:
             max_batch_size=256 * 1024,
             compression_type=None,
         )
+        self._order = asyncio.Lock()
 
     async def start(self) -> None:
         try:
@@ -69,10 +70,11 @@ class KafkaSink:
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         traced = tracing.headers()
         try:
-            acknowledged = [
-                await self._producer.send(each.topic, each.value, each.key, headers=[*each.headers, *traced])
-                for each in messages
-            ]
+            async with self._order:  # a full buffer makes some wait, and others are not to overtake them
+                acknowledged = [
+                    await self._producer.send(each.topic, each.value, each.key, headers=[*each.headers, *traced])
+                    for each in messages
+                ]
             await asyncio.gather(*acknowledged)
         except KafkaError as error:
             metrics.ERRORS.labels("kafka", type(error).__name__).inc()

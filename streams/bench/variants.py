@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain, zip_longest
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import psutil
@@ -24,6 +24,7 @@ from prometheus_client import REGISTRY
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
+from streams.agents import BATCHES_IN_HAND
 from streams.app import faust_app, following, open_pipeline, serve
 from streams.core.memory.settings import ListSettings
 from streams.core.ranking import Ranker
@@ -39,6 +40,7 @@ WARM_UP = 0.1  # of the events, handled before the clock starts: connections, bu
 PROGRESS_SECONDS = 0.25
 
 T = TypeVar("T")
+Rest = ParamSpec("Rest")
 
 
 class Handled(Struct, tag="handled"):
@@ -88,12 +90,12 @@ class Meter:
             self._next = self._total
 
     def around(
-        self, handle: Callable[[Sequence[Incoming]], Awaitable[None]]
-    ) -> Callable[[Sequence[Incoming]], Coroutine[Any, Any, None]]:
+        self, handle: Callable[Concatenate[Sequence[Incoming], Rest], Awaitable[None]]
+    ) -> Callable[Concatenate[Sequence[Incoming], Rest], Coroutine[Any, Any, None]]:
         """The same handler, counted once a batch is done."""
 
-        async def counted(batch: Sequence[Incoming]) -> None:
-            await handle(batch)
+        async def counted(batch: Sequence[Incoming], /, *rest: Rest.args, **named: Rest.kwargs) -> None:
+            await handle(batch, *rest, **named)
             self.add(len(batch))
 
         return counted
@@ -190,17 +192,23 @@ VARIANTS: dict[str, Callable[[Settings, Meter], Coroutine[Any, Any, None]]] = {
 
 
 async def _handle(consumer: AIOKafkaConsumer, topic: str, pipeline: Pipeline, batch_size: int, meter: Meter) -> None:
-    """Handle one topic, its partitions in turn as Faust does, and commit as often as a worker."""
-    while not meter.done.is_set():
-        partitions = [each for each in consumer.assignment() if each.topic == topic]
-        fetched = await consumer.getmany(*partitions, timeout_ms=200) if partitions else {}
-        messages = interleaved(fetched.values())
-        for start in range(0, len(messages), batch_size):
-            batch = [
-                Incoming(each.topic, each.partition, each.offset, each.key, each.value, each.timestamp / 1000)
-                for each in messages[start : start + batch_size]
-            ]
-            await pipeline.interactions(batch)
+    """Handle one topic, its partitions in turn and its batches overlapping as in a worker."""
+    room = asyncio.Semaphore(BATCHES_IN_HAND)
+    async with asyncio.TaskGroup() as in_hand:
+        while not meter.done.is_set():
+            partitions = [each for each in consumer.assignment() if each.topic == topic]
+            fetched = await consumer.getmany(*partitions, timeout_ms=200) if partitions else {}
+            messages = interleaved(fetched.values())
+            for start in range(0, len(messages), batch_size):
+                batch = [
+                    Incoming(each.topic, each.partition, each.offset, each.key, each.value, each.timestamp / 1000)
+                    for each in messages[start : start + batch_size]
+                ]
+                await room.acquire()
+                handed_over = asyncio.Event()
+                handling = in_hand.create_task(pipeline.interactions(batch, handed_over.set))
+                handling.add_done_callback(lambda _: room.release())
+                await handed_over.wait()
 
 
 def interleaved(columns: Iterable[Sequence[T]]) -> list[T]:

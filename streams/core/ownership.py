@@ -4,9 +4,9 @@ Kafka gives a partition to one worker at a time, yet a worker that slept through
 memory and writes on their way. So a worker that is given a partition first claims it: it raises the partition's epoch,
 by compare-and-set in the store. Every version of a user lies above the epoch it was written in and below the next, and
 the version is the timestamp of the row: whatever a former owner still writes is older than what the present one wrote,
-however late it comes. After a write, and before anything is published or committed, the owner makes sure that the
-epoch is still its own. If it is not, somebody else may have read the user before the write came; the events stay
-uncommitted, and the new owner handles them.
+however late it comes. After a write, and before anything of it is committed, the owner makes sure that the epoch is
+still its own. If it is not, somebody else may have read the user before the write came; the events stay uncommitted,
+and the new owner handles them. A list that is out by then is older than the new owner's, and readers drop it.
 
 Why nothing that Kafka counts will do instead. The generation of the consumer group starts anew when the group does.
 Offsets are no order: a user's state merges three topics, and of two owners each may have seen an event that the other

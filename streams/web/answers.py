@@ -230,7 +230,7 @@ class Flow(Struct, frozen=True):
     workers  host:port -> what is wrong with it; empty where nothing is
     events   topic -> accepted
     refused  topic -> dead-lettered
-    stages   queue, embed, store, rank, emit -> how long each micro-batch took
+    stages   queue, embed, store, learn, rank, emit -> how long each micro-batch took
     waiting  topic -> events not yet handled
     """
 
