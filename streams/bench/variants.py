@@ -27,8 +27,16 @@ from encoders.contract import DIM
 from streams.agents import BATCHES_IN_HAND
 from streams.app import faust_app, following, open_pipeline, serve
 from streams.core.memory.settings import ListSettings
-from streams.core.ranking import Ranker
-from streams.core.recommender import Advised, Interaction, Recommender, RecommenderSettings, Scored, Taught, UserView
+from streams.core.recommender import (
+    Advised,
+    Interaction,
+    Recommender,
+    RecommenderSettings,
+    Rehearsal,
+    Scored,
+    Taught,
+    UserView,
+)
 from streams.core.warm_up import warm_up
 from streams.logs import set_up_logs
 from streams.pipeline import Pipeline
@@ -110,7 +118,7 @@ class Meter:
 class Unranked(Recommender):
     """Knows the items, learns nothing, recommends nothing: what is left is the rest of the path."""
 
-    def judge(self, rehearsal: Ranker, user: UserView, interaction: Interaction) -> Taught | None:
+    def judge(self, rehearsal: Rehearsal, user: UserView, interaction: Interaction) -> Taught | None:
         return None
 
     def learn(self, interaction: Interaction, taught: Taught | None = None) -> None:

@@ -58,6 +58,13 @@ class Catalogue:
             self.first_seen[slot] = at
         return slot
 
+    def ensure_all(self, item_ids: Sequence[str], at: float) -> NDArray[np.int32]:
+        """(n,) the slots of the items, see `ensure`."""
+        slots = [self._slots.get(item_id, -1) for item_id in item_ids]
+        if -1 in slots:
+            slots = [self.ensure(item_id, at) for item_id in item_ids]
+        return np.array(slots, np.int32)
+
     def put(self, item_id: str, vector: Vector | None, at: float, attributes: Sequence[str] = ()) -> int:
         """Add an item or change it; it is listed from now on, even if it was withdrawn before.
 

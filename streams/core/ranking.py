@@ -61,6 +61,10 @@ class Proposals(NamedTuple):
     union: Slots
     features: Floats
 
+    def copied(self) -> "Proposals":
+        """The same, to be kept beyond the next request."""
+        return Proposals(self.union.copy(), self.features.copy())
+
 
 def only(proposals: Proposals, experts: Sequence[int]) -> Proposals:
     """What the experts in these places proposed, as if there were no others: a copy, with 0 for the others' features.
@@ -188,7 +192,7 @@ class Ranker:
         )
         if not len(pulls):
             return None
-        clearest = np.argsort(-np.abs(pulls), kind="stable")[:CLEAREST]
+        clearest = _clearest(pulls, CLEAREST)
         return Lesson(touches, slope, proposals.union[clearest], pulls[clearest])
 
     def learn(self, lesson: Lesson) -> None:
@@ -358,6 +362,26 @@ def _judge(
         for column in range(len(slope)):
             slope[column] += pulls[row] * features[row, column]
     return slope, pulls
+
+
+@compiled
+def _clearest(pulls: Floats, count: int) -> Slots:
+    """Where the largest are, whatever their sign, the largest first; among equals the first."""
+    rows = np.empty(min(count, len(pulls)), np.int32)
+    taken = 0
+    for row in range(len(pulls)):
+        pull = abs(pulls[row])
+        if taken == len(rows):
+            if pull <= abs(pulls[rows[taken - 1]]):
+                continue
+            taken -= 1
+        at = taken
+        while at > 0 and abs(pulls[rows[at - 1]]) < pull:
+            rows[at] = rows[at - 1]
+            at -= 1
+        rows[at] = row
+        taken += 1
+    return rows
 
 
 @compiled

@@ -26,7 +26,16 @@ from streams.core.rules import NONE, Directives, RuleBook
 from streams.core.served import Served
 from streams.core.vectors import Vector
 
-__all__ = ["Interaction", "Recommender", "RecommenderSettings", "Scored", "Taught", "UnknownSnapshot", "UserView"]
+__all__ = [
+    "Interaction",
+    "Recommender",
+    "RecommenderSettings",
+    "Rehearsal",
+    "Scored",
+    "Taught",
+    "UnknownSnapshot",
+    "UserView",
+]
 
 
 PINNED = "pinned"
@@ -71,6 +80,16 @@ class Taught(msgspec.Struct, frozen=True):
     slope: Vector
     items: list[str]
     pulls: Vector
+
+
+class Rehearsal(msgspec.Struct, frozen=True):
+    """What `judge` bears in mind from one choice of a micro-batch to the next.
+
+    proposals  user -> what there was for them at their first choice, of those who have been served nothing
+    """
+
+    ranker: Ranker
+    proposals: dict[str, Proposals]
 
 
 class Scored(msgspec.Struct, frozen=True, gc=False):
@@ -150,15 +169,16 @@ class Recommender:
         self.catalogue.withdraw(item_id)
         self._fit()
 
-    def rehearsal(self) -> Ranker:
+    def rehearsal(self) -> Rehearsal:
         """For `judge`, for the choices of one micro-batch."""
-        return self._ranker.rehearsal()
+        return Rehearsal(self._ranker.rehearsal(), {})
 
-    def judge(self, rehearsal: Ranker, user: UserView, interaction: Interaction) -> Taught | None:
+    def judge(self, rehearsal: Rehearsal, user: UserView, interaction: Interaction) -> Taught | None:
         """What a choice says of the list that its user had before it; None where it says nothing.
 
         This worker alone knows what that list was picked from (see `served`), so it draws the lesson, for all to learn.
-        The choices of a micro-batch are learned later, but each is judged as if those before it had been.
+        The choices of a micro-batch are learned later, but each is judged as if those before it had been. Who has been
+        served nothing is judged, throughout the batch, by what they would have been served at its beginning.
 
         user  as before the choice
         """
@@ -170,11 +190,14 @@ class Recommender:
             or interaction.item_id in user.history
         ):
             return None
-        proposals = self._served.get(user.user_id) or self._propose(self._request_of(user, interaction.at))
-        lesson = rehearsal.judge(proposals, len(user.history), slot, interaction.weight)
+        proposals = self._served.get(user.user_id) or rehearsal.proposals.get(user.user_id)
+        if proposals is None:
+            proposals = self._propose(self._request_of(user, interaction.at)).copied()
+            rehearsal.proposals[user.user_id] = proposals
+        lesson = rehearsal.ranker.judge(proposals, len(user.history), slot, interaction.weight)
         if lesson is None:
             return None
-        rehearsal.rehearse(lesson)
+        rehearsal.ranker.rehearse(lesson)
         items = [self.catalogue.ids[each] for each in lesson.slots.tolist()]
         return Taught(lesson.touches, lesson.slope, items, lesson.pulls)
 
@@ -306,8 +329,7 @@ class Recommender:
         """None where a worker with other experts drew it."""
         if len(taught.slope) != self._ranker.weights.shape[1]:
             return None
-        slots = [self.catalogue.ensure(item_id, at) for item_id in taught.items]
-        return Lesson(taught.touches, taught.slope, np.array(slots, np.int32), taught.pulls)
+        return Lesson(taught.touches, taught.slope, self.catalogue.ensure_all(taught.items, at), taught.pulls)
 
     def _propose(self, request: Request) -> Proposals:
         return self._panel.propose(request, self._candidates)

@@ -27,7 +27,7 @@ class Served:
 
     def put(self, user_id: str, proposals: Proposals) -> Proposals:
         """Keep a copy, and return it; the user served longest ago makes room."""
-        kept = self._proposals[user_id] = Proposals(proposals.union.copy(), proposals.features.copy())
+        kept = self._proposals[user_id] = proposals.copied()
         self._proposals.move_to_end(user_id)
         if len(self._proposals) > self._users:
             self._proposals.popitem(last=False)

@@ -1,6 +1,7 @@
 """Compiles the recommender's kernels before the first event needs them."""
 
 import numpy as np
+from msgspec import structs
 
 from streams.core.history import History
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UserView
@@ -8,11 +9,15 @@ from streams.core.vectors import unit
 
 
 def warm_up(settings: RecommenderSettings, dim: int) -> None:
-    """Run a small world through a recommender that is thrown away: some seconds the first time, then cached on disk.
+    """Run a small world through recommenders that are thrown away: some seconds the first time, then cached on disk.
 
     dim  of the item vectors that the real one will be given
     """
-    recommender = Recommender(settings)
+    for experts in (settings.experts, ("neighbours",)):  # whose reasons a list of all experts may not ask for
+        _run(Recommender(structs.replace(settings, experts=experts)), dim)
+
+
+def _run(recommender: Recommender, dim: int) -> None:
     generator = np.random.default_rng(0)
     vectors = [unit(generator.standard_normal(dim).astype(np.float32)) for _ in range(8)]
     for item, vector in enumerate(vectors):
@@ -26,4 +31,4 @@ def warm_up(settings: RecommenderSettings, dim: int) -> None:
             recommender.learn(interaction, taught)
             view.history.add(str(event), at, 1.0)
             view.taste = vectors[event]
-            recommender.recommend(view, at, 4)
+            recommender.recommend(view, at)

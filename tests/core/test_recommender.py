@@ -147,6 +147,7 @@ def test_the_choices_of_one_batch_are_judged_as_if_each_had_been_learned_at_once
     at_once, batched = Town(), Town()
     for town in (at_once, batched):
         town.live()
+        town.listed("ann")
     rehearsal, taught = batched.recommender.rehearsal(), []
     for step, item in enumerate((2, 6, 10)):
         at_once.click("ann", item, NOON + DAY + step)
@@ -156,7 +157,25 @@ def test_the_choices_of_one_batch_are_judged_as_if_each_had_been_learned_at_once
     for each in taught:
         batched.recommender.learn(*each)
     np.testing.assert_allclose(batched.recommender._ranker.weights, at_once.recommender._ranker.weights, rtol=1e-3)
-    assert (rehearsal.weights != Town().recommender._ranker.weights).any()
+    assert (rehearsal.ranker.weights != Town().recommender._ranker.weights).any()
+
+
+def test_who_has_been_served_nothing_is_judged_by_what_there_was_for_them_as_the_batch_began() -> None:
+    served, unserved = Town(), Town()
+    lessons = []
+    for town in (served, unserved):
+        town.live()
+    served.listed("ann")
+    for town in (served, unserved):
+        rehearsal, user = town.recommender.rehearsal(), town.user("ann")
+        for item in ("item 2", "item 6"):
+            interaction = Interaction(item, "ann", item, NOON + DAY, 1.0)
+            lessons.append(town.recommender.judge(rehearsal, user, interaction))
+            user.history.add(item, NOON + DAY, 1.0)
+    for with_list, without in zip(lessons[:2], lessons[2:], strict=True):
+        assert with_list is not None and without is not None and with_list.items == without.items
+        np.testing.assert_array_equal(with_list.pulls, without.pulls)
+    assert unserved.recommender._served.get("ann") is None
 
 
 def test_a_lesson_of_other_experts_is_passed_over() -> None:
