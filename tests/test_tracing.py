@@ -53,7 +53,8 @@ async def handle(world: World, *messages: FakeMessage) -> list[str]:
     """As an agent does; how the process died, if it did."""
     deaths: list[str] = []
     agents = Agents(world.pipeline, batch_size=10, die=lambda: deaths.append("died"))
-    await agents._handle_or_die(world.pipeline.interactions, messages, FakeConsumer())  # type: ignore[arg-type]
+    handler = agents._handlers["events.click"]
+    await agents._handle_or_die(handler, messages, FakeConsumer(), None, lambda: None)  # type: ignore[arg-type]
     return deaths
 
 
