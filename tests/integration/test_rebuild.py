@@ -1,4 +1,4 @@
-"""Users and items are rebuilt beside a running worker. The last of these tests: it moves what they all share."""
+"""Users and items are rebuilt beside a running worker, in a keyspace and a group of their own: others are not moved."""
 
 import asyncio
 import time
@@ -9,7 +9,8 @@ from rich.console import Console
 from deploy.local.worker import running_worker
 from streams.adapters import connections, schema
 from streams.datasets.movielens import movielens
-from streams.events import Click, Forget, Profile
+from streams.event_log import EventLog
+from streams.events import EVENT_TYPES, Click, Forget, Profile
 from streams.producer import EventProducer
 from streams.rebuild import rebuild
 from streams.replay import ListWatcher, play
@@ -19,10 +20,26 @@ from tests.integration.running import USER_TOPICS, committed, handled, read_user
 
 pytestmark = pytest.mark.servers
 QUIET = Console(quiet=True)
+APART = {"ANABRANCH_CASSANDRA__KEYSPACE": "apart", "ANABRANCH_KAFKA__GROUP": "apart"}
+
+
+@pytest.fixture(scope="module")
+def apart(servers: Settings) -> Settings:
+    """The same servers; what other tests have sent counts as handled."""
+    settings = servers.model_copy(
+        update={
+            "cassandra": servers.cassandra.model_copy(update={"keyspace": "apart"}),
+            "kafka": servers.kafka.model_copy(update={"group": "apart"}),
+        }
+    )
+    schema.migrate(settings.cassandra)
+    with EventLog(settings.kafka) as log:
+        log.rewind(log.ends(list(EVENT_TYPES)))
+    return settings
 
 
 def test_users_rebuilt_beside_a_running_worker_are_what_the_log_says_and_the_stream_goes_on_with_them(
-    servers: Settings,
+    apart: Settings,
 ) -> None:
     now = time.time()
     activity = [
@@ -31,31 +48,31 @@ def test_users_rebuilt_beside_a_running_worker_are_what_the_log_says_and_the_str
         Click(event_id=f"again-{n}", user_id=f"again-{n % 8}", item_id=str(n % 60 + 1), ts=now - 400 + n)
         for n in range(200)
     ]
-    with running_worker(servers) as worker, ListWatcher(servers.kafka.address) as watcher:
-        upload(servers, movielens(servers.downloads_folder).uploads[:60])
-        with EventProducer(servers.kafka.address) as producer:
+    with running_worker(apart, environment=APART) as worker, ListWatcher(apart.kafka.address) as watcher:
+        upload(apart, movielens(apart.downloads_folder).uploads[:60])
+        with EventProducer(apart.kafka.address) as producer:
             play(producer, activity, before=watcher.expect)
             watcher.wait(patience=60)
-            until(lambda: handled(servers, *USER_TOPICS))
+            until(lambda: handled(apart, *USER_TOPICS))
             producer.send(Forget(event_id="again-f", user_id="again-7", ts=now))
-        until(lambda: handled(servers, "events.forget"))
-        done = committed(servers, "events.click")
-        old = asyncio.run(read_users(servers, [f"again-{n}" for n in range(8)]))
+        until(lambda: handled(apart, "events.forget"))
+        done = committed(apart, "events.click")
+        old = asyncio.run(read_users(apart, [f"again-{n}" for n in range(8)]))
 
-        outcome = asyncio.run(rebuild(servers, QUIET))
+        outcome = asyncio.run(rebuild(apart, QUIET))
 
         until(lambda: worker.exit_code() is not None, patience=30)
-        assert outcome.after == schema.holder(servers.cassandra).keyspace != outcome.before
-        with connections.cassandra(servers.cassandra) as session:
+        assert outcome.after == schema.holder(apart.cassandra).keyspace != outcome.before
+        with connections.cassandra(apart.cassandra) as session:
             assert session.execute(f"SELECT count(*) FROM {outcome.before}.users").one()[0] == 0
-        new = asyncio.run(read_users(servers, [f"again-{n}" for n in range(8)]))
+        new = asyncio.run(read_users(apart, [f"again-{n}" for n in range(8)]))
         assert not new["again-7"].known and new["again-7"].forgotten_at == now
         assert [new[user].history.item_ids for user in old] == [old[user].history.item_ids for user in old]
         assert new["again-1"].profile is not None and old["again-1"].profile is not None
         assert new["again-1"].profile.tolist() == pytest.approx(old["again-1"].profile.tolist(), abs=1e-5)
 
         worker.start()
-        with EventProducer(servers.kafka.address) as producer:
+        with EventProducer(apart.kafka.address) as producer:
             play(
                 producer,
                 [Click(event_id=f"more-{n}", user_id=f"again-{n}", item_id="9", ts=now + 1) for n in range(8)],
@@ -63,21 +80,21 @@ def test_users_rebuilt_beside_a_running_worker_are_what_the_log_says_and_the_str
             )
         watcher.wait(patience=60)
         assert watcher.report.unanswered == set()
-        until(lambda: handled(servers, *USER_TOPICS))
-        assert committed(servers, "events.click") == done + 8
-    report = asyncio.run(verify(servers, QUIET))
+        until(lambda: handled(apart, *USER_TOPICS))
+        assert committed(apart, "events.click") == done + 8
+    report = asyncio.run(verify(apart, QUIET))
     assert report.is_clean and report.in_motion == 0, str(report)
 
 
-def test_with_from_only_what_came_since_counts(servers: Settings) -> None:
+def test_with_from_only_what_came_since_counts(apart: Settings) -> None:
     moment = time.time()
-    with running_worker(servers) as worker:
-        with EventProducer(servers.kafka.address) as producer:
+    with running_worker(apart, environment=APART) as worker:
+        with EventProducer(apart.kafka.address) as producer:
             play(producer, [Click(event_id="since", user_id="again-3", item_id="5", ts=moment)])
-        until(lambda: handled(servers, "events.click"))
+        until(lambda: handled(apart, "events.click"))
         assert worker.terminate() == 0
-    outcome = asyncio.run(rebuild(servers, QUIET, since=moment, keep=True))
+    outcome = asyncio.run(rebuild(apart, QUIET, since=moment, keep=True))
     assert outcome.users == 1 and outcome.events >= 1
-    assert asyncio.run(read_users(servers, ["again-3"]))["again-3"].history.item_ids == ["5"]
-    with connections.cassandra(servers.cassandra) as session:
+    assert asyncio.run(read_users(apart, ["again-3"]))["again-3"].history.item_ids == ["5"]
+    with connections.cassandra(apart.cassandra) as session:
         assert session.execute(f"SELECT count(*) FROM {outcome.before}.users").one()[0] > 1
