@@ -16,7 +16,7 @@ class Served:
     >>> import numpy as np
     >>> served = Served(users=1)
     >>> for user_id, slot in (("ann", 3), ("bob", 5)):
-    ...     served.put(user_id, Proposals(np.array([slot], np.int32), np.zeros((1, 4), np.float32)))
+    ...     _ = served.put(user_id, Proposals(np.array([slot], np.int32), np.zeros((1, 4), np.float32)))
     >>> served.get("ann"), served.get("bob").union.tolist()
     (None, [5])
     """
