@@ -123,23 +123,24 @@ class Attention(Fusion):
 
 
 class Block(nn.Module):
-    """One layer of a Transformer, norms first."""
+    """One layer of a Transformer, norms first; made of what ONNX has."""
 
-    def __init__(self, heads: int) -> None:
+    def __init__(self, width: int, *, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.before, self.after = nn.LayerNorm(HIDDEN), nn.LayerNorm(HIDDEN)
-        self.queries_keys_values, self.out = nn.Linear(HIDDEN, 3 * HIDDEN), nn.Linear(HIDDEN, HIDDEN)
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.queries_keys_values, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.feed = nn.Sequential(
-            nn.Linear(HIDDEN, 2 * HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(2 * HIDDEN, HIDDEN)
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
         )
 
     def forward(self, tokens: Tensor, blocked: Tensor) -> Tensor:
-        """(n, tokens, HIDDEN); `blocked` (n, 1, 1, tokens) is a large negative number where nobody may look."""
-        split = (tokens.shape[0], tokens.shape[1], 3, self.heads, HIDDEN // self.heads)
+        """(n, tokens, width); `blocked` (n, 1, 1, tokens) is a large negative number where nobody may look."""
+        n, length, width = tokens.shape
+        split = (n, length, 3, self.heads, width // self.heads)
         query, key, value = self.queries_keys_values(self.before(tokens)).reshape(split).permute(2, 0, 3, 1, 4)
-        looks = (query @ key.transpose(2, 3) / (HIDDEN // self.heads) ** 0.5 + blocked).softmax(3)
-        tokens = tokens + self.out((looks @ value).transpose(1, 2).reshape(tokens.shape))
+        looks = (query @ key.transpose(2, 3) / (width // self.heads) ** 0.5 + blocked).softmax(3)
+        tokens = tokens + self.out((looks @ value).transpose(1, 2).reshape(n, length, width))
         fed: Tensor = tokens + self.feed(self.after(tokens))
         return fed
 
@@ -152,7 +153,7 @@ class Transformer(Fusion):
         self.token = nn.Linear(DIM, HIDDEN)
         self.kind = nn.Parameter(torch.randn(1, len(weights), HIDDEN) / HIDDEN**0.5)
         self.gather = nn.Parameter(torch.randn(1, 1, HIDDEN) / HIDDEN**0.5)
-        self.block = Block(heads=4)
+        self.block = Block(HIDDEN, heads=4, dropout=DROPOUT)
         self.out = _silent(nn.Linear(HIDDEN, DIM))
 
     def change(self, vectors: Tensor, mask: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from encoders.contract import DIM
+from encoders.torch_fusion import Block
 from encoders.training.deep.content import ITEM, PIXEL, VOCABULARY, WORDS, Content
 from encoders.training.deep.examples import HISTORY
 
@@ -230,7 +231,9 @@ class Ordered(nn.Module):
         self.place = nn.Parameter(torch.randn(1, HISTORY, width) * SMALL)
         self.dropout = nn.Dropout(dropout)
         self.gru = nn.GRU(width, width, batch_first=True) if kind == "gru" else None
-        self.blocks = nn.ModuleList(_Block(width, self.HEADS, dropout) for _ in range(0 if kind == "gru" else layers))
+        self.blocks = nn.ModuleList(
+            Block(width, heads=self.HEADS, dropout=dropout) for _ in range(0 if kind == "gru" else layers)
+        )
         self.norm = nn.LayerNorm(width)
 
     def forward(self, history: Tensor, present: Tensor, profiles: Tensor) -> Tensor:
@@ -250,28 +253,6 @@ class Ordered(nn.Module):
             tokens = block(tokens, blocked)
         user: Tensor = self.norm(tokens[:, -1])
         return user
-
-
-class _Block(nn.Module):
-    """One layer of a Transformer, norms first; made of what ONNX has."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.look, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.feed = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
-        )
-
-    def forward(self, tokens: Tensor, blocked: Tensor) -> Tensor:
-        n, length, width = tokens.shape
-        split = (n, length, 3, self.heads, width // self.heads)
-        query, key, value = self.look(self.before(tokens)).reshape(split).permute(2, 0, 3, 1, 4)
-        weights = (query @ key.transpose(2, 3) / (width // self.heads) ** 0.5 + blocked).softmax(3)
-        tokens = tokens + self.out((weights @ value).transpose(1, 2).reshape(n, length, width))
-        fed: Tensor = tokens + self.feed(self.after(tokens))
-        return fed
 
 
 class Dot(nn.Module):
