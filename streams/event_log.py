@@ -1,6 +1,6 @@
 """The topics of events as a log that can be read again, beside the workers and without disturbing them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from kafka import KafkaConsumer, TopicPartition
@@ -10,7 +10,8 @@ from kafka.structs import OffsetAndMetadata
 
 from streams.adapters import connections
 from streams.errors import AnabranchError, Rejected
-from streams.events import Event, decode
+from streams.events import Embedded, Event, decode, read_embedded
+from streams.replica import left_out
 from streams.settings import Kafka
 
 PATIENCE_MS = 30_000  # without a message where there must be one
@@ -29,6 +30,23 @@ def read_event(message: ConsumerRecord, partition_of: Callable[[bytes], int]) ->
     if partition_of(event.key.encode()) != message.partition:
         raise Rejected("wrong_partition", f"partition {message.partition} is not that of key {event.key!r}")
     return event
+
+
+def take_items(messages: Iterable[ConsumerRecord], known: dict[str, Embedded]) -> None:
+    """Add items of the log `items.embedded` to those known by their ids; of an item's uploads the latest counts.
+
+    As every worker does, it leaves out what cannot be read.
+    """
+    for message in messages:
+        if message.value is None:
+            continue
+        try:
+            item = read_embedded(message.value)
+        except Rejected as refusal:
+            left_out(message.topic, message.offset, refusal)
+            continue
+        if item.item_id not in known or item.order >= known[item.item_id].order:
+            known[item.item_id] = item
 
 
 class EventLog:

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from heapq import merge
 from operator import attrgetter
 
+from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from msgspec import Struct
 from rich.console import Console
@@ -33,8 +34,8 @@ from streams.core.history import History
 from streams.core.user import ItemVectors, RecentEvents, Touch, UserState, apply, settle
 from streams.core.vectors import from_bytes
 from streams.errors import Rejected
-from streams.event_log import EventLog, GroupBusy, of_partition, read_event
-from streams.events import Click, Embedded, Event, Forget, Profile, View, encode, read_embedded
+from streams.event_log import EventLog, GroupBusy, of_partition, read_event, take_items
+from streams.events import Click, Embedded, Event, Forget, Profile, View, encode
 from streams.pipeline import Policy
 from streams.ports import Embedder, Store
 from streams.progress import bars
@@ -158,25 +159,23 @@ class _Rebuilding:
             logs = {topic: stack.enter_context(EventLog(self._settings.kafka)) for topic in (*TOPICS, *ITEMS)}
             items = logs[ITEMS[0]]
             read_to = items.ends(ITEMS)
-            await self._take_items(items.read(items.starts(ITEMS), read_to))
+            self._items = await self._store_items(items.read(items.starts(ITEMS), read_to))
             committed = {each: at for topic in TOPICS for each, at in logs[topic].committed((topic,)).items()}
             await self._make_users(logs, committed, progress)
             switching = progress.add_task("workers end", total=1)
             await self._switch(items, read_to, committed)
             progress.update(switching, completed=1)
 
-    async def _take_items(self, messages: Iterable[ConsumerRecord]) -> None:
-        """Of an item's uploads the latest counts; Cassandra sees to it, as each is written as of its upload."""
-        for some in batched(messages, AT_ONCE):
-            read = [read_embedded(message.value) for message in some if message.value is not None]
-            for item in read:
-                if item.item_id not in self._items or item.order >= self._items[item.item_id].order:
-                    self._items[item.item_id] = item
-            await self._after.write_items(read, {})
-        self._outcome.items = len(self._items)
+    async def _store_items(self, messages: Iterable[ConsumerRecord]) -> dict[str, Embedded]:
+        """Store these items; one that is stored as of a later upload stays as it is."""
+        latest: dict[str, Embedded] = {}
+        take_items(messages, latest)
+        for some in batched(latest.values(), AT_ONCE):
+            await self._after.write_items(some, {})
+        return latest
 
     async def _make_users(
-        self, logs: Mapping[str, EventLog], committed: Mapping[object, int], progress: Progress
+        self, logs: Mapping[str, EventLog], committed: Mapping[TopicPartition, int], progress: Progress
     ) -> None:
         vectors = {
             item_id: {name: from_bytes(data) for name, data in item.vectors.items()}
@@ -186,10 +185,11 @@ class _Rebuilding:
         epochs = await self._before.epochs(self._partitions)
         task = progress.add_task("partitions rebuilt", total=len(self._partitions))
         embedder = TritonEmbedder(self._settings.triton)
+        starts = {topic: self._starts(topic, log) for topic, log in logs.items() if topic in TOPICS}
         try:
             for number in self._partitions:
                 users = Users(self._policy)
-                for event in self._events(logs, committed, number):
+                for event in self._events(logs, starts, committed, number):
                     users.take(event)
                 made = users.settled(vectors.get)
                 await embed_profiles(made, PatientEmbedder(embedder))
@@ -200,16 +200,23 @@ class _Rebuilding:
         finally:
             await embedder.close()
 
-    def _events(self, logs: Mapping[str, EventLog], committed: Mapping[object, int], number: int) -> Iterator[Event]:
+    def _starts(self, topic: str, log: EventLog) -> Mapping[TopicPartition, int]:
+        if self._since is None or topic == "events.forget":
+            return log.starts((topic,))
+        return log.since((topic,), self._since)
+
+    def _events(
+        self,
+        logs: Mapping[str, EventLog],
+        starts: Mapping[str, Mapping[TopicPartition, int]],
+        committed: Mapping[TopicPartition, int],
+        number: int,
+    ) -> Iterator[Event]:
         """What is committed of a partition, in the order in which it came."""
         streams = []
         for topic in TOPICS:
-            log = logs[topic]
-            starts = log.starts((topic,))
-            if self._since is not None and topic != "events.forget":
-                starts = log.since((topic,), self._since)
-            start = of_partition(starts, number)
-            streams.append(log.read(start, {each: max(at, committed[each]) for each, at in start.items()}))
+            start = of_partition(starts[topic], number)
+            streams.append(logs[topic].read(start, {each: max(at, committed[each]) for each, at in start.items()}))
         for message in merge(*streams, key=attrgetter("timestamp")):
             try:
                 yield read_event(message, self._partition_of)
@@ -217,22 +224,25 @@ class _Rebuilding:
             except Rejected:
                 self._outcome.rejected += 1
 
-    async def _switch(self, items: EventLog, read_to: Mapping[object, int], committed: Mapping[object, int]) -> None:
+    async def _switch(
+        self, items: EventLog, read_to: Mapping[TopicPartition, int], committed: Mapping[TopicPartition, int]
+    ) -> None:
         cassandra, outcome = self._settings.cassandra, self._outcome
         await asyncio.to_thread(schema.activate, cassandra, schema.Active(outcome.before, switching=True))
         try:
             epochs = await self._before.claim(self._partitions, "rebuild")
             await self._after.take_over(epochs, "rebuild")
             await asyncio.to_thread(_rewind, items, committed)
-            await self._take_items(items.read(read_to, items.ends(ITEMS)))
+            more = await self._store_items(items.read(read_to, items.ends(ITEMS)))
         except BaseException:
             await asyncio.to_thread(schema.activate, cassandra, schema.Active(outcome.before))
             raise
         await asyncio.to_thread(schema.activate, cassandra, schema.Active(outcome.after))
+        outcome.items = len(self._items.keys() | more.keys())
 
 
 @retry(retry=retry_if_exception_type(GroupBusy), stop=stop_after_delay(PATIENCE), wait=wait_fixed(0.5), reraise=True)
-def _rewind(log: EventLog, offsets: Mapping[object, int]) -> None:
+def _rewind(log: EventLog, offsets: Mapping[TopicPartition, int]) -> None:
     """Once the workers have ended."""
     log.rewind(offsets)
 

@@ -25,8 +25,8 @@ from streams.core.user import Touch
 from streams.core.vectors import from_bytes
 from streams.core.verification import Difference, Log, Replayed, Said, compare
 from streams.errors import Rejected
-from streams.event_log import EventLog, of_partition, read_event
-from streams.events import Click, Embedded, Event, Profile, View, encode, read_embedded
+from streams.event_log import EventLog, of_partition, read_event, take_items
+from streams.events import Click, Embedded, Event, Profile, View, encode
 from streams.pipeline import Policy
 from streams.progress import bars
 from streams.settings import Settings
@@ -191,10 +191,7 @@ class _Verification:
     async def _items(self) -> Log:
         """Compare the items with their latest uploads; the log that users are compared with."""
         embedded: dict[str, Embedded] = {}
-        for message in self._kafka.read(self._kafka.starts(ITEMS), self._kafka.ends(ITEMS)):
-            item = read_embedded(message.value)
-            if item.item_id not in embedded or item.order >= embedded[item.item_id].order:
-                embedded[item.item_id] = item
+        take_items(self._kafka.read(self._kafka.starts(ITEMS), self._kafka.ends(ITEMS)), embedded)
         latest: dict[str, Event] = {}
         changed: set[str] = set()
         in_motion: set[str] = set()
