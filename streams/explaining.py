@@ -12,6 +12,7 @@ from streams.adapters.index import VectorIndex
 from streams.app import following
 from streams.core.explain import Unexplained
 from streams.errors import AnabranchError
+from streams.experiments import read_plan
 from streams.replica import Replica
 from streams.rules import kept
 from streams.settings import Settings
@@ -32,7 +33,15 @@ async def explain(settings: Settings, user_id: str, item_id: str, past: int) -> 
     try:
         index, shelf = VectorIndex(DIM), Shelf()
         replica = Replica(index, worker="explain", settings=settings.recommender)
-        reader = Reader(store, replica, index.nearest, shelf, worker.fusion_weights, worker.taste_half_life_seconds)
+        reader = Reader(
+            store,
+            replica,
+            index.nearest,
+            shelf,
+            worker.fusion_weights,
+            worker.taste_half_life_seconds,
+            plan=read_plan(worker.experiments),
+        )
         replica.on_item, replica.on_learned = shelf.put, reader.learned
         async with kept(worker.rules_file, replica), following(settings.kafka, replica):
             return await reader.explanation(user_id, item_id, past)

@@ -3,7 +3,9 @@
 The ranker adds up what each expert says, so what each of them, and the item's bias, adds to the score is known exactly.
 What a past item did is found out by taking it away: the user is made anew without it, and their candidates are proposed
 and ranked again (leave one out; as a counterfactual, Tan et al., "Counterfactual explainable recommendation", 2021).
-What everybody's memory has learned from that click stays, as it stays when a user is forgotten.
+What everybody's memory has learned from that click stays, as it stays when a user is forgotten. Therefore the past item
+itself is no candidate then: the user's own clicks, which memory still has, would make it the first of all, and what
+candidates score is relative to the best.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +15,7 @@ from msgspec import Struct
 
 from streams.core.attention import closeness
 from streams.core.memory.exploration import Exploration
+from streams.core.memory.settings import ListSettings
 from streams.core.ranking import Weighed
 from streams.core.recommender import Recommender
 from streams.core.user import ItemVectors, UserState, without
@@ -31,7 +34,7 @@ class PastItem(Struct, frozen=True):
 
     at      of the latest touch, seconds since the epoch
     effect  what the score loses without it; below 0 it speaks against
-    place   where the other would stand without it, not counting the past item itself; None where nobody proposed it
+    place   where the other would stand without it, the past item itself left out; None where nobody proposed it
     """
 
     item_id: str
@@ -72,6 +75,7 @@ def explain(
     weights: Callable[[UserState], Mapping[str, float]],
     vectors: ItemVectors,
     half_life: float,
+    how: ListSettings | None = None,
     past: int = PAST,
 ) -> Explanation:
     """Why the item stands where it does in the user's list, as it would be made now.
@@ -80,6 +84,7 @@ def explain(
     weights    of the modalities, for a user: see `attention.modality_weights`
     vectors    item id -> modality -> (dim,) float32
     half_life  of the taste, seconds
+    how        the list is made, in place of the recommender's own settings
     past       so many of the latest items are taken away in turn
 
     Raises Unexplained for an item that is not listed, or that the user has touched.
@@ -90,8 +95,8 @@ def explain(
     if item_id in user.history:
         raise Unexplained(f"user {user.user_id!r} has touched item {item_id!r}: lists show what is new to them")
 
-    def weighed(someone: UserState) -> Weighed:
-        return recommender.weigh(someone.view(weights(someone)), at)
+    def weighed(someone: UserState, hidden: str | None = None) -> Weighed:
+        return recommender.weigh(someone.view(weights(someone)), at, how, hidden=hidden)
 
     now = weighed(user)
     row = np.flatnonzero(now.slots == slot)
@@ -111,7 +116,7 @@ def explain(
         closeness=closeness(user.taste, weights(user), fused) if fused is not None else {},
         past=sorted(
             (
-                _effect(recommender, weighed(without(user, other, vectors, half_life)), slot, score, other, when)
+                _effect(recommender, weighed(without(user, other, vectors, half_life), other), slot, score, other, when)
                 for other, when in _latest(user, past).items()
             ),
             key=lambda each: (-each.effect, each.item_id),
@@ -171,17 +176,17 @@ def _latest(user: UserState, count: int) -> dict[str, float]:
 def _effect(recommender: Recommender, other: Weighed, slot: int, score: float, past: str, at: float) -> PastItem:
     row = np.flatnonzero(other.slots == slot)
     left = float(other.scores[row[0]]) if len(row) else recommender.bias(slot)
-    return PastItem(past, at, score - left, _place(other, slot, leaving_out=recommender.catalogue.slot(past)))
+    return PastItem(past, at, score - left, _place(other, slot))
 
 
-def _place(weighed: Weighed, slot: int, leaving_out: int = -1) -> int | None:
+def _place(weighed: Weighed, slot: int) -> int | None:
     """As in a list: the best first, and among equals the lower slot."""
     row = np.flatnonzero(weighed.slots == slot)
     if not len(row):
         return None
     score = weighed.scores[row[0]]
     before = (weighed.scores > score) | ((weighed.scores == score) & (weighed.slots < slot))
-    return 1 + int((before & (weighed.slots != leaving_out)).sum())
+    return 1 + int(before.sum())
 
 
 def _reason(parts: Mapping[str, float]) -> str:

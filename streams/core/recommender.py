@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import json
+from msgspec import json, structs
 
 from streams.core.catalogue import HIDDEN, Catalogue
 from streams.core.digest import digest
@@ -269,18 +269,26 @@ class Recommender:
             proposals = self._propose(request)
             self._served.put(user.user_id, proposals)
         if how.experts != self.settings.experts:
-            proposals = only(proposals, [place for place, name in enumerate(self._names) if name in how.experts])
-            added = None
+            proposals, added = self._asked(proposals, how), None
         if directives is not NONE or how.rearranges:
             return self._rearranged(directives, request, proposals, user.user_id, k, how, added)
         ranked = self._ranker.best(proposals, request.touches, k, added)
         fresh = self._fresh(request, ranked, user.user_id, k, how)
         return self._listed(request, ranked, fresh, k)
 
-    def weigh(self, user: UserView, at: float) -> Weighed:
-        """What the score of every candidate for the user's list is made of: parts by `experts`, then by bias."""
-        request = self._request_of(user, at, self._directives(user, at))
-        return self._ranker.weigh(self._propose(request), request.touches)
+    def weigh(
+        self, user: UserView, at: float, how: ListSettings | None = None, *, hidden: str | None = None
+    ) -> Weighed:
+        """What the score of every candidate for the user's list is made of: parts by `experts`, then by bias.
+
+        how     as for `recommend`
+        hidden  an item that is no candidate, although the user has not touched it
+        """
+        directives = self._directives(user, at)
+        if hidden is not None and (slot := self.catalogue.slot(hidden)) >= 0:
+            directives = structs.replace(directives, excluded=np.append(directives.excluded, np.int32(slot)))
+        request = self._request_of(user, at, directives)
+        return self._ranker.weigh(self._asked(self._propose(request), how or self.settings), request.touches)
 
     def bias(self, slot: int) -> float:
         """The score of an item that nobody proposes."""
@@ -333,6 +341,12 @@ class Recommender:
 
     def _propose(self, request: Request) -> Proposals:
         return self._panel.propose(request, self._candidates)
+
+    def _asked(self, proposals: Proposals, how: ListSettings) -> Proposals:
+        """What the experts proposed that have a say."""
+        if how.experts == self.settings.experts:
+            return proposals
+        return only(proposals, [place for place, name in enumerate(self._names) if name in how.experts])
 
     def _directives(self, user: UserView, at: float) -> Directives:
         return self.rules.directives(user.traits, at) if self.rules is not None else NONE

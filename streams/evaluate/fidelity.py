@@ -3,7 +3,8 @@
 An explanation states what a list's item owes to each past item of its user. Measured is the world in which that click
 never happened: the log is replayed without it from its first event, so that nobody's memory has learned from it
 either, and the score that is missing then is compared (fidelity by deletion: Samek et al., "Evaluating the
-visualization of what a deep neural network has learned", 2017).
+visualization of what a deep neural network has learned", 2017). An explanation leaves the past item out of the
+candidates; so does the replay, and beside it one in which the item may be proposed for what others made of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,7 @@ class Fidelity(Struct, frozen=True):
     explained    items, each with as many effects as past items were taken away
     kept         mean rank correlation (Spearman) where memory keeps what it learned from the click, as in service
     replayed     the same where the log was replayed without the click
+    proposed     the same where the past item may be proposed then
     first        share of the items whose first past item is the one that counts most, in the replay
     because      the same of the past item that the list itself names, which costs nothing to find
     """
@@ -46,6 +48,7 @@ class Fidelity(Struct, frozen=True):
     explained: int
     kept: float
     replayed: float
+    proposed: float
     first: float
     because: float
 
@@ -64,6 +67,7 @@ def measure(log: Log, *, users: int, past: int, on_replay: Callable[[], None] = 
     stated: list[Effects] = []
     kept: list[Effects] = []
     replayed: list[Effects] = []
+    proposed: list[Effects] = []
     named: list[int] = []
     for user_id in _chosen(log, users, past):
         listed = world.listed(user_id)
@@ -71,20 +75,24 @@ def measure(log: Log, *, users: int, past: int, on_replay: Callable[[], None] = 
         effects = [world.effects(user_id, item_id, past) for item_id in item_ids]
         touched = list(effects[0])
         now = world.scores(user_id, item_ids)
-        aside, never = [], []
+        aside, never, free = [], [], []
         for other in touched:
+            without = _World(log, but=(user_id, other))
             aside.append(now - world.scores(user_id, item_ids, but=other))
-            never.append(now - _World(log, but=(user_id, other)).scores(user_id, item_ids))
+            never.append(now - without.scores(user_id, item_ids, but=other))
+            free.append(now - without.scores(user_id, item_ids))
             on_replay()
         stated += [np.array([each[other] for other in touched]) for each in effects]
         kept += list(np.array(aside).T)
         replayed += list(np.array(never).T)
+        proposed += list(np.array(free).T)
         named += [touched.index(because) if because in touched else -1 for _, because in listed]
     first, most = ([int(each.argmax()) for each in some] for some in (stated, replayed))
     return Fidelity(
         explained=len(stated),
         kept=_agreement(stated, kept),
         replayed=_agreement(stated, replayed),
+        proposed=_agreement(stated, proposed),
         first=float(np.mean(np.array(first) == most)),
         because=float(np.mean(np.array(named) == most)),
     )
@@ -95,6 +103,7 @@ def sheet(found: Fidelity) -> Sheet:
     rows = [
         ["effects of past items, memory as it is: rank correlation", f"{found.kept:.3f}"],
         ["effects of past items, the log replayed without the click: rank correlation", f"{found.replayed:.3f}"],
+        ["the same, where the past item may be proposed in its turn", f"{found.proposed:.3f}"],
         ["the first past item is the one that counts most in the replay", f"{found.first:.0%}"],
         ["so is the one that the list names (`because`)", f"{found.because:.0%}"],
     ]
@@ -148,11 +157,11 @@ class _World:
         return {each.item_id: each.effect for each in sorted(found.past, key=lambda each: each.item_id)}
 
     def scores(self, user_id: str, item_ids: Sequence[str], but: str | None = None) -> Effects:
-        """The scores of these items for a user, or for the same user without one past item."""
+        """The scores of these items for a user; or for the same user without one past item, which is left out."""
         user = self._user(user_id)
         past = zip(user.history.item_ids, user.history.times, user.history.weights, strict=True)
         left = UserState(user_id, History.of(each for each in past if each[0] != but), RecentEvents(limit=1), Taste())
-        weighed = self._recommender.weigh(left.view({}), self._at)
+        weighed = self._recommender.weigh(left.view({}), self._at, hidden=but)
         known = dict(zip(weighed.slots.tolist(), weighed.scores.tolist(), strict=True))
         slots = [self._recommender.catalogue.slot(each) for each in item_ids]
         return np.array([known.get(slot, self._recommender.bias(slot)) for slot in slots])

@@ -103,6 +103,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     closeness   modality -> what it adds to the cosine between the user's taste and the item; they sum to it
     past        the user's latest items, the one with the greatest effect first
     rules       business rule that holds for the item in this list -> what it does: pin, boost, exclude or cap
+    variants    experiment -> the user's arm, by which it is explained; of two interleaved, by the first's
     """
 
     user_id: str
@@ -118,6 +119,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     closeness: dict[str, float]
     past: list[PastTouch]
     rules: dict[str, str]
+    variants: dict[str, str]
 
 
 class SimilarItems(Struct, frozen=True):

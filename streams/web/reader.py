@@ -116,19 +116,24 @@ class Reader:
         )
 
     async def explanation(self, user_id: str, item_id: str, past: int) -> Explained:
-        """Why the item stands where it does in the user's list. Raises StoreUnavailable, Unexplained.
+        """Why the item stands where it does in the user's list, made by their arms; of two interleaved, by the first's.
+
+        Raises StoreUnavailable, Unexplained.
 
         past  so many of the user's latest items are taken away in turn
         """
         user = (await self._users.get(user_id)).answer.user
+        assigned = self._assigner.assign(user_id)
+        how = assigned.settings[0]
         found = explain(
             self._replica.recommender,
             user,
             item_id,
             self._now(),
-            weights=self._weights,
+            weights=lambda someone: self._weights(someone, how.fusion_weights),
             vectors=self._replica.item_vectors.get,
             half_life=self._half_life,
+            how=how,
             past=past,
         )
         return Explained(
@@ -154,6 +159,7 @@ class Reader:
                 for each in found.past
             ],
             rules=found.rules,
+            variants=dict(assigned.variants),
         )
 
     async def taste(self, user_id: str) -> Vector | None:

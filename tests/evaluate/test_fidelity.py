@@ -12,8 +12,8 @@ def a_log() -> Log:
     """Users who go through the even or the odd items, from anywhere, and at times through the others."""
     generator = np.random.default_rng(1)
     touches = []
-    for step in range(300):
-        user = int(generator.integers(15))
+    for step in range(1200):
+        user = int(generator.integers(60))
         kind = user % 2 if generator.random() < 0.9 else int(generator.integers(2))
         item = 2 * int(generator.integers(20)) + kind
         touches.append(Click(event_id=f"e{step}", ts=1e9 + 60 * step, user_id=f"u{user}", item_id=f"i{item}"))
@@ -23,7 +23,7 @@ def a_log() -> Log:
 def test_what_is_stated_of_past_items_is_what_is_measured_without_them() -> None:
     found = fidelity.measure(a_log(), users=2, past=6)
     assert found.explained == 20
-    assert found.kept > 0.99 and found.replayed > 0.8
-    assert found.first > found.because - 0.1
+    assert found.kept > 0.99 and found.replayed > 0.9
+    assert found.first > found.because
     rows = fidelity.sheet(found).rows
     assert len(rows) == len(msgspec.structs.asdict(found)) - 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.core.experiments.plan import read
 from streams.events import EVENT_TYPES
 from streams.web.access import Tokens, UnusableTokens, user_token
 from tests.pipeline.test_pipeline import FILMS, NOW
@@ -144,6 +145,25 @@ async def test_an_item_of_the_list_is_explained_and_what_it_would_be_without_eac
     )
     assert {touch["item_id"] for touch in each["past"]} == {"alien", "love"}
     assert f"without your click on {each['past'][0]['title']}" in each["sentence"]
+
+
+async def test_an_item_is_explained_by_the_arm_that_its_user_is_in() -> None:
+    arms = "{control: {}, crowd: {experts: [popular, trending]}}"
+    world = HttpWorld(plan=read(f"layers: {{lists: {{crowd: {{arms: {arms}}}}}}}"))
+    await world.open()
+    try:
+        for user in ("bob", "ada", "eve", "dan", "zoe"):
+            await world.click(user, "alien", "love", "aliens" if user == "zoe" else "kiss")
+        for user in ("bob", "ada", "eve", "dan"):
+            _, made = await world.get(f"/users/{user}/recommendations")
+            _, each = await world.get(f"/users/{user}/explanations/aliens")
+            assert each["variants"] == made["variants"]
+            assert (set(each["parts"]) <= {"popular", "trending", "bias"}) == (made["variants"] == {"crowd": "crowd"})
+            [listed] = [item for item in made["items"] if item["item_id"] == "aliens"]
+            assert each["score"] == pytest.approx(listed["score"], abs=1e-5)
+        assert world.reader._assigner.assign("ada").variants != world.reader._assigner.assign("eve").variants
+    finally:
+        await world.close()
 
 
 @pytest.mark.parametrize("item", ["alien", "nothing"])
