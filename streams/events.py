@@ -130,13 +130,21 @@ class Upload(Event, kw_only=True, frozen=True):
 
 
 class Profile(Event, kw_only=True, frozen=True):
-    """What a user says of themselves.
+    """What a user says of themselves, what they allow, or both; what is not said stays as it was.
 
-    traits  free-form, such as {"age": 24, "occupation": "writer"}
+    traits       free-form, such as {"age": 24, "occupation": "writer"}
+    profiling    false: nothing of what they do or say is kept or learned from, and what was is erased
+    use_profile  false: the vector made of `traits` has no say in their lists, and nobody learns from it
     """
 
     user_id: Id
-    traits: dict[str, str | int | float | bool | list[str] | None]
+    traits: dict[str, str | int | float | bool | list[str] | None] | None = None
+    profiling: bool | None = None
+    use_profile: bool | None = None
+
+    @property
+    def is_about_consent(self) -> bool:
+        return self.profiling is not None or self.use_profile is not None
 
 
 class Forget(Event, kw_only=True, frozen=True, gc=False):
@@ -442,6 +450,8 @@ def read(topic: str, value: bytes | None, *, now: float) -> Event:
         _check_upload(event)
     if isinstance(event, Upload | Query):
         _check_parts(event)
+    if isinstance(event, Profile) and event.traits is None and not event.is_about_consent:
+        raise Rejected("missing_field", "a profile has none of `traits`, `profiling` and `use_profile`")
     return event
 
 

@@ -28,7 +28,7 @@ from streams.core.attention import modality_weights
 from streams.core.digest import digest
 from streams.core.evaluation import K
 from streams.core.experiments import lists
-from streams.core.experiments.assignment import Assigner
+from streams.core.experiments.assignment import Assigned, Assigner
 from streams.core.experiments.attribution import Attribution, Given
 from streams.core.experiments.plan import Plan
 from streams.core.history import History
@@ -36,7 +36,7 @@ from streams.core.live_quality import LiveQuality
 from streams.core.moderation import Limits, is_sealed, verdict
 from streams.core.ownership import next_version
 from streams.core.recommender import Advised, Interaction, Taught
-from streams.core.user import RecentEvents, Touch, UserState, apply, settle
+from streams.core.user import RecentEvents, Touch, UserState, agree, apply, blank, settle
 from streams.core.vectors import Vector, to_bytes
 from streams.core.weighing import weigh
 from streams.errors import Fenced, PartRefused, Rejected
@@ -222,20 +222,26 @@ class Pipeline:
         await durable
 
     async def profiles(self, batch: Sequence[Incoming]) -> None:
-        """Profiles: embed what users say of themselves, and give each a list, be it their first."""
+        """Profiles: embed what users say of themselves, do as they allow, and give each a list, be it their first."""
         accepted, rejected = self._decode(batch)
         said = [event for _, event in accepted if isinstance(event, Profile)]
-        traits = [encode(event.traits) for event in said]
+        traits = [encode(event.traits) for event in said if event.traits is not None]
         with metrics.stage("embed"):
             embedded = await self.embedder.embed("profile", traits)
+        answers = zip(traits, embedded.vectors, embedded.errors, strict=True)
         async with self._turn:
             owned = self._owned
-            users, accepted = _not_forgotten(await self._read_users(owned, accepted), accepted)
-            for event, raw, vector, error in zip(said, traits, embedded.vectors, embedded.errors, strict=True):
-                user = users.get(event.user_id)
-                if user is None or event.ts <= user.forgotten_at:
+            users = await self._read_users(owned, accepted)
+            told = self._agree(owned, users, said)
+            counting, accepted = _not_forgotten(users, accepted)
+            for event in said:
+                raw, vector, error = next(answers) if event.traits is not None else (b"", None, "")
+                user = counting.get(event.user_id)
+                if user is None or not _counts(user, event):
                     continue
-                if vector is None:
+                if event.traits is None or not user.consent.profiling:
+                    metrics.EVENTS.labels("events.profile").inc()
+                elif vector is None:
                     _count_refusal("profile", error)
                 elif user.recent_events.add(event.event_id):
                     if event.ts >= user.profile_at:
@@ -243,8 +249,34 @@ class Pipeline:
                     metrics.EVENTS.labels("events.profile").inc()
                 else:
                     metrics.DUPLICATES.labels("events.profile").inc()
-            durable = await self._write_and_refresh(owned, users, accepted, rejected)
+            durable = await self._write_and_refresh(owned, counting, accepted, [*told, *rejected])
         await durable
+
+    def _agree(self, owned: Owned, users: dict[str, UserState], said: Sequence[Profile]) -> list[Outgoing]:
+        """Let users be as they allow from now on; what all workers are to be told.
+
+        Whoever takes something back is told of again when the event is delivered again: the first attempt may have died
+        before it was.
+        """
+        told = []
+        for event in said:
+            if not event.is_about_consent:
+                continue
+            user = agree(users[event.user_id], event.ts, event.profiling, event.use_profile)
+            users[event.user_id] = owned.users[event.user_id] = user
+            if user.consent.objects and user.consent.at == event.ts:
+                metrics.OBJECTIONS.inc()
+                self._let_go(event.user_id)
+                told.append(self._told_to_forget(user))
+        return told
+
+    def _let_go(self, user_id: str) -> None:
+        """Erase what this worker holds of a user beside their state."""
+        self.quality.forget(user_id)
+        if self.attribution is not None:
+            self.attribution.forget(user_id)
+        if self.advice is not None:
+            self.advice.residual.forget(user_id)
 
     async def forgets(self, batch: Sequence[Incoming]) -> None:
         """Requests to forget: erase the user here and in the store, take their list back, tell all workers; confirm.
@@ -270,11 +302,7 @@ class Pipeline:
                 metrics.EVENTS.labels("events.forget").inc(len(fresh))
                 metrics.DUPLICATES.labels("events.forget").inc(len(requests) - len(fresh))
                 del owned.users[user.user_id]
-                self.quality.forget(user.user_id)
-                if self.attribution is not None:
-                    self.attribution.forget(user.user_id)
-                if self.advice is not None:
-                    self.advice.residual.forget(user.user_id)
+                self._let_go(user.user_id)
             with metrics.stage("store"):
                 await self.store.forget_users(gone.values(), epochs)
             left = [gone.get(user_id, user) for user_id, user in users.items()]
@@ -351,11 +379,11 @@ class Pipeline:
         """What is left of a user once these are carried out; None where all of them had been before."""
         if not requests:
             return None
-        blank = self._new_user(user.user_id)
+        left = blank(user)
         for event in requests:
-            blank.recent_events.add(event.event_id)
-        blank.forgotten_at = max(user.forgotten_at, *(event.ts for event in requests))
-        return blank
+            left.recent_events.add(event.event_id)
+        left.forgotten_at = max(user.forgotten_at, *(event.ts for event in requests))
+        return left
 
     def _told_to_forget(self, user: UserState) -> Outgoing:
         learned = Learned(user_id=user.user_id, touches=[], worker=self.replica.worker, forgotten=True)
@@ -377,6 +405,10 @@ class Pipeline:
             clicked = isinstance(event, Click)
             weight = self.policy.weight(event)
             user = users[event.user_id]
+            if not user.consent.profiling:
+                counts["events.click" if clicked else "events.view", True] += 1
+                metrics.UNPROFILED.inc()
+                continue
             if event.user_id not in views:
                 views[event.user_id] = user.view(self._weights(user))
             interaction = Interaction(event.event_id, event.user_id, event.item_id, event.ts, weight)
@@ -402,9 +434,9 @@ class Pipeline:
         return str(msgspec.json.decode(user.traits).get(trait, "")) if trait and user.traits else ""
 
     def _logged(self, user: UserState, touches: list[LearnedTouch]) -> Outgoing:
-        known = self.replica.recommender.profile(user.user_id)
-        news = user.profile is not None and (known is None or not np.array_equal(known, user.profile))
-        profile = to_bytes(user.profile) if news and user.profile is not None else b""
+        known, own = self.replica.recommender.profile(user.user_id), user.view({}).profile
+        news = own is not None and (known is None or not np.array_equal(known, own))
+        profile = to_bytes(own) if news and own is not None else b""
         learned = Learned(user_id=user.user_id, touches=touches, worker=self.replica.worker, profile=profile)
         return Outgoing(INTERACTIONS, user.user_id.encode(), encode(learned))
 
@@ -433,16 +465,21 @@ class Pipeline:
             made = [self._list(user, causes, advised.get(user.user_id)) for user, causes in wanted]
         emitted_at = self.clock()
         stamped = [_stamped(each, emitted_at) for each in made]
-        outcomes = [_outcome(each, self.attribution) for each in made] if self.attribution is not None else []
-        for each in made:
+        profiled = [each for each in made if users[each.user_id].consent.profiling]
+        outcomes = [_outcome(each, self.attribution) for each in profiled] if self.attribution is not None else []
+        for each in profiled:
             self.quality.hold(each.user_id, [item.item_id for item in each.items])
+        for each in made:
             metrics.EVENT_TO_LIST.observe(max(0.0, emitted_at - each.published_at))
         return asyncio.gather(write, self._publish([*stamped, *outcomes, *others]))
 
     async def _write(self, owned: Owned, users: Mapping[str, UserState], epochs: Mapping[int, int]) -> None:
         owned.writing.update(users.keys())
+        nameless = [blank(user) for user in users.values() if not user.consent.profiling]
         with metrics.stage("store"):
-            await self.store.write_users(users.values(), epochs)
+            await self.store.write_users([user for user in users.values() if user.consent.profiling], epochs)
+            if nameless:
+                await self.store.forget_users(nameless, epochs)
         for user_id in users:
             owned.writing[user_id] -= 1
             if not owned.writing[user_id]:
@@ -467,15 +504,15 @@ class Pipeline:
             return {}
         users = []
         for user, causes in wanted:
-            assigned = self.assigner.assign(user.user_id)
-            if not assigned.teams:
+            assigned = self._assigned(user)
+            if user.consent.profiling and not assigned.teams:
                 view = user.view(self._weights(user, assigned.settings[0].fusion_weights))
                 users.append((view, _latest_time(causes)))
         return await self.advice.advise(self.replica.recommender, users)
 
     def _list(self, user: UserState, causes: Sequence[Accepted], advised: Advised | None) -> Recommendations:
         latest = _latest_time(causes)
-        assigned = self.assigner.assign(user.user_id)
+        assigned = self._assigned(user)
         weights = self._weights(user, assigned.settings[0].fusion_weights)
         best, arms = lists.make(
             self.replica.recommender,
@@ -500,6 +537,10 @@ class Pipeline:
             modalities={name: round(weight, 3) for name, weight in weights.items()},
             variants=dict(assigned.variants),
         )
+
+    def _assigned(self, user: UserState) -> Assigned:
+        """The user's arms; who allows no profiling is in none."""
+        return self.assigner.assign(user.user_id) if user.consent.profiling else self.assigner.nowhere
 
     def _weights(self, user: UserState, base: Mapping[str, float] | None = None) -> dict[str, float]:
         return modality_weights(user.taste, self.replica.background, base or self.policy.modality_weights)
@@ -667,10 +708,17 @@ def _not_forgotten(
     users: Mapping[str, UserState], accepted: Sequence[Accepted]
 ) -> tuple[dict[str, UserState], list[Accepted]]:
     """Without events of before their user was forgotten, and the users of no other events."""
-    since = [(message, event) for message, event in accepted if event.ts > users[event.key].forgotten_at]
+    since = [(message, event) for message, event in accepted if _counts(users[event.key], event)]
     if dropped := len(accepted) - len(since):
         metrics.OF_FORGOTTEN.labels(accepted[0][0].topic).inc(dropped)
     return {event.key: users[event.key] for _, event in since}, since
+
+
+def _counts(user: UserState, event: Event) -> bool:
+    """What a user said last of what they allow counts, even if they asked to be forgotten since."""
+    if event.ts > user.forgotten_at:
+        return True
+    return isinstance(event, Profile) and event.is_about_consent and event.ts == user.consent.at
 
 
 def _forgotten(user: UserState, blank: UserState | None, request: Event) -> Forgotten:

@@ -50,7 +50,7 @@ async def export(settings: Settings, user_id: str) -> dict[str, Any]:
         await store.close()
     return {
         "user_id": user_id,
-        "user": as_json(stored) if stored and stored.known else None,
+        "user": as_json(stored) if stored and (stored.known or stored.consent.at) else None,
         "list": msgspec.to_builtins(consumer.latest(settings.kafka, user_id)),
         "expiring": expiring(),
     }
@@ -72,5 +72,6 @@ def as_json(user: UserState) -> dict[str, Any]:
             "totals": {modality: total.tolist() for modality, total in user.taste.totals.items()},
             "masses": {modality: list(mass) for modality, mass in user.taste.masses.items()},
         },
+        "consent": msgspec.to_builtins(user.consent),
         "recent_events": user.recent_events.to_bytes().hex(),
     }

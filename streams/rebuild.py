@@ -17,7 +17,7 @@ from operator import attrgetter
 
 from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from msgspec import Struct
+from msgspec import Struct, structs
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -25,13 +25,14 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from streams import access
 from streams.adapters import schema
-from streams.adapters.cassandra import CassandraStore
+from streams.adapters.cassandra import CassandraStore, who
 from streams.adapters.kafka import PartitionOf
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
 from streams.app import policy_of
 from streams.batched import batched
+from streams.core.consent import Consent
 from streams.core.history import History
-from streams.core.user import ItemVectors, RecentEvents, Touch, UserState, apply, settle
+from streams.core.user import ItemVectors, RecentEvents, Touch, UserState, agree, apply, blank, settle
 from streams.core.vectors import from_bytes
 from streams.errors import Rejected
 from streams.event_log import EventLog, GroupBusy, of_partition, read_event, take_items
@@ -68,30 +69,35 @@ class Users:
     """The users of one partition, changed by one event after another as the stream would, but for their taste.
 
     Their tastes are summed at the end (`settled`), when every item is known.
+
+    objecting  `who` -> what they do not allow, who may have said so before the log begins
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, objecting: Mapping[bytes, Consent] | None = None) -> None:
         self._policy = policy
+        self._objecting = objecting or {}
         self._users: dict[str, UserState] = {}
         self._said: dict[str, bytes] = {}
 
     def take(self, event: Event) -> None:
         """The next event, in the order in which they came."""
         user = self._users.setdefault(event.key, self._new(event.key))
-        if not isinstance(event, Forget) and event.ts <= user.forgotten_at:
+        forgotten = event.ts <= user.forgotten_at
+        if isinstance(event, Profile):
+            user = self._users[event.key] = agree(user, event.ts, event.profiling, event.use_profile)
+        if not isinstance(event, Forget) and (forgotten or not user.consent.profiling):
             return
         match event:
             case Click() | View():
                 apply(user, event.event_id, Touch(event.item_id, event.ts, self._policy.weight(event)))
-            case Profile():
+            case Profile() if event.traits is not None:
                 traits = encode(event.traits)
                 if can_be_embedded(traits) and user.recent_events.add(event.event_id) and event.ts >= user.profile_at:
                     user.traits, user.profile_at = traits, event.ts
             case Forget() if event.event_id not in user.recent_events:
-                blank = self._new(event.key)
-                blank.forgotten_at = max(user.forgotten_at, event.ts)
-                blank.recent_events.add(event.event_id)
-                self._users[event.key] = blank
+                left = self._users[event.key] = blank(user)
+                left.forgotten_at = max(user.forgotten_at, event.ts)
+                left.recent_events.add(event.event_id)
 
     def settled(self, vectors: ItemVectors) -> list[UserState]:
         """All users, with tastes; `vectors` as for `core.user.settle`. Profiles have no vectors yet."""
@@ -100,7 +106,10 @@ class Users:
         return list(self._users.values())
 
     def _new(self, user_id: str) -> UserState:
-        return UserState(user_id, History(), RecentEvents(limit=self._policy.dedup_window))
+        consent = self._objecting.get(who(user_id), Consent())
+        return UserState(
+            user_id, History(), RecentEvents(limit=self._policy.dedup_window), consent=structs.replace(consent, at=0.0)
+        )
 
 
 async def embed_profiles(users: Iterable[UserState], embedder: Embedder) -> None:
@@ -183,12 +192,15 @@ class _Rebuilding:
             if not item.withdrawn
         }
         epochs = await self._before.epochs(self._partitions)
+        objections = await self._before.objections()
+        await self._after.note(objections)  # the newest there are: an objection outlives the log
+        objecting = {each.who: each.consent for each in objections}
         task = progress.add_task("partitions rebuilt", total=len(self._partitions))
         embedder = TritonEmbedder(self._settings.triton)
         starts = {topic: self._starts(topic, log) for topic, log in logs.items() if topic in TOPICS}
         try:
             for number in self._partitions:
-                users = Users(self._policy)
+                users = Users(self._policy, objecting)
                 for event in self._events(logs, starts, committed, number):
                     users.take(event)
                 made = users.settled(vectors.get)
@@ -248,7 +260,7 @@ def _rewind(log: EventLog, offsets: Mapping[TopicPartition, int]) -> None:
 
 
 async def write(store: Store, users: Sequence[UserState], epoch: int) -> None:
-    """Store them; who was forgotten and has not come back leaves what is kept of such users.
+    """Store them; who was forgotten and has not come back, or objects, leaves what is kept of such users.
 
     epoch  of their partition: every version of before the switch lies above it, every later one above the next
     """
@@ -256,7 +268,8 @@ async def write(store: Store, users: Sequence[UserState], epoch: int) -> None:
         user.version = epoch + 1
     for some in batched(users, AT_ONCE):
         await store.write_users([user for user in some if user.known], {})
-        await store.forget_users([user for user in some if user.forgotten_at and not user.known], {})
+        noted = [user for user in some if not user.known and (user.forgotten_at or user.consent.objects)]
+        await store.forget_users(noted, {})
 
 
 def summary(outcome: Outcome) -> Table:

@@ -2,7 +2,8 @@
 
 The log is replayed partition by partition, in this process and by the plain definition of `core.verification`, beside
 running workers. Users who have events that are not committed yet, or get some meanwhile, are left aside: what is
-stored of them is still on its way. So are those who were forgotten, as the log still has what they did before.
+stored of them is still on its way. So are those who were forgotten, or allow no profiling, as the log still has what
+they did before.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -95,7 +96,7 @@ def replayed(events: Iterable[Event], policy: Policy) -> Replay:
             case Click() | View():
                 touched = Touch(event.item_id, event.ts, policy.weight(event))
                 users.setdefault(event.user_id, Replayed()).touch(event.event_id, touched)
-            case Profile():
+            case Profile() if event.traits is not None:
                 user = users.setdefault(event.user_id, Replayed())
                 traits = encode(event.traits)
                 if can_be_embedded(traits):
@@ -231,7 +232,7 @@ def summary(report: Report) -> Table:
     row("malformed, in nobody's state", report.rejected)
     row("users compared", report.users)
     row("users left aside, with events on their way", report.in_motion)
-    row("users left aside, as they were forgotten", report.forgotten)
+    row("users left aside, as they were forgotten or are not profiled", report.forgotten)
     row("items compared", report.items)
     row("events lost", report.lost, bad=True)
     row("events doubled", report.doubled, bad=True)

@@ -69,6 +69,16 @@ def bad_clicks(now: float) -> list[tuple[str, bytes | None]]:
 BAD = bad_clicks(NOW)
 
 
+def test_a_profile_says_something() -> None:
+    """What is said of oneself, what is allowed, or both."""
+    common = {"event_id": "e", "user_id": "ada", "ts": NOW}
+    for said in ({"traits": {"age": 36}}, {"profiling": False}, {"use_profile": True, "traits": {}}):
+        decode("events.profile", json.dumps(common | said).encode(), key=b"ada", now=NOW)
+    with pytest.raises(Rejected, match="use_profile") as refusal:
+        decode("events.profile", json.dumps(common).encode(), key=b"ada", now=NOW)
+    assert refusal.value.reason == "missing_field"
+
+
 @pytest.mark.parametrize(("reason", "value"), BAD)
 def test_a_bad_click_is_refused_with_its_reason(reason: str, value: bytes | None) -> None:
     with pytest.raises(Rejected) as refusal:

@@ -11,6 +11,8 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 from zlib import crc32
 
@@ -30,6 +32,7 @@ from tenacity import (
 from streams import metrics
 from streams.adapters import clients, schema
 from streams.adapters.refusal import refusal
+from streams.core.consent import Consent
 from streams.core.digest import digest
 from streams.core.history import History
 from streams.core.ownership import next_epoch
@@ -41,6 +44,7 @@ from streams.events import Embedded
 from streams.settings import Cassandra
 
 TRANSIENT = (NoHostAvailable, OperationTimedOut, ReadTimeout, WriteTimeout, Unavailable)
+FORGOTTEN_SECONDS = 400 * 86_400  # longer than any topic keeps events
 MAX_ROWS = 50  # in one request: 50 users of some 8 KB stay well below Cassandra's batch_size_fail_threshold
 
 T = TypeVar("T")
@@ -52,6 +56,16 @@ class _StoredHistory(msgspec.Struct, array_like=True):
     times: list[float]
     weights: list[float]
     waiting: list[Touch] = []
+
+
+class Objection(msgspec.Struct, frozen=True):
+    """What somebody does not allow, under a digest of their name; `shard` is that of the user."""
+
+    shard: int
+    who: bytes
+    version: int
+    forgotten_at: float
+    consent: Consent
 
 
 class CassandraStore:
@@ -85,22 +99,26 @@ class CassandraStore:
         self._clock = clock
         self._read_users = session.prepare(
             "SELECT user_id, tastes, as_of, history, profile, profile_raw, recent_events, version, masses, profile_at,"
-            " forgotten_at FROM users WHERE shard = ? AND user_id IN ?"
+            " forgotten_at, consent FROM users WHERE shard = ? AND user_id IN ?"
         )
         self._active = session.prepare(f"SELECT keyspace_name FROM {home}.{schema.ACTIVE} WHERE name = 'anabranch'")  # noqa: S608
         self._write_user = session.prepare(
             "INSERT INTO users"
             " (shard, user_id, tastes, as_of, masses, history, profile, profile_raw, profile_at,"
-            "  recent_events, version, forgotten_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+            "  recent_events, version, forgotten_at, consent)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         )
         self._erase_user = session.prepare("DELETE FROM users USING TIMESTAMP ? WHERE shard = ? AND user_id = ?")
         self._read_forgotten = session.prepare(
-            "SELECT who, recent_events, version, forgotten_at FROM forgotten WHERE shard = ? AND who IN ?"
+            "SELECT who, recent_events, version, forgotten_at, consent FROM forgotten WHERE shard = ? AND who IN ?"
         )
         self._note_forgotten = session.prepare(
-            "INSERT INTO forgotten (shard, who, recent_events, version, forgotten_at) VALUES (?, ?, ?, ?, ?)"
-            " USING TIMESTAMP ?"
+            "INSERT INTO forgotten (shard, who, recent_events, version, forgotten_at, consent)"
+            " VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
+        )
+        self._read_notes = session.prepare("SELECT who, version, forgotten_at, consent FROM forgotten WHERE shard = ?")
+        self._read_consents = session.prepare(
+            "SELECT user_id, version, forgotten_at, consent FROM users WHERE shard = ?"
         )
         self._read_upload_times = session.prepare(
             "SELECT item_id, uploaded_at FROM items WHERE shard = ? AND item_id IN ?"
@@ -187,9 +205,9 @@ class CassandraStore:
 
     async def _read_blank(self, user_ids: Collection[str]) -> dict[str, UserState]:
         """Those among these who were forgotten, and have not come back."""
-        names = {_who(user_id): user_id for user_id in user_ids}
+        names = {who(user_id): user_id for user_id in user_ids}
         requests = [
-            (shard, [_who(user_id) for user_id in chunk])
+            (shard, [who(user_id) for user_id in chunk])
             for shard, ids in self._by_shard(user_ids, str)
             for chunk in _chunks(ids, MAX_ROWS)
         ]
@@ -270,6 +288,30 @@ class CassandraStore:
         shards = [await self._execute(self._read_user_ids, (shard,)) for shard in range(self._shards)]
         return {row.user_id for rows in shards for row in rows}
 
+    async def objections(self) -> list[Objection]:
+        """What everybody does not allow who objects to something. Raises StoreUnavailable."""
+        found = []
+        for shard in range(self._shards):
+            noted = [(row.who, row) for row in await self._execute(self._read_notes, (shard,))]
+            known = [(who(row.user_id), row) for row in await self._execute(self._read_consents, (shard,))]
+            latest = dict(noted) | dict(known)
+            found += [
+                Objection(shard, name, row.version, row.forgotten_at or 0.0, consent)
+                for name, row in latest.items()
+                if (consent := _consent(row)).objects
+            ]
+        return found
+
+    async def note(self, objections: Iterable[Objection]) -> None:
+        """Keep what another keyspace has. Raises StoreUnavailable."""
+        rows = [
+            (each.shard, each.who, b"", each.version, each.forgotten_at, _encode_consent(each.consent), each.version, 0)
+            for each in objections
+        ]
+        by_shard = groupby(rows, key=itemgetter(0))
+        batches = [self._batch(self._note_forgotten, some) for _, of in by_shard for some in _chunks([*of], MAX_ROWS)]
+        await asyncio.gather(*map(self._execute, batches))
+
     def _by_shard(self, things: Iterable[T], key: Any) -> Iterable[tuple[int, list[T]]]:
         shards: dict[int, list[T]] = defaultdict(list)
         for thing in things:
@@ -333,6 +375,7 @@ class CassandraStore:
             profile_at=row.profile_at or 0.0,
             version=row.version,
             forgotten_at=row.forgotten_at or 0.0,
+            consent=_consent(row),
         )
 
     def _decode_blank(self, user_id: str, row: Any) -> UserState:
@@ -342,16 +385,35 @@ class CassandraStore:
             recent_events=RecentEvents.from_bytes(row.recent_events, limit=self._dedup_window),
             version=row.version,
             forgotten_at=row.forgotten_at,
+            consent=_consent(row),
         )
 
 
-def _who(user_id: str) -> bytes:
+def who(user_id: str) -> bytes:
     """The name under which somebody is noted who is to be forgotten, name included."""
     return digest(user_id, size=16)
 
 
 def _encode_blank(user: UserState) -> tuple[Any, ...]:
-    return _who(user.user_id), user.recent_events.to_bytes(), user.version, user.forgotten_at, user.version
+    """The values of the row that notes them: until no event of before can arrive, and for good where they object."""
+    kept = 0 if user.consent.objects else FORGOTTEN_SECONDS
+    return (
+        who(user.user_id),
+        user.recent_events.to_bytes(),
+        user.version,
+        user.forgotten_at,
+        _encode_consent(user.consent),
+        user.version,
+        kept,
+    )
+
+
+def _encode_consent(consent: Consent) -> str | None:
+    return msgspec.json.encode(consent).decode() if consent != Consent() else None
+
+
+def _consent(row: Any) -> Consent:
+    return msgspec.json.decode(row.consent, type=Consent) if row.consent else Consent()
 
 
 def encode_user(user: UserState) -> tuple[Any, ...]:
@@ -369,6 +431,7 @@ def encode_user(user: UserState) -> tuple[Any, ...]:
         user.recent_events.to_bytes(),
         user.version,
         user.forgotten_at,
+        _encode_consent(user.consent),
         user.version,
     )
 

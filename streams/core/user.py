@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec import Struct, field, structs
 
 from streams.core.attention import direction
+from streams.core.consent import Consent
 from streams.core.digest import digest
 from streams.core.history import History
 from streams.core.recommender import UserView
@@ -79,6 +80,7 @@ class UserState(Struct):
     profile_at    event time of the profile, seconds since the epoch: an earlier one that comes later does not count
     version       grows with every change, see `core.ownership`: the version of the user's list
     forgotten_at  what happened until then is forgotten, seconds since the epoch; 0 where it never was
+    consent       what they allow to be done with all this
     """
 
     MAX_WAITING = 200
@@ -93,6 +95,7 @@ class UserState(Struct):
     profile_at: float = 0.0
     version: int = 0
     forgotten_at: float = 0.0
+    consent: Consent = Consent()
 
     @property
     def known(self) -> bool:
@@ -100,11 +103,38 @@ class UserState(Struct):
         return bool(self.history or self.waiting or self.profile is not None)
 
     def view(self, weights: Mapping[str, float]) -> UserView:
-        """What the recommender may look at.
+        """What the recommender may look at. Who allows no profiling is nobody in particular.
 
         weights  of the modalities, as from `attention.modality_weights`
         """
-        return UserView(self.user_id, self.history, direction(self.taste, weights), self.profile, self.traits)
+        if not self.consent.profiling:
+            return UserView("", History())
+        profile = self.profile if self.consent.use_profile else None
+        return UserView(self.user_id, self.history, direction(self.taste, weights), profile, self.traits)
+
+
+def blank(state: UserState) -> UserState:
+    """What is left of a user of whom all is erased: what they allow, their version, and until when all is forgotten."""
+    return UserState(
+        state.user_id,
+        History(),
+        RecentEvents(limit=state.recent_events.limit),
+        version=state.version,
+        forgotten_at=state.forgotten_at,
+        consent=state.consent,
+    )
+
+
+def agree(state: UserState, at: float, profiling: bool | None, use_profile: bool | None) -> UserState:
+    """The user once they have said what they allow; see `Consent.said`.
+
+    Who allows profiling no longer is erased. What happened before that, or before they allowed it again, is forgotten,
+    should it still arrive.
+    """
+    before, state.consent = state.consent, state.consent.said(at, profiling, use_profile)
+    if before.profiling != state.consent.profiling:
+        state.forgotten_at = max(state.forgotten_at, at)
+    return state if state.consent.profiling else blank(state)
 
 
 def apply(state: UserState, event_id: str, touched: Touch) -> bool:

@@ -34,7 +34,7 @@ def movielens(downloads: Path) -> Dataset:
         uploads=_films(folder / "ml-100k.item", opened),
         profiles=people,
         activity=activity,
-        captions={user_id: " · ".join(map(str, each.traits.values())) for user_id, each in people.items()},
+        captions={user_id: " · ".join(map(str, (each.traits or {}).values())) for user_id, each in people.items()},
     )
 
 

@@ -1,16 +1,20 @@
 """Where models learn from: Kafka, a file of JSON lines, or MovieLens with plots and posters."""
 
 import asyncio
+import math
 import time
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from encoders.contract import MODALITIES
 from encoders.training import movies
 from encoders.training.deep.log import Log, of_movies
+from streams.core.consent import Consent
 from streams.errors import AnabranchError, PartRefused, Rejected
 from streams.evaluate import log as recorded
 from streams.event_log import EventLog
@@ -62,27 +66,21 @@ def _from_kafka(settings: Settings) -> Iterator[Event]:
 
 
 def of_events(events: Iterable[Event], media: Media) -> Log:
-    """A log of events in any order. Each counts once, and none of before its user was forgotten.
+    """A log of events in any order. Each counts once, and none that its user does not allow, or has had forgotten.
 
     Of an item's uploads the latest tells what it is, and the first since when it could be shown.
     """
-    told = {event.event_id: event for event in events}.values()
-    forgotten: dict[str, float] = {}
-    for each in told:
-        if isinstance(each, Forget):
-            forgotten[each.user_id] = max(each.ts, forgotten.get(each.user_id, each.ts))
-    touches = sorted(
-        (each for each in told if isinstance(each, Click | View) and each.ts > forgotten.get(each.user_id, 0.0)),
-        key=lambda each: each.ts,
-    )
+    told = sorted({event.event_id: event for event in events}.values(), key=lambda each: each.ts)
+    users_now = _users(told)
+    touches = [each for each in told if isinstance(each, Click | View) and each.ts > users_now[each.user_id].since]
     if not any(isinstance(each, Click) for each in touches):
         raise NothingToLearn("the log holds no click")
     profiles = {
         each.user_id: each
-        for each in sorted((each for each in told if isinstance(each, Profile)), key=lambda each: each.ts)
-        if each.ts > forgotten.get(each.user_id, 0.0)
+        for each in told
+        if isinstance(each, Profile) and each.traits is not None and users_now[each.user_id].may_use(each)
     }
-    uploads = sorted((each for each in told if isinstance(each, Upload)), key=lambda each: each.ts)
+    uploads = [each for each in told if isinstance(each, Upload)]
     latest = {each.item_id: each for each in uploads if not each.withdrawn}
     listed: dict[str, float] = {}
     for each in [*uploads, *touches]:
@@ -100,6 +98,38 @@ def of_events(events: Iterable[Event], media: Media) -> Log:
         at=np.array([each.ts for each in touches]),
         clicked=np.array([isinstance(each, Click) for each in touches]),
     )
+
+
+class _Allowed(Struct):
+    """What a user allows by the end of a log.
+
+    since  what happened until then does not count; infinite while nothing does
+    """
+
+    consent: Consent = Consent()
+    since: float = 0.0
+
+    def take(self, event: Event) -> None:
+        """The next event by time."""
+        if isinstance(event, Forget) and self.consent.profiling:
+            self.since = event.ts
+        elif isinstance(event, Profile):
+            before = self.consent.profiling
+            self.consent = self.consent.said(event.ts, event.profiling, event.use_profile)
+            if before != self.consent.profiling:
+                self.since = event.ts if self.consent.profiling else math.inf
+
+    def may_use(self, profile: Profile) -> bool:
+        again = profile.profiling is True and profile.ts == self.since  # said along with what is allowed again
+        return self.consent.use_profile and (again or profile.ts > self.since)
+
+
+def _users(told: Iterable[Event]) -> dict[str, _Allowed]:
+    users: defaultdict[str, _Allowed] = defaultdict(_Allowed)
+    for each in told:
+        if isinstance(each, Click | View | Profile | Forget):
+            users[each.user_id].take(each)
+    return users
 
 
 def _text(upload: Upload | None) -> str:

@@ -86,7 +86,7 @@ def run(downloads: Path, console: Console, *, clicks: int | None, every: int, tr
     """Replay MovieLens-100k and judge every so-manieth click of the last half, by each of the `ways`."""
     dataset = movielens(downloads)
     chosen = [each for each in dataset.activity if isinstance(each, Click)][:clicks]
-    groups = {user: str(each.traits.get(trait, "unknown")) for user, each in dataset.profiles.items()}
+    groups = {user: str((each.traits or {}).get(trait, "unknown")) for user, each in dataset.profiles.items()}
     with bars(console) as bar:
         task = bar.add_task("clicks", total=len(chosen))
         return measure(chosen, dataset, _vectors(dataset), groups, every=every, on_click=lambda: bar.advance(task))

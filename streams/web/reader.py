@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from streams.core.attention import Background, modality_weights
 from streams.core.experiments import lists
-from streams.core.experiments.assignment import Assigner
+from streams.core.experiments.assignment import Assigned, Assigner
 from streams.core.experiments.plan import Plan
 from streams.core.explain import explain, sentence
 from streams.core.history import History
@@ -123,7 +123,7 @@ class Reader:
         past  so many of the user's latest items are taken away in turn
         """
         user = (await self._users.get(user_id)).answer.user
-        assigned = self._assigner.assign(user_id)
+        assigned = self._assigned(user)
         how = assigned.settings[0]
         found = explain(
             self._replica.recommender,
@@ -197,12 +197,15 @@ class Reader:
     def _weights(self, user: UserState, base: Mapping[str, float] | None = None) -> Mapping[str, float]:
         return modality_weights(user.taste, self._replica.background, base or self._base)
 
+    def _assigned(self, user: UserState) -> Assigned:
+        return self._assigner.assign(user.user_id) if user.consent.profiling else self._assigner.nowhere
+
     def _now(self) -> float:
         return self._latest or self._clock()
 
     def _rank(self, snapshot: _Snapshot, k: int) -> UserList:
         user = snapshot.user
-        assigned = self._assigner.assign(user.user_id)
+        assigned = self._assigned(user)
         best, _ = lists.make(
             self._replica.recommender,
             assigned,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from streams.adapters.cassandra import CassandraStore
+from streams.core.consent import Consent
 from streams.core.history import History
 from streams.core.ownership import ROOM
 from streams.core.taste import Taste, Touched, touch
@@ -200,6 +201,18 @@ async def test_who_was_forgotten_can_come_back_and_nobody_can_bring_them_back_as
     assert (read.version, read.forgotten_at) == (6, 250.0)
     await store.forget_users([blank(user, 4, 260.0)], {})
     assert (await store.read_users([user.user_id]))[user.user_id].known, "an older request was on its way"
+
+
+async def test_what_a_user_allows_is_kept_with_them_and_when_they_are_forgotten(store: Store) -> None:
+    user = a_user()
+    assert user.consent == Consent()
+    user.consent = Consent(use_profile=False, at=240.5)
+    await store.write_users([user], {})
+    assert (await store.read_users([user.user_id]))[user.user_id].consent == user.consent
+    gone = blank(user, 3, 250.0)
+    gone.consent = Consent(profiling=False, at=250.0)
+    await store.forget_users([gone], {})
+    assert (await store.read_users([user.user_id]))[user.user_id].consent == gone.consent
 
 
 async def test_a_former_owner_is_told_that_it_may_not_forget(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,6 +67,18 @@ def test_nothing_is_learned_of_before_a_user_was_forgotten() -> None:
     log = of_events([*EVENTS, Forget(event_id="f-1", ts=50.0, user_id="ann"), later], Pictures())
     assert log.at.tolist() == [40.0, 60.0]
     assert log.traits == [b"", b""]
+
+
+def test_nothing_is_learned_of_what_its_user_does_not_allow() -> None:
+    def says(ts: float, **fields: Any) -> Profile:
+        return Profile(event_id=f"s-{ts}", ts=ts, user_id="ann", **fields)
+
+    profiled_no_more = [says(25.0, profiling=False), click(9, "ann", "c", 60.0), says(62.0, traits={"age": 31})]
+    assert of_events([*EVENTS, *profiled_no_more, click(8, "bob", "a", 50.0)], Pictures()).at.tolist() == [40.0, 50.0]
+    again = [*profiled_no_more, says(70.0, profiling=True, traits={"age": 32}), click(10, "ann", "b", 80.0)]
+    log = of_events([*EVENTS, *again], Pictures())
+    assert log.at.tolist() == [40.0, 80.0] and log.traits == [b"", b'{"age":32}']
+    assert of_events([*EVENTS, says(25.0, use_profile=False)], Pictures()).traits == [b"", b""]
 
 
 def test_a_log_without_a_click_is_refused() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from click.testing import Result
@@ -14,7 +14,7 @@ from deploy.local.worker import RunningWorker, running_worker
 from streams.adapters import connections
 from streams.cli import app
 from streams.consumer import ListReader, latest
-from streams.events import Click, Profile, Upload
+from streams.events import Click, Profile, Recommended, Upload
 from streams.producer import EventProducer
 from streams.replay import ListWatcher
 from streams.settings import Settings
@@ -22,6 +22,7 @@ from streams.topics import TOPICS
 from tests.integration.running import TopicReader, read_users, upload
 
 pytestmark = pytest.mark.servers
+ANYBODYS = {"popular", "trending", "stage", "exploration"}
 GONE, STAYS = "forgotten-zaphod", "stays-trillian"
 
 
@@ -122,3 +123,32 @@ async def test_who_is_forgotten_is_in_no_table_and_no_list_and_can_come_back(
     newest = latest(servers.kafka, GONE)
     assert newest is not None and newest.list_version == back.version
     assert {"f-1", "f-2"} <= {item.item_id for item in newest.items}, "what was touched before may be shown again"
+
+
+async def test_who_allows_no_profiling_gets_anybodys_list_and_is_in_no_table(
+    servers: Settings, worker: RunningWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANABRANCH_HOME", str(servers.home))
+    shy, at = "shy-arthur", time.time()
+    upload(servers, [Upload(event_id=f"s-{n}-{at}", ts=at, item_id=f"s-{n}", title=f"a tea of {n}") for n in range(5)])
+    do(servers, click(STAYS, "s-1"), click(STAYS, "s-2"), click(shy, "s-1"))
+    assert {item.reason for item in _list(servers, shy)} - ANYBODYS
+    do(servers, Profile(event_id=f"o-{at}", ts=time.time(), user_id=shy, profiling=False))
+    assert {item.reason for item in _list(servers, shy)} <= ANYBODYS
+    do(servers, click(shy, "s-2"))
+    assert {item.reason for item in _list(servers, shy)} <= ANYBODYS
+    assert tables_that_name(servers, shy) == set()
+    for user, said in ((shy, "none of your latest items speaks for it"), (STAYS, "without your click on")):
+        explained = await command("explain", user, _list(servers, user)[0].item_id)
+        assert explained.exit_code == 0 and said in explained.output, explained.output
+    with connections.cassandra(servers.cassandra) as session:
+        left = session.execute(f"SELECT ttl(consent), consent FROM {servers.cassandra.keyspace}.forgotten")
+        assert [row[0] for row in left if row.consent and '"profiling":false' in row.consent] == [None], "it expired"
+    do(servers, Profile(event_id=f"a-{at}", ts=time.time(), user_id=shy, profiling=True), click(shy, "s-3"))
+    assert (await read_users(servers, [shy]))[shy].history.item_ids == ["s-3"]
+
+
+def _list(servers: Settings, user_id: str) -> Sequence[Recommended]:
+    newest = latest(servers.kafka, user_id)
+    assert newest is not None
+    return newest.items

@@ -55,7 +55,8 @@ def test_users_rebuilt_beside_a_running_worker_are_what_the_log_says_and_the_str
             watcher.wait(patience=60)
             until(lambda: handled(apart, *USER_TOPICS))
             producer.send(Forget(event_id="again-f", user_id="again-7", ts=now))
-        until(lambda: handled(apart, "events.forget"))
+            producer.send(Profile(event_id="quiet-p", user_id="quiet", ts=now, profiling=False))
+        until(lambda: handled(apart, "events.forget", "events.profile"))
         done = committed(apart, "events.click")
         old = asyncio.run(read_users(apart, [f"again-{n}" for n in range(8)]))
 
@@ -67,6 +68,7 @@ def test_users_rebuilt_beside_a_running_worker_are_what_the_log_says_and_the_str
             assert session.execute(f"SELECT count(*) FROM {outcome.before}.users").one()[0] == 0
         new = asyncio.run(read_users(apart, [f"again-{n}" for n in range(8)]))
         assert not new["again-7"].known and new["again-7"].forgotten_at == now
+        assert not asyncio.run(read_users(apart, ["quiet"]))["quiet"].consent.profiling
         assert [new[user].history.item_ids for user in old] == [old[user].history.item_ids for user in old]
         assert new["again-1"].profile is not None and old["again-1"].profile is not None
         assert new["again-1"].profile.tolist() == pytest.approx(old["again-1"].profile.tolist(), abs=1e-5)
@@ -96,5 +98,6 @@ def test_with_from_only_what_came_since_counts(apart: Settings) -> None:
     outcome = asyncio.run(rebuild(apart, QUIET, since=moment, keep=True))
     assert outcome.users == 1 and outcome.events >= 1
     assert asyncio.run(read_users(apart, ["again-3"]))["again-3"].history.item_ids == ["5"]
+    assert not asyncio.run(read_users(apart, ["quiet"]))["quiet"].consent.profiling, "an objection outlives the log"
     with connections.cassandra(apart.cassandra) as session:
         assert session.execute(f"SELECT count(*) FROM {outcome.before}.users").one()[0] > 1

@@ -7,6 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.adapters.cassandra import who
+from streams.core.consent import Consent
 from streams.core.user import UserState
 from streams.core.verification import Log, compare
 from streams.events import Click, Event, Forget, Profile, View
@@ -86,3 +88,23 @@ async def test_the_rebuilt_are_stored_below_every_later_version_and_the_forgotte
     assert stored["ada"].version == 1_001 and stored["ada"].profile is not None
     assert stored["ada"].history.item_ids == ["film 0"]
     assert not stored["bob"].known and stored["bob"].forgotten_at == NOON and "bob" not in store.users
+
+
+def test_what_a_user_does_not_allow_is_not_rebuilt() -> None:
+    objects = Profile(event_id="o", user_id="ada", ts=NOON + 100, profiling=False)
+    meanwhile, again = event(4, "click", 150), Profile(event_id="a", user_id="ada", ts=NOON + 200, profiling=True)
+    user = rebuilt([event(0, "click", 10), event(1, "profile", 20), objects, meanwhile])
+    assert not user.known and not user.consent.profiling
+    user = rebuilt([event(0, "click", 10), objects, meanwhile, again, event(6, "click", 250), objects])
+    assert user.history.item_ids == ["film 1"] and user.consent.profiling
+
+
+async def test_an_objection_outlives_the_log_without_the_name_of_who_made_it() -> None:
+    users = Users(POLICY, {who("ada"): Consent(profiling=False, at=NOON - 1), who("bob"): Consent(use_profile=False)})
+    for each in (event(0, "click", 10), Click(event_id="b", user_id="bob", item_id="film 1", ts=NOON)):
+        users.take(each)
+    store = FakeStore()
+    await write(store, users.settled(ITEMS.get), epoch=1_000)
+    stored = await store.read_users(["ada", "bob"])
+    assert set(store.users) == {"bob"} and not stored["ada"].consent.profiling
+    assert stored["bob"].history.item_ids == ["film 1"] and not stored["bob"].consent.use_profile

@@ -32,6 +32,7 @@ class Assigner:
     """Deals users out.
 
     everywhere  what lists are made by where no arm says otherwise
+    nowhere     assigned to whoever is in no experiment
 
     >>> from streams.core.experiments.plan import read
     >>> plan = read("layers: {lists: {new-items: {arms: {control: {}, many: {exploration_share: 0.2}}}}}")
@@ -44,13 +45,13 @@ class Assigner:
         self.plan = plan
         everywhere = everywhere or ListSettings()
         self._everywhere = {name: getattr(everywhere, name) for name in ListSettings.__struct_fields__}
-        self._nowhere = Assigned({}, (settings(self._everywhere),))
+        self.nowhere = Assigned({}, (settings(self._everywhere),))
         self._made: dict[tuple[str, ...], Assigned] = {}
 
     def assign(self, user_id: str) -> Assigned:
         """The user's arms. Where there is a hold-out, everybody has a variant of it: 'out', or 'in' experiments."""
         if not self.plan.layers and not self.plan.holdout:
-            return self._nowhere
+            return self.nowhere
         variants: dict[str, str] = {}
         if self.plan.holdout:
             variants[HOLDOUT] = "out" if point(HOLDOUT, user_id) < self.plan.holdout else "in"
