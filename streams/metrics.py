@@ -19,7 +19,9 @@ REJECTED = Counter("anabranch_events_rejected", "Events refused and dead-lettere
 DUPLICATES = Counter("anabranch_events_duplicate", "Repeats of an event, which changed nothing", ["topic"])
 FORGOTTEN = Counter("anabranch_users_forgotten", "Users erased because they asked for it")
 OF_FORGOTTEN = Counter("anabranch_events_of_forgotten", "Events of before their user was forgotten, dropped", ["topic"])
-OBJECTIONS = Counter("anabranch_users_objecting", "Events by which users allow no profiling, or no use of their profile")
+OBJECTIONS = Counter(
+    "anabranch_users_objecting", "Events by which users object to profiling, or to the use of a profile"
+)
 UNPROFILED = Counter(
     "anabranch_events_unprofiled", "Clicks and views of users who allow no profiling, not learned from"
 )
