@@ -297,9 +297,14 @@ class Lists(Group):
 
 
 class Defence(Group):
-    """How much of one user everybody learns from; the same for all workers. See docs/manipulation.md."""
+    """How much of one user everybody learns from; the same for all workers. See docs/manipulation.md.
 
-    repeats_counted: Annotated[int, Field(ge=0)] = 0
+    repeats_counted   touches of one item by one user within a day that teach everybody; 0 counts all
+    touches_a_minute  of one user that teach in full; of more, each teaches less. 0 counts all
+    newcomers_wait    touches of a user that teach nobody, the first
+    """
+
+    repeats_counted: Annotated[int, Field(ge=0)] = 1
     touches_a_minute: NotNegative = 0.0
     newcomers_wait: Annotated[int, Field(ge=0)] = 0
 

@@ -24,11 +24,11 @@ RING = 50  # accounts, of which each clicks some popular items and then the targ
 COVER = 3  # popular items each clicks before
 
 DEFENCES: Mapping[str, RecommenderSettings] = {
-    "none": RecommenderSettings(),
-    "repeats_counted=1": RecommenderSettings(repeats_counted=1),
-    "touches_a_minute=30": RecommenderSettings(touches_a_minute=30),
-    "newcomers_wait=5": RecommenderSettings(newcomers_wait=5),
-    "all three": RecommenderSettings(repeats_counted=1, touches_a_minute=30, newcomers_wait=5),
+    "none": RecommenderSettings(repeats_counted=0),
+    "repeats_counted=1": RecommenderSettings(),
+    "touches_a_minute=30": RecommenderSettings(repeats_counted=0, touches_a_minute=30),
+    "newcomers_wait=5": RecommenderSettings(repeats_counted=0, newcomers_wait=5),
+    "all three": RecommenderSettings(touches_a_minute=30, newcomers_wait=5),
 }
 
 

@@ -16,7 +16,7 @@ def a_log() -> Log:
         user = int(generator.integers(60))
         kind = user % 2 if generator.random() < 0.9 else int(generator.integers(2))
         item = 2 * int(generator.integers(20)) + kind
-        touches.append(Click(event_id=f"e{step}", ts=1e9 + 60 * step, user_id=f"u{user}", item_id=f"i{item}"))
+        touches.append(Click(event_id=f"e{step}", ts=1e9 + 3600 * step, user_id=f"u{user}", item_id=f"i{item}"))
     return Log("a small town", [f"i{item}" for item in range(40)], touches)
 
 

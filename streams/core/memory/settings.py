@@ -64,7 +64,7 @@ class RecommenderSettings(ListSettings, frozen=True, kw_only=True):
     sessions: int = 20_000
     session_length: int = 100
     served: int = 2_000
-    repeats_counted: Annotated[int, Meta(ge=0)] = 0
+    repeats_counted: Annotated[int, Meta(ge=0)] = 1
     touches_a_minute: Annotated[float, Meta(ge=0)] = 0.0
     newcomers_wait: Annotated[int, Meta(ge=0)] = 0
 

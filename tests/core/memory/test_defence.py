@@ -6,18 +6,20 @@ import pytest
 from streams.core.history import History, Trail
 from streams.core.memory.defence import counted
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UnknownSnapshot, UserView
+from streams.settings import load
 
 NOON = 1.7e9
 
 
 def settings(**changes: float) -> RecommenderSettings:
+    """Undefended, but for these."""
     return RecommenderSettings(
         capacity=64,
         sessions=256,
         session_length=32,
         proposals=40,
         exploration_share=0.0,
-        **changes,  # type: ignore[arg-type]
+        **{"repeats_counted": 0} | changes,  # type: ignore[arg-type]
     )
 
 
@@ -81,8 +83,9 @@ def test_the_share_falls_with_the_rate_and_newcomers_wait() -> None:
     assert [counted(busy, steps, 99, NOON, settings(newcomers_wait=4)) for steps in (0, 3, 4)] == [0.0, 0.0, 1.0]
 
 
-def test_without_a_defence_every_touch_counts() -> None:
+def test_without_a_defence_every_touch_counts_and_a_flood_is_damped_unless_told() -> None:
     assert not settings().defends and settings(touches_a_minute=1).defends
+    assert RecommenderSettings().repeats_counted == load().recommender.repeats_counted == 1
 
 
 def test_what_is_not_counted_still_is_the_users_own_past() -> None:
