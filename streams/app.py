@@ -31,7 +31,7 @@ from streams.adapters.triton import PatientEmbedder, TritonEmbedder
 from streams.advice import Advice
 from streams.agents import Agents, Handle, end_process
 from streams.core import fusion
-from streams.core.diversity import mean_diversity
+from streams.core.diversity import exposure_shares, mean_diversity
 from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, StoreUnavailable
@@ -372,7 +372,9 @@ async def _watch(app: faust.App, pipeline: Pipeline) -> None:
             with suppress(StoreUnavailable):  # whoever writes finds out, and waits
                 await pipeline.check_ownership()
         metrics.show_quality(pipeline.quality.figures(len(pipeline.replica.item_vectors)))
-        metrics.LIST_DIVERSITY.set(mean_diversity(pipeline.replica.recommender.catalogue, pipeline.quality.latest(100)))
+        catalogue, per = pipeline.replica.recommender.catalogue, pipeline.replica.recommender.settings.exposure_per
+        metrics.LIST_DIVERSITY.set(mean_diversity(catalogue, pipeline.quality.latest(100)))
+        metrics.show_exposure(exposure_shares(catalogue, pipeline.quality.exposure, per))
         if pipeline.advice is not None:
             metrics.show_advice(pipeline.advice.residual.figures())
         consumer: Any = app.consumer  # the committed offsets are missing from Faust's types

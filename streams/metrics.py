@@ -85,6 +85,12 @@ GROUP_RECALL = Gauge(
     "The same Recall, by the trait that `ANABRANCH_WORKER__QUALITY_TRAIT` names",
     ["group"],
 )
+EXPOSURE_SHARE = Gauge(
+    "anabranch_exposure_share",
+    "Share of the places of those lists whose item has a value of the attribute that `ANABRANCH_LISTS__EXPOSURE_PER`"
+    " names, such as its maker; the 20 shown most",
+    ["value"],
+)
 LIST_DIVERSITY = Gauge(
     "anabranch_list_diversity", "How unlike each other a list's items are: mean of 1 - cosine, of the latest 100 lists"
 )
@@ -118,6 +124,13 @@ def show_quality(figures: LiveFigures) -> None:
     GROUP_RECALL.clear()
     for group, recall in figures.groups.items():
         GROUP_RECALL.labels(group).set(recall)
+
+
+def show_exposure(shares: Mapping[str, float]) -> None:
+    """Set the gauges of who is shown."""
+    EXPOSURE_SHARE.clear()
+    for value, share in shares.items():
+        EXPOSURE_SHARE.labels(value).set(share)
 
 
 def show_advice(figures: Mapping[int, Figures]) -> None:

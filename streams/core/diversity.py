@@ -7,7 +7,8 @@ attributes would be from that of the user's past (Steck, "Calibrated recommendat
 """
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ MOST = 64
 
 BEGINNING = 20
 """Lists whose places the first limit is of: a share of nothing would be nothing."""
+
+SHOWN = 20
+"""Values of an attribute whose exposure is told."""
 
 HALF_LIFE = 500.0
 """Lists after which what was shown counts half against the limits of exposure."""
@@ -201,3 +205,16 @@ def mean_diversity(catalogue: Catalogue, lists: Sequence[Sequence[str]]) -> floa
     vectors, has_vector = catalogue.vectors, catalogue.has_vector
     slots = [[slot for each in list_ if (slot := catalogue.slot(each)) >= 0 and has_vector[slot]] for list_ in lists]
     return float(np.mean([intra_list_diversity(vectors[each]) for each in slots]))
+
+
+def exposure_shares(catalogue: Catalogue, places: Mapping[str, int], attribute: str) -> dict[str, float]:
+    """`attribute=value` -> the share of places whose item has it, of those shown most; none without an attribute.
+
+    places  item -> places that it had
+    """
+    shown: Counter[str] = Counter()
+    for item_id, count in places.items() if attribute else ():
+        if count and (slot := catalogue.slot(item_id)) >= 0:
+            shown.update(dict.fromkeys(values(catalogue, slot, attribute), count))
+    total = sum(places.values())
+    return {value: count / total for value, count in shown.most_common(SHOWN)}

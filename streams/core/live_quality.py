@@ -1,7 +1,7 @@
 """How good the lists are right now: each click is judged by the list that its user held, over the latest clicks."""
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -97,6 +97,11 @@ class LiveQuality:
             gini=gini(exposure),
             groups=self._by_group(),
         )
+
+    @property
+    def exposure(self) -> Mapping[str, int]:
+        """Item -> places that it had in the judged lists."""
+        return self._exposure
 
     def latest(self, count: int) -> list[tuple[str, ...]]:
         """The lists that were held last."""

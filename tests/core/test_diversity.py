@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from streams.core.catalogue import Catalogue
-from streams.core.diversity import Exposure, distance, intra_list_diversity, reordered, shares
+from streams.core.diversity import Exposure, distance, exposure_shares, intra_list_diversity, reordered, shares
 from streams.core.history import History, Trail
+from streams.core.live_quality import LiveQuality
 from streams.core.memory.settings import ListSettings
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UserView
 from streams.core.rules import Rule, RuleBook
@@ -107,6 +108,18 @@ class Town:
 
     def listed(self, user_id: str = "ann", k: int = 5) -> list[str]:
         return [each.item_id for each in self.recommender.recommend(UserView(user_id, History()), NOON + 60, k)]
+
+
+def test_each_makers_share_of_what_was_shown_is_told() -> None:
+    catalogue = Catalogue(capacity=8)
+    for item, maker in (("a", "big"), ("b", "big"), ("c", "small"), ("d", "")):
+        catalogue.put(item, None, NOON, [f"maker={maker}"] if maker else ["tag"])
+    live = LiveQuality(window=2, users=10)
+    for user, held in (("old", ["d"] * 4), ("ann", ["a", "b", "c", "d"]), ("bob", ["a", "b", "gone", "d"])):
+        live.hold(user, held)
+        live.click(user, "a")
+    assert exposure_shares(catalogue, live.exposure, "maker") == {"maker=big": 4 / 8, "maker=small": 1 / 8}
+    assert exposure_shares(catalogue, live.exposure, "") == {}
 
 
 def test_a_list_is_as_before_while_nothing_is_switched_on() -> None:
