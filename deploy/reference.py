@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from streams.cli import app
 from streams.events import EVENT_TYPES, MESSAGE_TYPES
-from streams.settings import PREFIX, Settings
+from streams.settings import PREFIX, Retention, Settings
 from streams.topics import TOPICS
 from streams.web.api import Api
 
@@ -146,7 +146,8 @@ def topics() -> str:
     """Every topic, and the fields of what it carries."""
     lines = _page("Topics", "As JSON Schema: the files of `docs/schemas`. What is promised: [events.md](../events.md).")
     for topic in TOPICS:
-        kept = "the last message of each key" if topic.compact else f"{topic.days} days"
+        kept = topic.kept_for(Retention())
+        kept += f" (`{PREFIX}RETENTION__{topic.kept.upper()}`)" if topic.kept else ""
         partitions = "one partition" if topic.ordered else "`ANABRANCH_KAFKA__PARTITIONS` partitions"
         told = topic.purpose[0].upper() + topic.purpose[1:]
         lines += [f"## {topic.name}", "", f"{told}. Key: {topic.keyed_by}; kept: {kept}; {partitions}.", ""]

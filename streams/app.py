@@ -183,6 +183,7 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
     store = await CassandraStore.connect(
         settings.cassandra,
         dedup_window=policy.dedup_window,
+        users_days=settings.retention.users_days,
     )
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
@@ -291,6 +292,7 @@ def policy_of(settings: Settings) -> Policy:
         modality_weights=settings.worker.fusion_weights,
         list_length=worker.list_length,
         quality_trait=worker.quality_trait,
+        remembered=settings.retention.history_seconds,
         dedup_window=worker.dedup_window,
         cached_users=worker.cached_users,
     )

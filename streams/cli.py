@@ -437,7 +437,7 @@ def forget(user_id: str) -> None:
     """Erase all that is known of a user, and wait until it is; says what was erased, and what expires when."""
     from streams import privacy
 
-    privacy.forget(load().kafka, user_id, console)
+    privacy.forget(load(), user_id, console)
 
 
 @app.command()
@@ -647,21 +647,20 @@ def list_topics() -> None:
     from streams.topics import TOPICS
 
     table = Table()
+    retention = load().retention
     for heading in ("topic", "key", "carries", "kept"):
         table.add_column(heading)
     for topic in TOPICS:
-        table.add_row(
-            topic.name, topic.keyed_by, topic.purpose, "last of each key" if topic.compact else f"{topic.days} days"
-        )
+        table.add_row(topic.name, topic.keyed_by, topic.purpose, topic.kept_for(retention))
     console.print(table)
 
 
 @topics_app.command("create")
 def create_topics() -> None:
-    """Create the topics that are missing."""
+    """Create the topics that are missing, and have all kept as long as is set."""
     from streams import topics
 
-    created = topics.create(load().kafka)
+    created = topics.create(load())
     console.print(f"created: {', '.join(created) or 'nothing, all were there'}")
 
 

@@ -10,6 +10,7 @@ the earlier too. Of a batch that did not become durable nothing is committed, no
 """
 
 import asyncio
+import math
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -79,6 +80,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     taste_half_life   seconds until a touch counts half in a user's taste
     modality_weights  modality -> its weight for everybody, before a user's own choices speak
     list_length       items in a list
+    remembered        seconds before the latest touch for which a user's history goes back
     dedup_window      event ids remembered for each user
     cached_users      users held in memory between batches
     quality_window    clicks by which the lists are judged live
@@ -91,6 +93,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     taste_half_life: float = 7 * 86_400.0
     modality_weights: Mapping[str, float]
     list_length: int = 20
+    remembered: float = math.inf
     dedup_window: int = 1024
     cached_users: int = 50_000
     quality_window: int = 10_000
@@ -455,7 +458,7 @@ class Pipeline:
         epochs = _epochs(owned, accepted)
         homes = {event.key: message.partition for message, event in accepted}
         for user in users.values():
-            settle(user, self.replica.item_vectors.get, self.policy.taste_half_life)
+            settle(user, self.replica.item_vectors.get, self.policy.taste_half_life, self.policy.remembered)
             user.version = _next_version(user, homes[user.user_id], epochs)
         write = asyncio.create_task(self._write(owned, users, epochs))
         await asyncio.sleep(0)  # the requests leave now, and travel while we rank

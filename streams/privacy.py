@@ -12,28 +12,28 @@ from streams.adapters.cassandra import CassandraStore
 from streams.core.user import UserState
 from streams.errors import AnabranchError
 from streams.events import Forget
-from streams.settings import Kafka, Settings
+from streams.settings import Retention, Settings
 from streams.topics import TOPICS
 
 
-def forget(kafka: Kafka, user_id: str, console: Console) -> None:
+def forget(settings: Settings, user_id: str, console: Console) -> None:
     """Have a user forgotten, and print what was erased and what expires by itself. Raises AnabranchError."""
     request = Forget(event_id=f"forget-{uuid4()}", ts=time.time(), user_id=user_id)
-    done = consumer.forget(kafka, request)
+    done = consumer.forget(settings.kafka, request)
     if done is None:
         raise AnabranchError(
-            f"no confirmation from Kafka at {kafka.address}; the request is there, and is carried out once a worker"
-            " runs: `anabranch worker`"
+            f"no confirmation from Kafka at {settings.kafka.address}; the request is there, and is carried out once"
+            " a worker runs: `anabranch worker`"
         )
     console.print(f"user {user_id!r} is forgotten", highlight=False)
     profile = "a profile" if done.profile else "no profile"
     console.print(f"erased: {done.interactions} interactions, {profile}, taste, list, sessions", highlight=False)
-    console.print(f"expires by itself, in days: {expiring()}", highlight=False, soft_wrap=True)
+    console.print(f"expires by itself, in days: {expiring(settings.retention)}", highlight=False, soft_wrap=True)
 
 
-def expiring() -> str:
+def expiring(retention: Retention) -> str:
     """The topics that keep messages about users for a time, and for how many days."""
-    kept = sorted((topic.days, topic.name) for topic in TOPICS if topic.personal and not topic.compact)
+    kept = sorted((topic.days(retention), topic.name) for topic in TOPICS if topic.personal and not topic.compact)
     return ", ".join(f"{name} {days}" for days, name in kept)
 
 
@@ -52,7 +52,7 @@ async def export(settings: Settings, user_id: str) -> dict[str, Any]:
         "user_id": user_id,
         "user": as_json(stored) if stored and (stored.known or stored.consent.at) else None,
         "list": msgspec.to_builtins(consumer.latest(settings.kafka, user_id)),
-        "expiring": expiring(),
+        "expiring": expiring(settings.retention),
     }
 
 

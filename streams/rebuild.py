@@ -102,7 +102,7 @@ class Users:
     def settled(self, vectors: ItemVectors) -> list[UserState]:
         """All users, with tastes; `vectors` as for `core.user.settle`. Profiles have no vectors yet."""
         for user in self._users.values():
-            settle(user, vectors, self._policy.taste_half_life)
+            settle(user, vectors, self._policy.taste_half_life, self._policy.remembered)
         return list(self._users.values())
 
     def _new(self, user_id: str) -> UserState:
@@ -135,7 +135,10 @@ async def rebuild(settings: Settings, console: Console, *, since: float | None =
         await asyncio.to_thread(access.grant, settings.model_copy(update={"cassandra": new}))
         outcome = Outcome(before=before.keyspace, after=target)
         after = await CassandraStore.connect(
-            settings.cassandra, keyspace=target, dedup_window=settings.worker.dedup_window
+            settings.cassandra,
+            keyspace=target,
+            dedup_window=settings.worker.dedup_window,
+            users_days=settings.retention.users_days,
         )
         try:
             with bars(console) as progress:

@@ -5,6 +5,7 @@ name. `anabranch up` notes the ports it picked in `<home>/ports.env`, and with `
 come in in `<home>/secrets/IDENTITY.env`, so that the other commands find the servers and are let in.
 """
 
+import math
 import os
 from abc import abstractmethod
 from ipaddress import ip_address
@@ -197,6 +198,50 @@ class Roles(Group):
     http: User | None = None
 
 
+Days = Annotated[int, Field(ge=1, le=390)]
+
+
+class Retention(Group):
+    """How many days what is known of people is kept; see docs/privacy.md. A change holds from the next `prepare` on.
+
+    events_days        clicks, views and queries, in their topics
+    profiles_days      what users say of themselves, and requests to forget
+    uploads_days       of items, in their topic
+    interactions_days  what was learned, for the memory of workers that start
+    experiments_days   what came of each list
+    rejected_days      dead letters
+    answers_days       answers to queries, and confirmations
+    users_days         after the last event of a user until they and their list are gone; 0 keeps them for ever
+    history_days       what a user touched, before their latest touch; 0 keeps it as long as there is room
+    """
+
+    events_days: Days = 30
+    profiles_days: Days = 365
+    uploads_days: Annotated[int, Field(ge=1, le=36_500)] = 365
+    interactions_days: Days = 90
+    experiments_days: Days = 90
+    rejected_days: Days = 7
+    answers_days: Days = 1
+    users_days: Annotated[int, Field(ge=0, le=7_000)] = 0
+    history_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("events_days", "interactions_days"):
+            if getattr(self, name) > self.profiles_days:
+                raise ValueError(
+                    f"{PREFIX}RETENTION__{name.upper()}={getattr(self, name)} is above"
+                    f" {PREFIX}RETENTION__PROFILES_DAYS={self.profiles_days}: of who was forgotten, events would be"
+                    " kept for longer than the request"
+                )
+        return self
+
+    @property
+    def history_seconds(self) -> float:
+        """Infinite where there is no limit."""
+        return self.history_days * 86_400.0 or math.inf
+
+
 class Metrics(Group):
     """Where a worker shows its Prometheus metrics."""
 
@@ -372,6 +417,7 @@ class Settings(BaseSettings):
     cassandra: Cassandra = Cassandra()
     triton: Triton = Triton()
     roles: Roles = Roles()
+    retention: Retention = Retention()
     metrics: Metrics = Metrics()
     traces: Traces = Traces()
     http: Http = Http()

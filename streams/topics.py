@@ -1,17 +1,18 @@
 """The topics: how many partitions each has, and what is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kafka import KafkaAdminClient
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 from msgspec import Struct
 
 from streams.adapters import connections
 from streams.errors import AnabranchError
-from streams.settings import Kafka
+from streams.settings import Kafka, Retention, Settings
 
 DAY_MS = 86_400_000
+RETAINING = ("cleanup.policy", "retention.ms")
 
 
 class Topic(Struct, frozen=True):
@@ -19,8 +20,8 @@ class Topic(Struct, frozen=True):
 
     purpose   for people
     keyed_by  what the Kafka key is; one key's messages keep their order
-    compact   keep the last message of each key for ever, rather than all for `days`
-    days      of retention where not compacted
+    compact   keep the last message of each key, rather than all
+    kept      the setting of `Retention` that says for how many days; '' and 0 are for ever
     ordered   one partition, because every worker is to read all messages in the same order; else as many as set
     personal  messages may name users
     """
@@ -29,7 +30,7 @@ class Topic(Struct, frozen=True):
     purpose: str
     keyed_by: str
     compact: bool = False
-    days: int = 7
+    kept: str = ""
     ordered: bool = False
     personal: bool = True
 
@@ -37,7 +38,17 @@ class Topic(Struct, frozen=True):
         """How many it has."""
         return 1 if self.ordered else settings.partitions
 
-    def configuration(self) -> dict[str, str]:
+    def days(self, retention: Retention) -> int:
+        """Of retention; 0 is for ever."""
+        return getattr(retention, self.kept) if self.kept else 0
+
+    def kept_for(self, retention: Retention) -> str:
+        """In words."""
+        days = self.days(retention)
+        last = "last of each key" if self.compact else ""
+        return ", ".join(filter(None, (last, f"{days} days" if days else "")))
+
+    def configuration(self, retention: Retention) -> dict[str, str]:
         """Kafka's settings of the topic.
 
         Up to 4 MiB: what is over an event's own limit is to be dead-lettered. A new file a day, as Kafka erases whole
@@ -46,21 +57,24 @@ class Topic(Struct, frozen=True):
         common = {"max.message.bytes": str(4 * 1024 * 1024), "segment.ms": str(DAY_MS)}
         if self.compact:
             cleaning = {"min.cleanable.dirty.ratio": "0.2", "max.compaction.lag.ms": str(DAY_MS)}
-            return common | cleaning | {"cleanup.policy": "compact"}
-        return common | {"cleanup.policy": "delete", "retention.ms": str(self.days * DAY_MS)}
+            common |= cleaning | {"cleanup.policy": "compact"}
+        if days := self.days(retention):
+            policy = "compact,delete" if self.compact else "delete"
+            common |= {"cleanup.policy": policy, "retention.ms": str(days * DAY_MS)}
+        return common
 
 
 TOPICS = (
-    Topic("events.click", "a user chose an item", "user_id", days=30),
-    Topic("events.view", "a user saw an item", "user_id", days=30),
-    Topic("events.upload", "an item enters the catalogue, or changes", "item_id", days=365, personal=False),
-    Topic("events.profile", "what a user says of themselves", "user_id", days=365),
-    Topic("events.query", "somebody looks for something", "event_id", days=30),
-    Topic("events.forget", "a user is to be forgotten", "user_id", days=365),
-    Topic("recommendations", "a user's refreshed list", "user_id", compact=True),
-    Topic("experiments", "what came of lists, by arm of each experiment", "digest of user_id", days=90),
-    Topic("search.results", "the answer to a query", "event_id of the query", days=1),
-    Topic("forgotten", "that a user is forgotten", "user_id", days=1),
+    Topic("events.click", "a user chose an item", "user_id", kept="events_days"),
+    Topic("events.view", "a user saw an item", "user_id", kept="events_days"),
+    Topic("events.upload", "an item enters the catalogue, or changes", "item_id", kept="uploads_days", personal=False),
+    Topic("events.profile", "what a user says of themselves", "user_id", kept="profiles_days"),
+    Topic("events.query", "somebody looks for something", "event_id", kept="events_days"),
+    Topic("events.forget", "a user is to be forgotten", "user_id", kept="profiles_days"),
+    Topic("recommendations", "a user's refreshed list", "user_id", compact=True, kept="users_days"),
+    Topic("experiments", "what came of lists, by arm of each experiment", "digest of user_id", kept="experiments_days"),
+    Topic("search.results", "the answer to a query", "event_id of the query", kept="answers_days"),
+    Topic("forgotten", "that a user is forgotten", "user_id", kept="answers_days"),
     Topic(
         "moderation.queue",
         "an upload that waits for a moderator, with scores",
@@ -76,17 +90,23 @@ TOPICS = (
         ordered=True,
         personal=False,
     ),
-    Topic("interactions", "what was learned, for every worker's memory", "user_id", days=90, ordered=True),
-    Topic("events.rejected", "dead letters: original bytes, the reason in headers", "as it was"),
+    Topic(
+        "interactions", "what was learned, for every worker's memory", "user_id", kept="interactions_days", ordered=True
+    ),
+    Topic("events.rejected", "dead letters: original bytes, the reason in headers", "as it was", kept="rejected_days"),
 )
 
 
-def create(settings: Kafka) -> list[str]:
-    """Create the topics that are missing; their names. Raises AnabranchError if one has another partition count."""
-    with connections.kafka_admin(settings) as admin:
+def create(settings: Settings) -> list[str]:
+    """Create the topics that are missing; their names. Those that are there are kept for as long as is set from now on.
+
+    Raises AnabranchError if one has another partition count.
+    """
+    kafka = settings.kafka
+    with connections.kafka_admin(kafka) as admin:
         present = _partition_counts(admin)
         for topic in TOPICS:
-            count, wanted = present.get(topic.name), topic.partitions(settings)
+            count, wanted = present.get(topic.name), topic.partitions(kafka)
             if count is None or count == wanted:
                 continue
             if topic.ordered:
@@ -97,13 +117,14 @@ def create(settings: Kafka) -> list[str]:
                 f"topic {topic.name!r} has {count} partitions, where ANABRANCH_KAFKA__PARTITIONS is {wanted};"
                 " events of one user would be split between workers"
             )
+        _keep(admin, [topic for topic in TOPICS if topic.name in present], settings.retention)
         missing = [topic for topic in TOPICS if topic.name not in present]
         new = [
             NewTopic(
                 each.name,
-                each.partitions(settings),
-                settings.replication_factor,
-                topic_configs=each.configuration(),
+                each.partitions(kafka),
+                kafka.replication_factor,
+                topic_configs=each.configuration(settings.retention),
             )
             for each in missing
         ]
@@ -113,6 +134,22 @@ def create(settings: Kafka) -> list[str]:
             except TopicAlreadyExistsError:  # another process was faster
                 return []
         return [topic.name for topic in missing]
+
+
+def _keep(admin: KafkaAdminClient, present: Sequence[Topic], retention: Retention) -> None:
+    """Have Kafka keep these topics as long as is set, where it is told otherwise."""
+    if not present:
+        return
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in present]
+    told = admin.describe_configs(resources)["topic"]
+    changes = []
+    for topic in present:
+        now = {key: each["value"] for key, each in told[topic.name].items()}
+        wanted = {key: each for key, each in topic.configuration(retention).items() if key in RETAINING}
+        if not wanted.items() <= now.items():
+            changes.append(ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=wanted))
+    if changes:
+        admin.alter_configs(changes)
 
 
 def partition_counts(settings: Kafka) -> Mapping[str, int]:

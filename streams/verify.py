@@ -216,8 +216,14 @@ class _Verification:
             item_id: {name: from_bytes(data) for name, data in item.vectors.items()}
             for item_id, item in embedded.items()
         }
+        policy = self._policy
         return Log(
-            vectors.get, changed, self._report.is_complete, self._policy.taste_half_life, self._policy.dedup_window
+            vectors.get,
+            changed,
+            self._report.is_complete,
+            policy.taste_half_life,
+            policy.dedup_window,
+            policy.remembered,
         )
 
 

@@ -155,7 +155,7 @@ def _add_users(settings: Settings) -> None:
 
 def prepare(settings: Settings) -> None:
     """Create the topics and tables that are missing, and give the roles their rights."""
-    topics.create(settings.kafka)
+    topics.create(settings)
     schema.migrate(settings.cassandra)
     access.grant(settings)
 

@@ -44,7 +44,8 @@ from streams.events import Embedded
 from streams.settings import Cassandra
 
 TRANSIENT = (NoHostAvailable, OperationTimedOut, ReadTimeout, WriteTimeout, Unavailable)
-FORGOTTEN_SECONDS = 400 * 86_400  # longer than any topic keeps events
+DAY = 86_400
+FORGOTTEN_SECONDS = 400 * DAY  # longer than any topic keeps events
 MAX_ROWS = 50  # in one request: 50 users of some 8 KB stay well below Cassandra's batch_size_fail_threshold
 
 T = TypeVar("T")
@@ -74,6 +75,7 @@ class CassandraStore:
     home            the keyspace that says which one holds users and items
     shards          partitions that users, and items, are spread over; fixed once rows exist
     dedup_window    event ids remembered for each user
+    users_days      after their last write, until users are gone; 0 keeps them
     request_timeout  seconds a request may take
     give_up_after   seconds of retries before StoreUnavailable
     clock           seconds since the epoch: where the epochs of claims come from
@@ -86,6 +88,7 @@ class CassandraStore:
         home: str,
         shards: int,
         dedup_window: int,
+        users_days: int,
         request_timeout: float,
         give_up_after: float,
         clock: Callable[[], float] = time.time,
@@ -94,6 +97,7 @@ class CassandraStore:
         self._home = home
         self._shards = shards
         self._dedup_window = dedup_window
+        self._kept = users_days * DAY
         self._request_timeout = request_timeout
         self._give_up_after = give_up_after
         self._clock = clock
@@ -106,7 +110,7 @@ class CassandraStore:
             "INSERT INTO users"
             " (shard, user_id, tastes, as_of, masses, history, profile, profile_raw, profile_at,"
             "  recent_events, version, forgotten_at, consent)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
         )
         self._erase_user = session.prepare("DELETE FROM users USING TIMESTAMP ? WHERE shard = ? AND user_id = ?")
         self._read_forgotten = session.prepare(
@@ -143,6 +147,7 @@ class CassandraStore:
         settings: Cassandra,
         *,
         dedup_window: int,
+        users_days: int = 0,
         keyspace: str | None = None,
         request_timeout: float = 5.0,
         give_up_after: float = 120.0,
@@ -163,6 +168,7 @@ class CassandraStore:
                     home=settings.keyspace,
                     shards=settings.shards,
                     dedup_window=dedup_window,
+                    users_days=users_days,
                     request_timeout=request_timeout,
                     give_up_after=give_up_after,
                     clock=clock,
@@ -235,7 +241,7 @@ class CassandraStore:
     async def write_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
         # Encoded before the first await: the caller may go on to change the users.
         batches = [
-            self._batch(self._write_user, [(shard, *encode_user(user)) for user in chunk])
+            self._batch(self._write_user, [(shard, *encode_user(user), self._kept) for user in chunk])
             for shard, ours in self._by_shard(users, lambda user: user.user_id)
             for chunk in _chunks(ours, MAX_ROWS)
         ]

@@ -65,6 +65,11 @@ class History:
         if len(self.item_ids) > self.max_items:
             self._drop_oldest()
 
+    def drop_before(self, moment: float) -> None:
+        """Erase what was touched before this event time."""
+        while self.times and self.times[0] < moment:
+            self._drop_oldest()
+
     def trail(self, catalogue: Catalogue) -> Trail:
         """The past as arrays of slots; computed once, then extended by what was added since."""
         if self._trail is None or self._trail.catalogue is not catalogue:

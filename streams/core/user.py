@@ -4,6 +4,7 @@ The change is idempotent (an event id counts once within a window) and commutati
 delivery has the effect of exactly-once.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct, field, structs
@@ -146,12 +147,15 @@ def apply(state: UserState, event_id: str, touched: Touch) -> bool:
     return True
 
 
-def settle(state: UserState, vectors: ItemVectors, half_life: float) -> None:
+def settle(state: UserState, vectors: ItemVectors, half_life: float, remembered: float = math.inf) -> None:
     """Move the touches of items that are known by now into the taste; the oldest beyond the limit are given up.
 
-    vectors    item id -> modality -> (dim,) float32, or None while the item is unknown
-    half_life  of the taste, seconds
+    vectors     item id -> modality -> (dim,) float32, or None while the item is unknown
+    half_life   of the taste, seconds
+    remembered  seconds before the latest touch for which the history goes back
     """
+    if state.history:
+        state.history.drop_before(state.history.times[-1] - remembered)
     known, unknown = [], []
     for waiting in state.waiting:
         item = vectors(waiting.item_id)

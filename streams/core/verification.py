@@ -4,6 +4,7 @@ The replay is the plain definition of what the stream promises, with nothing of 
 order, no versions; a set of events, each once.
 """
 
+import math
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 
@@ -66,6 +67,7 @@ class Log(Struct, frozen=True):
                   compared
     half_life     of the taste, seconds
     dedup_window  event ids remembered for each user
+    remembered    seconds before the latest touch for which a history goes back
     """
 
     vectors: ItemVectors
@@ -73,6 +75,7 @@ class Log(Struct, frozen=True):
     is_complete: bool
     half_life: float
     dedup_window: int
+    remembered: float = math.inf
 
 
 class Difference(Struct, frozen=True):
@@ -127,6 +130,8 @@ def _history(replayed: Replayed, stored: UserState, log: Log) -> tuple[int, int,
     if len(replayed.touches) > history.max_items:
         times = sorted(touched.at for touched in replayed.touches.values())
         horizon = max(horizon, times[-history.max_items - 1])
+    if replayed.touches and log.remembered < math.inf:
+        horizon = max(horizon, max(touched.at for touched in replayed.touches.values()) - log.remembered)
     missing, surplus = (expected - found), (found - expected)
     return (
         sum(count for (_, at), count in missing.items() if at > horizon),

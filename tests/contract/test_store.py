@@ -9,7 +9,8 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from streams.adapters.cassandra import CassandraStore
+from streams.adapters import connections
+from streams.adapters.cassandra import DAY, CassandraStore
 from streams.core.consent import Consent
 from streams.core.history import History
 from streams.core.ownership import ROOM
@@ -19,7 +20,7 @@ from streams.core.vectors import Vector, to_bytes, unit
 from streams.errors import Fenced, StoreUnavailable
 from streams.events import Embedded
 from streams.ports import Store
-from streams.settings import Cassandra
+from streams.settings import Cassandra, Settings
 from tests.fakes import FakeStore
 
 DEDUP_WINDOW = 64
@@ -244,3 +245,15 @@ async def test_a_former_owners_upload_is_not_to_be_announced(store: Store) -> No
 async def test_a_store_that_cannot_be_reached_says_where_it_looked() -> None:
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
         await CassandraStore.connect(Cassandra(port=1), dedup_window=DEDUP_WINDOW, request_timeout=0.5)
+
+
+@pytest.mark.servers
+async def test_who_is_not_heard_of_for_as_long_as_is_set_is_gone(servers: Settings) -> None:
+    store = await CassandraStore.connect(servers.cassandra, dedup_window=DEDUP_WINDOW, users_days=30)
+    user = a_user()
+    await store.write_users([user], {})
+    await store.close()
+    with connections.cassandra(servers.cassandra) as session:
+        rows = session.execute(f"SELECT user_id, ttl(history) AS left FROM {servers.cassandra.keyspace}.users")
+        [left] = [row.left for row in rows if row.user_id == user.user_id]
+    assert 30 * DAY - 600 < left <= 30 * DAY

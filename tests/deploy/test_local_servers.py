@@ -17,7 +17,7 @@ from streams.adapters import schema
 from streams.adapters.triton import TritonEmbedder
 from streams.errors import AnabranchError
 from streams.events import MAX_EVENT_BYTES
-from streams.settings import Settings, load
+from streams.settings import Retention, Settings, load
 
 pytestmark = pytest.mark.servers
 
@@ -112,22 +112,38 @@ def test_a_second_up_changes_nothing(servers: Settings) -> None:
 
 
 def test_the_topics_are_as_the_table_says(servers: Settings) -> None:
-    assert topics.create(servers.kafka) == []
+    assert topics.create(servers) == []
     wanted = {each.name: 1 if each.ordered else servers.kafka.partitions for each in topics.TOPICS}
     assert topics.partition_counts(servers.kafka) == wanted
-    admin = KafkaAdminClient(bootstrap_servers=servers.kafka.address)
+    assert_kept(servers)
+
+
+def test_a_topic_that_is_there_is_kept_as_long_as_is_set_from_then_on(servers: Settings) -> None:
+    short = Retention(events_days=2, profiles_days=200, interactions_days=20, users_days=100)
+    try:
+        changed = servers.model_copy(update={"retention": short})
+        assert topics.create(changed) == []
+        assert_kept(changed)
+    finally:
+        topics.create(servers)
+    assert_kept(servers)
+
+
+def assert_kept(settings: Settings) -> None:
+    """Kafka's settings of each topic are those of the table."""
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.address)
     resources = [ConfigResource(ConfigResourceType.TOPIC, each.name) for each in topics.TOPICS]
     told = admin.describe_configs(resources)["topic"]
     admin.close()
     for topic in topics.TOPICS:
         found = {key: each["value"] for key, each in told[topic.name].items()}
-        assert topic.configuration().items() <= found.items()
+        assert topic.configuration(settings.retention).items() <= found.items()
 
 
 def test_other_partition_counts_are_refused_with_the_setting(servers: Settings) -> None:
     other = servers.kafka.model_copy(update={"partitions": servers.kafka.partitions + 1})
     with pytest.raises(AnabranchError, match=r"events\.click.* has 8 partitions.* ANABRANCH_KAFKA__PARTITIONS is 9"):
-        topics.create(other)
+        topics.create(servers.model_copy(update={"kafka": other}))
 
 
 def test_an_event_of_twice_the_limit_is_taken_so_that_it_can_be_dead_lettered(servers: Settings) -> None:

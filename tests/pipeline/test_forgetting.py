@@ -6,17 +6,17 @@ import msgspec
 import pytest
 
 from encoders.contract import DIM
+from streams.adapters.cassandra import DAY, FORGOTTEN_SECONDS
 from streams.adapters.index import VectorIndex
 from streams.errors import Fenced, StoreUnavailable
 from streams.events import Forgotten
 from streams.ports import Logged, Outgoing
 from streams.privacy import as_json
 from streams.replica import INTERACTIONS, ITEMS, Replica
+from streams.settings import Retention
 from streams.snapshots import SnapshotFolder
 from streams.topics import TOPICS
 from tests.pipeline.test_pipeline import NOW, World
-
-SCHEMA = Path(__file__).parents[2] / "deploy" / "cassandra" / "schema.cql"
 
 
 @pytest.fixture
@@ -169,6 +169,6 @@ async def test_a_worker_that_slept_neither_forgets_nor_brings_back(world: World)
 
 
 def test_who_was_forgotten_is_noted_for_longer_than_any_event_of_theirs_is_kept() -> None:
-    seconds = int(SCHEMA.read_text().partition("default_time_to_live = ")[2].partition(";")[0])
-    longest = max(topic.days for topic in TOPICS if topic.personal and not topic.compact)
-    assert seconds == 400 * 86_400 > (longest + 1) * 86_400
+    longest = Retention(events_days=390, profiles_days=390, interactions_days=390, experiments_days=390)
+    days = max(topic.days(longest) for topic in TOPICS if topic.personal)
+    assert days == 390 and FORGOTTEN_SECONDS == 400 * DAY > (days + 1) * DAY

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,3 +109,17 @@ async def test_an_objection_outlives_the_log_without_the_name_of_who_made_it() -
     stored = await store.read_users(["ada", "bob"])
     assert set(store.users) == {"bob"} and not stored["ada"].consent.profiling
     assert stored["bob"].history.item_ids == ["film 1"] and not stored["bob"].consent.use_profile
+
+
+def test_a_history_goes_back_as_long_as_is_set_and_no_further() -> None:
+    short = msgspec.structs.replace(POLICY, remembered=100.0)
+    users = Users(short)
+    events = [event(n, "click", at) for n, at in ((0, 10), (1, 190), (2, 290), (3, 150), (6, 291))]
+    for each in events:
+        users.take(each)
+    [user] = users.settled(ITEMS.get)
+    user.version = 1
+    assert user.history.item_ids == ["film 2", "film 1"] and user.taste.masses["fused"][0] > 4.9
+    log = msgspec.structs.replace(LOG, remembered=100.0)
+    assert compare("ada", replayed(events, short)["ada"], user, log) is None
+    assert compare("ada", replayed(events, POLICY)["ada"], user, LOG) is not None
