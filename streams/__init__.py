@@ -4,11 +4,11 @@ The path of the data, and where to read about each step:
 
     people click, view, upload, tell of themselves      events.py, producer.py, topics.py
       -> Kafka -> one Faust agent a topic               agents.py, app.py
-      -> a micro-batch: decode, or dead-letter          pipeline.py
-      -> uploads: Triton makes vectors, fusion one      adapters/triton.py, core/fusion.py, ../encoders
+      -> a micro-batch: decode, or dead-letter          pipeline, pipeline/intake.py
+      -> uploads: Triton makes vectors, fusion one      pipeline/embedding.py, adapters/triton.py, ../encoders
       -> users: taste and history, in Cassandra         core/taste.py, core/user.py, adapters/cassandra.py
       -> memory shared by all users, learned online     core/memory, adapters/kafka.py (Follower)
-      -> candidates, ranked                             core/recommender.py, core/ranking.py
+      -> candidates, ranked                             pipeline/lists.py, core/recommender.py, core/ranking.py
       -> a refreshed list to `recommendations`          consumer.py
       -> or over HTTP, with a live page                 serve.py, web
 
@@ -17,11 +17,11 @@ The path of the data, and where to read about each step:
       -> the best items, from the same vectors          core/search, adapters/words.py
       -> an answer to `search.results`                  consumer.py
 
-    lists are made by the arm of their user             core/experiments, pipeline.py
+    lists are made by the arm of their user             core/experiments, pipeline/lists.py
       -> what came of them to `experiments`             experiments.py, web/experiments.py
 
     people ask to be forgotten, or for what is held     privacy.py
-      -> erased by their worker, in turn                pipeline.py (forgets), adapters/cassandra.py
+      -> erased by their worker, in turn                pipeline/forgetting.py, adapters/cassandra.py
       -> no list; all workers told; `forgotten`         replica.py, consumer.py
 
 `core` is pure: numbers in, numbers out. `adapters` hold the clients, each behind a Protocol of `ports.py`.

@@ -36,7 +36,9 @@ from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, StoreUnavailable
 from streams.experiments import read_plan
-from streams.pipeline import Moderation, Pipeline, Policy
+from streams.pipeline import Pipeline
+from streams.pipeline.moderation import Moderation
+from streams.pipeline.policy import Policy
 from streams.ports import Store
 from streams.queries import Queries
 from streams.replica import Replica
@@ -373,12 +375,12 @@ async def _watch(app: faust.App, pipeline: Pipeline) -> None:
         if second % OWNERSHIP_SECONDS == 0:
             with suppress(StoreUnavailable):  # whoever writes finds out, and waits
                 await pipeline.check_ownership()
-        metrics.show_quality(pipeline.quality.figures(len(pipeline.replica.item_vectors)))
+        metrics.show_quality(pipeline.lists.quality.figures(len(pipeline.replica.item_vectors)))
         catalogue, per = pipeline.replica.recommender.catalogue, pipeline.replica.recommender.settings.exposure_per
-        metrics.LIST_DIVERSITY.set(mean_diversity(catalogue, pipeline.quality.latest(100)))
-        metrics.show_exposure(exposure_shares(catalogue, pipeline.quality.exposure, per))
-        if pipeline.advice is not None:
-            metrics.show_advice(pipeline.advice.residual.figures())
+        metrics.LIST_DIVERSITY.set(mean_diversity(catalogue, pipeline.lists.quality.latest(100)))
+        metrics.show_exposure(exposure_shares(catalogue, pipeline.lists.quality.exposure, per))
+        if pipeline.lists.advice is not None:
+            metrics.show_advice(pipeline.lists.advice.residual.figures())
         consumer: Any = app.consumer  # the committed offsets are missing from Faust's types
         metrics.LAG.clear()  # of partitions that have moved to another worker, it tells
         for partition in consumer.assignment():

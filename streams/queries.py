@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from streams import metrics
 from streams.errors import Rejected
 from streams.events import Query, decode, encode
-from streams.pipeline import dead_letter
+from streams.pipeline.intake import dead_letter
 from streams.ports import Incoming, Outgoing, Sink
 from streams.search import Search
 

@@ -37,7 +37,7 @@ from streams.core.vectors import from_bytes
 from streams.errors import Rejected
 from streams.event_log import EventLog, GroupBusy, of_partition, read_event, take_items
 from streams.events import Click, Embedded, Event, Forget, Profile, View, encode
-from streams.pipeline import Policy
+from streams.pipeline.policy import Policy
 from streams.ports import Embedder, Store
 from streams.progress import bars
 from streams.settings import Settings

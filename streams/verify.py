@@ -28,7 +28,7 @@ from streams.core.verification import Difference, Log, Replayed, Said, compare
 from streams.errors import Rejected
 from streams.event_log import EventLog, of_partition, read_event, take_items
 from streams.events import Click, Embedded, Event, Profile, View, encode
-from streams.pipeline import Policy
+from streams.pipeline.policy import Policy
 from streams.progress import bars
 from streams.settings import Settings
 

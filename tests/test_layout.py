@@ -22,7 +22,7 @@ ALLOWED = {
     "streams/search.py": [*BELOW_PIPELINE, "streams.ports", "streams.replica"],
     "streams/replica.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/advice.py": [*BELOW_PIPELINE, "streams.ports"],
-    "streams/pipeline.py": [*BELOW_PIPELINE, "streams.ports", "streams.replica", "streams.advice"],
+    "streams/pipeline": ["streams.pipeline", *BELOW_PIPELINE, "streams.ports", "streams.replica", "streams.advice"],
     "streams/agents.py": ["streams.pipeline", "streams.ports", "streams.tracing"],
     "streams/adapters": [
         "streams.adapters",
@@ -42,7 +42,7 @@ WITHOUT_CLIENTS = [
     "streams/core",
     "streams/events.py",
     "streams/replica.py",
-    "streams/pipeline.py",
+    "streams/pipeline",
     "streams/search.py",
     "streams/ports.py",
     "encoders",

@@ -50,7 +50,7 @@ class Advised(World):
     def __init__(self, scorer: FakeScorer, arms: Arms) -> None:
         super().__init__()
         self.scorer = scorer
-        self.advice = self.pipeline.advice = Advice(scorer, least_weight=0.5)
+        self.advice = self.pipeline.lists.advice = Advice(scorer, least_weight=0.5)
         self.advice.arms = arms
 
     async def list_after(self, user: str, item: str, **fields: Any) -> list[str]:

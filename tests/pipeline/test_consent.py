@@ -64,7 +64,7 @@ async def test_nothing_is_kept_or_learned_of_what_they_do_from_then_on(world: Wo
     await world.pipeline.interactions([world.click("zora", item) for item in ("love", "kiss", "love")])
     await world.pipeline.profiles([world.profile("zora", age=36)])
     assert memory(world) == before and len(learned(world, "zora")) == told
-    assert "zora" not in world.store.users and "zora" not in world.pipeline.quality._held
+    assert "zora" not in world.store.users and "zora" not in world.pipeline.lists.quality._held
     zora = world.pipeline._owned.users["zora"]
     assert not zora.known and zora.traits == b"" and not len(zora.recent_events)
     assert world.lists()[-1].user_id == "zora" and reasons(world) <= NOBODYS_REASONS

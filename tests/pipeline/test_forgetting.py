@@ -51,7 +51,7 @@ async def test_a_user_who_asks_is_erased_and_told_so_and_nobody_else_is(world: W
     assert set(world.store.users) == {"bob"} and as_json(world.store.users["bob"]) == bob
     assert b"zora" not in msgspec.json.encode([as_json(each) for each in world.store.forgotten.values()])
     assert newest_list(world, "zora").value is None and newest_list(world, "bob").value is not None
-    assert "zora" not in world.pipeline._owned.users and "zora" not in world.pipeline.quality._held
+    assert "zora" not in world.pipeline._owned.users and "zora" not in world.pipeline.lists.quality._held
     [done] = confirmed(world)
     assert (done.event_id, done.user_id, done.interactions, done.profile) == (f"e{request.offset}", "zora", 2, True)
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from streams.core.moderation import Limits, seal
 from streams.events import Embedded, Held, Upload, encode
-from streams.pipeline import Moderation
+from streams.pipeline.moderation import Moderation
 from streams.ports import Incoming
 from tests.fakes import FakeModerator
 from tests.pipeline.test_pipeline import NOW, World

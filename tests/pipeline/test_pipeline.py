@@ -18,7 +18,8 @@ from streams.core.experiments.plan import Plan
 from streams.core.fusion import fuse
 from streams.errors import EmbedderUnavailable, Fenced, StoreUnavailable
 from streams.events import Embedded, Learned, Recommendations
-from streams.pipeline import Pipeline, Policy
+from streams.pipeline import Pipeline
+from streams.pipeline.policy import Policy
 from streams.ports import Incoming, Logged, Outgoing
 from streams.replica import TOPICS, Replica
 from tests.fakes import FakeEmbedder, FakeSink, FakeStore
@@ -384,7 +385,7 @@ async def test_the_cache_of_users_is_bounded_and_what_falls_out_is_read_back(wor
 async def test_each_click_is_judged_once_by_the_list_its_user_held_before_it(world: World) -> None:
     first = world.click("ada", "alien")
     await world.pipeline.interactions([first])
-    quality = world.pipeline.quality
+    quality = world.pipeline.lists.quality
     assert quality.figures(len(FILMS)).clicks == 0, "there was no list yet"
     held = [item.item_id for item in world.lists()[-1].items]
     second = world.click("ada", held[1])

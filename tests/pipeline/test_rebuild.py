@@ -13,7 +13,7 @@ from streams.core.consent import Consent
 from streams.core.user import UserState
 from streams.core.verification import Log, compare
 from streams.events import Click, Event, Forget, Profile, View
-from streams.pipeline import Policy
+from streams.pipeline.policy import Policy
 from streams.rebuild import Users, embed_profiles, write
 from streams.verify import replayed
 from tests.fakes import FakeEmbedder, FakeStore

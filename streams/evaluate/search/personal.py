@@ -29,7 +29,7 @@ from streams.evaluate.search.encoded import Encoders
 from streams.evaluate.search.films import films
 from streams.evaluate.search.judge import FOR_TUNING, figures, interval
 from streams.events import Click
-from streams.pipeline import Policy
+from streams.pipeline.policy import Policy
 
 TASTES = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
 TUNED_ON, JUDGED_FROM = 0.4, 0.5  # shares of the clicks

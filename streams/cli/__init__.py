@@ -1,0 +1,42 @@
+"""`anabranch`: every command says what it does, and what to do next when it cannot."""
+
+import typer
+from rich.console import Console
+
+from streams.cli import (
+    evaluating,
+    events,
+    experiments,
+    measuring,
+    models,
+    moderation,
+    people,
+    rules,
+    running,
+    topics,
+    training,
+)
+from streams.errors import AnabranchError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app.command()(models.retrain)
+for _commands in (running, events, evaluating, measuring, people):
+    app.add_typer(_commands.app)
+for _name, _group in {
+    "topics": topics,
+    "rules": rules,
+    "moderate": moderation,
+    "train": training,
+    "experiments": experiments,
+    "models": models,
+}.items():
+    app.add_typer(_group.app, name=_name)
+
+
+def main() -> None:
+    """The entry point: known errors are one red line, not a traceback."""
+    try:
+        app()
+    except AnabranchError as error:
+        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {error}", highlight=False)
+        raise SystemExit(1) from None

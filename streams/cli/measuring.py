@@ -1,0 +1,60 @@
+"""Commands that measure the running system, on servers of its own: under load, under faults, for long."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.cli.common import console
+from streams.settings import load
+
+app = typer.Typer()
+
+
+@app.command()
+def bench(
+    events: Annotated[int, typer.Option(min=1_000, max=99_000, help="Recorded events in the backlog.")] = 30_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that each variant is measured.")] = 2,
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the result into.")] = None,
+) -> None:
+    """Measure a worker beside an empty Faust agent, without lists and without Faust, on servers of its own."""
+    from streams.bench.run import run
+
+    run(load(), console, events=events, rounds=rounds, report=report)
+
+
+@app.command()
+def faults(
+    events: Annotated[int, typer.Option(min=1_000, help="Events that flow meanwhile.")] = 200_000,
+    count: Annotated[int, typer.Option(min=1, help="Faults; of seven, one strikes all workers.")] = 50,
+    workers: Annotated[int, typer.Option(min=2, help="Workers.")] = 3,
+    seed: Annotated[int | None, typer.Option(help="Of an earlier run, to strike as it did.")] = None,
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the result into.")] = None,
+) -> None:
+    """Kill and stop workers and servers at random while events flow. Exit code 1 unless every event counted once."""
+    from streams import verify as verification
+    from streams.bench.report import write_between
+    from streams.faults.report import MARKS, markdown, table, verdict
+    from streams.faults.run import run
+
+    outcome = run(load(), console, events=events, faults=count, workers=workers, seed=seed)
+    console.print(table(outcome))
+    console.print(verdict(outcome), highlight=False)
+    for line in verification.named(outcome.verified, limit=20):
+        console.print(line, markup=False, highlight=False)
+    if report:
+        write_between(report, markdown(outcome), MARKS)
+    raise typer.Exit(0 if outcome.is_clean else 1)
+
+
+@app.command()
+def soak(
+    minutes: Annotated[float, typer.Option(min=1, help="How long.")] = 30,
+    share: Annotated[float, typer.Option(min=0.01, max=1, help="Of the worker's capacity, which is measured.")] = 0.7,
+) -> None:
+    """Load a worker steadily and watch its memory, lag and latency, on servers of its own. Exit code 1 on a loss."""
+    from streams import soak as long_run
+
+    outcome = long_run.run(load(), console, minutes=minutes, share=share)
+    console.print(long_run.summary(outcome))
+    raise typer.Exit(1 if outcome.unanswered else 0)

@@ -1,0 +1,42 @@
+"""`anabranch moderate`."""
+
+import typer
+
+from streams.cli.common import console
+from streams.settings import load
+
+app = typer.Typer(no_args_is_help=True, help="Uploads that wait for a moderator.")
+
+
+@app.command("list")
+def list_held() -> None:
+    """Show what is held, the longest first, and why."""
+    from streams import moderating
+
+    console.print(moderating.table(moderating.held(load().kafka)))
+
+
+@app.command("allow")
+def allow_held(item_id: str) -> None:
+    """List an item that is held; a later upload of it is looked at anew."""
+    from streams import moderating
+
+    moderating.allow(load(), item_id)
+    console.print(f"item {item_id!r} is allowed", highlight=False)
+
+
+@app.command("refuse")
+def refuse_held(item_id: str) -> None:
+    """Withdraw an item that is held; a later upload of it is looked at anew."""
+    from streams import moderating
+
+    moderating.refuse(load(), item_id)
+    console.print(f"item {item_id!r} is refused", highlight=False)
+
+
+@app.command("evaluate")
+def evaluate_moderation() -> None:
+    """Measure precision and recall on sentences labelled for this, and false alarms on the stamps' pictures."""
+    from streams.evaluate import moderation, report
+
+    console.print(report.table(moderation.sheet(moderation.run(load().downloads_folder))))
