@@ -8,7 +8,7 @@ itself is no candidate then: the user's own clicks, which memory still has, woul
 candidates score is relative to the best.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -34,7 +34,7 @@ class PastItem(Struct, frozen=True):
 
     at      of the latest touch, seconds since the epoch
     effect  what the score loses without it; below 0 it speaks against
-    place   where the other would stand without it, the past item itself left out; None where nobody proposed it
+    place   where the other would stand without it, the past item itself left out; none where nobody proposed it
     """
 
     item_id: str
@@ -46,7 +46,7 @@ class PastItem(Struct, frozen=True):
 class Explanation(Struct, frozen=True, kw_only=True):
     """Why an item stands where it does.
 
-    place       among all candidates by score, 1 the best; None where nobody proposed it: it may only be explored
+    place       among all candidates by score, 1 the best; none where nobody proposed it: it may only be explored
     candidates  how many there are
     reason      the expert that adds most; 'exploration' where nobody proposed it
     parts       expert, or 'bias' -> what it adds to the score: they sum to it
@@ -62,7 +62,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     reason: str
     parts: dict[str, float]
     closeness: dict[str, float]
-    past: list[PastItem]
+    past: Sequence[PastItem]
     rules: dict[str, str] = {}
 
 

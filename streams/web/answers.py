@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from streams.core.explain import Explanation, PastItem
 from streams.events import Id, SearchFilters, SearchLimit, SearchOffset, SearchWords
 
 
@@ -77,48 +78,24 @@ class UserList(Struct, frozen=True, kw_only=True):
     variants: dict[str, str]
 
 
-class PastTouch(Struct, frozen=True, kw_only=True):
-    """What a touched item does for the one that is explained, found out by taking it away.
+class PastTouch(PastItem, frozen=True, kw_only=True):
+    """What a touched item does for the one that is explained, found out by taking it away."""
 
-    at      of the latest touch
-    effect  what the score loses without it; below 0 it speaks against
-    place   where the other would stand without it; null where nobody would propose it
-    """
-
-    item_id: str
     title: str
-    at: float
-    effect: float
-    place: int | None
 
 
-class Explained(Struct, frozen=True, kw_only=True):
+class Explained(Explanation, frozen=True, kw_only=True):
     """Why an item stands where it does in a user's list, as it would be made now.
 
-    sentence    in words
-    place       among all candidates by score, 1 the best; null where nobody proposed it
-    candidates  how many there are
-    reason      the expert that adds most
-    parts       expert, or 'bias' of the item -> what it adds to the score; they sum to it
-    closeness   modality -> what it adds to the cosine between the user's taste and the item; they sum to it
-    past        the user's latest items, the one with the greatest effect first
-    rules       business rule that holds for the item in this list -> what it does: pin, boost, exclude or cap
-    variants    experiment -> the user's arm, by which it is explained; of two interleaved, by the first's
+    sentence  in words
+    variants  experiment -> the user's arm, by which it is explained; of two interleaved, by the first's
     """
 
     user_id: str
-    item_id: str
     title: str
     list_version: int
     sentence: str
-    place: int | None
-    candidates: int
-    score: float
-    reason: str
-    parts: dict[str, float]
-    closeness: dict[str, float]
     past: list[PastTouch]
-    rules: dict[str, str]
     variants: dict[str, str]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from streams.core.attention import Background, modality_weights
 from streams.core.experiments import lists
@@ -136,29 +137,13 @@ class Reader:
             how=how,
             past=past,
         )
+        past_touches = [PastTouch(**asdict(each), title=self._shelf.title(each.item_id)) for each in found.past]
         return Explained(
+            **asdict(found) | {"past": past_touches},
             user_id=user_id,
-            item_id=item_id,
             title=self._shelf.title(item_id),
             list_version=user.version,
             sentence=sentence(found, lambda each: self._shelf.title(each) or each),
-            place=found.place,
-            candidates=found.candidates,
-            score=round(found.score, 6),
-            reason=found.reason,
-            parts={name: round(part, 6) for name, part in found.parts.items()},
-            closeness={name: round(part, 6) for name, part in found.closeness.items()},
-            past=[
-                PastTouch(
-                    item_id=each.item_id,
-                    title=self._shelf.title(each.item_id),
-                    at=each.at,
-                    effect=round(each.effect, 6),
-                    place=each.place,
-                )
-                for each in found.past
-            ],
-            rules=found.rules,
             variants=dict(assigned.variants),
         )
 
