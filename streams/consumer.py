@@ -18,7 +18,7 @@ from kafka.partitioner.default import murmur2
 from streams.adapters import connections
 from streams.errors import AnabranchError
 from streams.events import Event, Forget, Forgotten, Query, Recommendations, SearchResults
-from streams.producer import EventProducer
+from streams.producer import EventProducer, pseudonymous
 from streams.settings import Kafka
 
 LISTS = "recommendations"
@@ -89,10 +89,13 @@ class ListReader:
 
 
 def latest(to: Kafka | str, user_id: str) -> Recommendations | None:
-    """The list a user has now, or None. Raises AnabranchError when the topic does not exist."""
+    """The list a user has now, or None. Raises AnabranchError when the topic does not exist.
+
+    user_id  the real one, where the settings have the key of pseudonyms
+    """
     consumer = _connect(to)
     try:
-        key = user_id.encode()
+        key = (user_id if isinstance(to, str) else to.pseudonym(user_id)).encode()
         partition = _partition(consumer, LISTS, key)
         consumer.assign([partition])
         consumer.seek_to_beginning(partition)
@@ -130,6 +133,7 @@ def _ask(
     to: Kafka | str, event: Event, topic: str, kind: type[T], is_answer: Callable[[T], bool], patience: float
 ) -> T | None:
     """Send an event, and wait for the answer under its key in another topic."""
+    event = pseudonymous(event, to)
     consumer = _connect(to)
     try:
         key = event.key.encode()
@@ -137,7 +141,7 @@ def _ask(
         consumer.assign([partition])
         consumer.seek_to_end(partition)
         consumer.position(partition)  # settles where we are before the answer arrives
-        with EventProducer(to, linger_ms=0) as producer:
+        with EventProducer(to, as_they_are=True, linger_ms=0) as producer:
             producer.send(event)
         deadline = time.monotonic() + patience
         while (left := deadline - time.monotonic()) > 0:

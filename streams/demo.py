@@ -75,7 +75,7 @@ def run(
         servers.http_process(settings).start([sys.executable, "-m", "streams.cli", "serve"], env=environment)
         page = f"http://{settings.http.host}:{settings.http.port}/"
         console.print(f"live page: [bold]{page}[/]")
-        with EventProducer(settings.kafka) as producer:
+        with EventProducer(settings.kafka, as_they_are=True) as producer:
             load_catalogue(settings, console, producer, dataset.uploads, worker)
             pace = dataset.pace if events_per_second is None else events_per_second
             report = _show(settings, console, producer, dataset, events, pace, picture)

@@ -44,7 +44,7 @@ async def explain(settings: Settings, user_id: str, item_id: str, past: int) -> 
         )
         replica.on_item, replica.on_learned = shelf.put, reader.learned
         async with kept(worker.rules_file, replica), following(settings.kafka, replica):
-            return await reader.explanation(user_id, item_id, past)
+            return await reader.explanation(settings.kafka.pseudonym(user_id), item_id, past)
     except Unexplained as refusal:
         raise AnabranchError(str(refusal)) from refusal
     finally:

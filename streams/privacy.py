@@ -45,7 +45,8 @@ async def export(settings: Settings, user_id: str) -> dict[str, Any]:
     """
     store = await CassandraStore.connect(settings.cassandra, dedup_window=settings.worker.dedup_window)
     try:
-        stored = (await store.read_users([user_id])).get(user_id)
+        stored_as = settings.kafka.pseudonym(user_id)
+        stored = (await store.read_users([stored_as])).get(stored_as)
     finally:
         await store.close()
     return {

@@ -125,6 +125,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
             media=media_reader(settings.worker),
             search=search.search,
             experiments=watcher.report,
+            pseudonym=settings.kafka.pseudonym,
         )
         yield api, health, feed, following, replica
     finally:

@@ -19,6 +19,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableSettings
 from encoders.contract import PARTS
 from streams.core.memory.settings import RecommenderSettings
 from streams.core.moderation import Limits
+from streams.core.pseudonyms import pseudonym
 from streams.core.search.settings import WEIGHTS
 from streams.errors import AnabranchError
 
@@ -27,6 +28,7 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:[0-9]{1,5}$")]
 Positive = Annotated[float, Field(gt=0)]
 MIN_KEY = 16
+MIN_PSEUDONYM_KEY = 32
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 User = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
@@ -135,6 +137,8 @@ class Kafka(ServerWithUsers):
     group                    the consumer group of all workers
     partitions               of the topics of events, chosen for good
     replication_factor       copies of each topic that `anabranch prepare` creates
+    pseudonym_key            of what stands for user ids in all that is sent, 32 characters or more; for producers,
+                             `anabranch serve` and commands, not for workers. Unset, ids are sent as they are
     session_timeout_seconds  after which a silent worker's partitions go to the others
     commit_interval_seconds  between two commits of offsets
     """
@@ -147,8 +151,20 @@ class Kafka(ServerWithUsers):
     group: str = "anabranch"
     partitions: Annotated[int, Field(ge=1, le=1_000)] = 8
     replication_factor: Annotated[int, Field(ge=1, le=9)] = 1
+    pseudonym_key: SecretStr | None = None
     session_timeout_seconds: Annotated[float, Field(ge=6, le=300)] = 8.0
     commit_interval_seconds: Positive = 0.5
+
+    def pseudonym(self, user_id: str) -> str:
+        """The id by which a user is known beyond this process."""
+        key = self.pseudonym_key
+        return pseudonym(user_id, key.get_secret_value().encode()) if key else user_id
+
+    @model_validator(mode="after")
+    def _check_pseudonym_key(self) -> Self:
+        if self.pseudonym_key is not None and len(self.pseudonym_key.get_secret_value()) < MIN_PSEUDONYM_KEY:
+            raise ValueError(f"{self.key('pseudonym_key')} has to have {MIN_PSEUDONYM_KEY} characters or more")
+        return self
 
 
 class Cassandra(ServerWithUsers):
@@ -485,5 +501,5 @@ def _explain(error: Any) -> str:
         return f"{key}: there is no such setting"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
-    value = "" if "PASSWORD" in key else f"={os.environ.get(key, error['input'])!r}"
+    value = "" if "PASSWORD" in key or key.endswith("_KEY") else f"={os.environ.get(key, error['input'])!r}"
     return f"{key}{value}: {error['msg']}"

@@ -20,7 +20,7 @@ def check_experiments(
 
     checked = experiments.read_plan(plan)
     assert checked is not None
-    console.print(experiments.shares(checked, user))
+    console.print(experiments.shares(checked, user and load().kafka.pseudonym(user)))
 
 
 @app.command("report")

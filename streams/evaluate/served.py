@@ -25,7 +25,7 @@ def replay(
 
     clicks_per_second  0 means lockstep
     """
-    with EventProducer(settings.kafka, linger_ms=0) as producer:
+    with EventProducer(settings.kafka, as_they_are=True, linger_ms=0) as producer:
         load_catalogue(settings, console, producer, dataset.uploads, None)
         return _replay(settings, console, producer, dataset, clicks, clicks_per_second)
 

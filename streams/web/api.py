@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from encoders.contract import MODALITIES
 from streams import metrics
@@ -87,7 +87,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 class Api:
     """The handlers.
 
-    clock  the wall clock, seconds since the epoch
+    pseudonym  user id -> what stands for it in Kafka and Cassandra; who asks is told of the id that they asked with
+    clock      the wall clock, seconds since the epoch
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Api:
         media: Media,
         search: Searching,
         experiments: Callable[[], Experiments],
+        pseudonym: Callable[[str], str] = str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._reader = reader
@@ -111,6 +113,7 @@ class Api:
         self._media = media
         self._search = search
         self._experiments = experiments
+        self._pseudonym = pseudonym
         self._clock = clock
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -250,10 +253,11 @@ class Api:
         )
 
     async def recommendations(self, request: web.Request) -> web.Response:
-        made, how, age = await self._reader.recommendations(_id(request, "user_id"), _in_query(request, Wanted).k)
+        user_id = _id(request, "user_id")
+        made, how, age = await self._reader.recommendations(self._pseudonym(user_id), _in_query(request, Wanted).k)
         metrics.HTTP_LISTS.labels(how).inc()
         return web.Response(
-            body=msgspec.json.encode(made),
+            body=msgspec.json.encode(structs.replace(made, user_id=user_id)),
             content_type="application/json",
             headers={"Cache-Control": "private, max-age=1, stale-while-revalidate=60", "Age": str(int(age))},
         )
@@ -262,34 +266,41 @@ class Api:
         user_id, k = _id(request, "user_id"), _in_query(request, Wanted).k
         if len(self._feed) >= MAX_STREAMS:
             raise web.HTTPServiceUnavailable(text=f"{MAX_STREAMS} streams are open, and no more may be")
-        with self._feed.subscribe(user_id) as lists, metrics.HTTP_STREAMS.track_inprogress():
-            now, *_ = await self._reader.recommendations(user_id, k)
+        known_as = self._pseudonym(user_id)
+
+        def event(made: UserList) -> bytes:
+            return _event(structs.replace(made, user_id=user_id))
+
+        with self._feed.subscribe(known_as) as lists, metrics.HTTP_STREAMS.track_inprogress():
+            now, *_ = await self._reader.recommendations(known_as, k)
             response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
             response.content_type = "text/event-stream"
             await response.prepare(request)
             known = request.headers.get("Last-Event-ID") == str(now.list_version)
             try:
-                await response.write(b": known\n\n" if known else _event(now))
+                await response.write(b": known\n\n" if known else event(now))
                 while (each := await _next(lists.next)) is not None:
-                    await response.write(each if isinstance(each, bytes) else _event(self._reader.shown(each, k)))
+                    await response.write(each if isinstance(each, bytes) else event(self._reader.shown(each, k)))
             except ConnectionResetError:
                 pass  # the client has gone
         return response
 
     async def explanation(self, request: web.Request) -> Explained:
+        user_id = _id(request, "user_id")
         try:
-            return await self._reader.explanation(
-                _id(request, "user_id"), _id(request, "item_id"), _in_query(request, Asked).past
+            found = await self._reader.explanation(
+                self._pseudonym(user_id), _id(request, "item_id"), _in_query(request, Asked).past
             )
         except Unexplained as refusal:
             raise web.HTTPNotFound(text=str(refusal)) from refusal
+        return structs.replace(found, user_id=user_id)
 
     async def user(self, request: web.Request) -> User:
         user_id = _id(request, "user_id")
-        found = await self._reader.user(user_id)
+        found = await self._reader.user(self._pseudonym(user_id))
         if found is None:
             raise web.HTTPNotFound(text="no event of this user has been handled")
-        return found
+        return structs.replace(found, user_id=user_id)
 
     async def item(self, request: web.Request) -> Item:
         found = self._shelf.item(_id(request, "item_id"))
@@ -334,12 +345,14 @@ class Api:
         if wanted.user_id is not None and not request[IDENTITY].may(Role.lists, wanted.user_id):
             raise web.HTTPForbidden(text="this token may search as its own user alone")
         asked_at = self._clock()
-        query = Query(event_id=str(uuid4()), ts=asked_at, **msgspec.structs.asdict(wanted))
+        fields = structs.asdict(wanted)
+        known_as = wanted.user_id and self._pseudonym(wanted.user_id)
+        query = Query(event_id=str(uuid4()), ts=asked_at, **fields | {"user_id": known_as})
         for part in query.media:
             if part not in FILES:
                 raise Rejected("unknown_part", f"media {part!r} is none of: {', '.join(FILES)}")
         found = await self._search(query)
-        found.published_at, found.emitted_at = asked_at, self._clock()
+        found.user_id, found.published_at, found.emitted_at = wanted.user_id, asked_at, self._clock()
         return found
 
     async def activity(self, _: web.Request) -> Activity:
@@ -357,6 +370,10 @@ class Api:
             event = read(topic, value, now=self._clock())
             if not request[IDENTITY].may(Role.events, getattr(event, "user_id", None)):
                 raise web.HTTPForbidden(text="this token may send events of its own user alone")
+            named = getattr(event, "user_id", None)
+            if named is not None and (known_as := self._pseudonym(named)) != named:
+                value = msgspec.json.encode(msgspec.json.decode(value) | {"user_id": known_as})
+                event = structs.replace(event, user_id=known_as)
             await self._sink.publish([Outgoing(topic, event.key.encode(), value, _traced(request))])
             return Accepted(event.event_id, topic)
 

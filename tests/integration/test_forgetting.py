@@ -17,7 +17,7 @@ from streams.consumer import ListReader, latest
 from streams.events import Click, Profile, Recommended, Upload
 from streams.producer import EventProducer
 from streams.replay import ListWatcher
-from streams.settings import Settings
+from streams.settings import Settings, load
 from streams.topics import TOPICS
 from tests.integration.running import TopicReader, read_users, upload
 
@@ -152,3 +152,26 @@ def _list(servers: Settings, user_id: str) -> Sequence[Recommended]:
     newest = latest(servers.kafka, user_id)
     assert newest is not None
     return newest.items
+
+
+async def test_under_a_key_nothing_stored_names_the_user_and_every_command_takes_the_real_id(
+    servers: Settings, worker: RunningWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANABRANCH_HOME", str(servers.home))
+    monkeypatch.setenv("ANABRANCH_KAFKA__PSEUDONYM_KEY", "marvin's secret, of 32 characters")
+    real, kafka = "hidden-marvin", load(home=servers.home).kafka
+    at = time.time()
+    upload(servers, [Upload(event_id=f"k-{n}-{at}", ts=at, item_id=f"k-{n}", title=f"a robot {n}") for n in range(3)])
+    clicks = [Click(event_id=f"h-{n}-{at}", ts=at, user_id=real, item_id=f"k-{n}") for n in (1, 2)]
+    with EventProducer(kafka) as producer, ListWatcher(servers.kafka) as watcher:
+        for event in clicks:
+            watcher.expect(event)
+            producer.send(event)
+        watcher.wait(patience=60)
+        assert not watcher.report.unanswered
+    assert tables_that_name(servers, real) == set() and compacted_topics_that_name(servers, real) == set()
+    for words in (("recs", real), ("explain", real, "k-0"), ("export", real), ("forget", real)):
+        done = await command(*words)
+        assert done.exit_code == 0, done.output
+    assert "2 interactions" in done.output
+    assert (await command("export", real)).exit_code == 1

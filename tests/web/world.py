@@ -1,7 +1,7 @@
 """The HTTP application among fakes: a small cinema, its visitors, and short ways to ask."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -61,7 +61,9 @@ class FakeMedia:
 class HttpWorld:
     """A worker's pipeline among fakes, whose log a second process follows and answers from."""
 
-    def __init__(self, tokens: Tokens | None = None, plan: Plan | None = None) -> None:
+    def __init__(
+        self, tokens: Tokens | None = None, plan: Plan | None = None, pseudonym: Callable[[str], str] = str
+    ) -> None:
         self.worker = World(plan=plan)
         self.store = self.worker.store
         self.sink, self.media, self.health = BreakableSink(), FakeMedia(), Health()
@@ -87,6 +89,7 @@ class HttpWorld:
             media=self.media,
             search=self.search.search,
             experiments=self.watcher.report,
+            pseudonym=pseudonym,
             clock=lambda: NOW,
         )
         self.tokens = tokens
