@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
+from random import SystemRandom
 from typing import Any
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ from streams.advice import Advice
 from streams.agents import Agents, Handle, end_process
 from streams.core import fusion
 from streams.core.diversity import exposure_shares, mean_diversity
+from streams.core.memory.deniability import Deniability
 from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, StoreUnavailable
@@ -213,6 +215,7 @@ async def open_pipeline(settings: Settings, health: Health | None = None) -> Asy
             moderation=await asyncio.to_thread(moderation_of, settings.moderation),
             experiments=read_plan(settings.worker.experiments),
             advice=advice,
+            deniability=Deniability(settings.privacy.epsilon, SystemRandom()) if settings.privacy.epsilon else None,
         )
     finally:
         following_arms.cancel()

@@ -370,6 +370,15 @@ class Defence(Group):
     newcomers_wait: Annotated[int, Field(ge=0)] = 0
 
 
+class Privacy(Group):
+    """How much everybody's memory may tell of one touch; see docs/privacy.md.
+
+    epsilon  of each touch, by randomised response; 0 tells what was touched
+    """
+
+    epsilon: Annotated[float, Field(ge=0, le=50)] = 0.0
+
+
 class Moderation(Group):
     """Whether uploads are looked at before they are listed; see docs/moderation.md.
 
@@ -440,6 +449,7 @@ class Settings(BaseSettings):
     worker: Worker = Worker()
     lists: Lists = Lists()
     defence: Defence = Defence()
+    privacy: Privacy = Privacy()
     moderation: Moderation = Moderation()
     search: Search = Search()
 

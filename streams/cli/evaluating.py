@@ -149,6 +149,22 @@ def evaluate_diversity(
         picture.write_bytes(plots.png(tradeoff.draw(points)))
 
 
+@app.command("evaluate-privacy")
+def evaluate_privacy(
+    clicks: Annotated[int | None, typer.Option(min=500, help="Of MovieLens-100k, the oldest; else all.")] = None,
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the table into.")] = None,
+) -> None:
+    """Show what each ANABRANCH_PRIVACY__EPSILON costs, by which made-up touches are learned; in this process."""
+    from streams.bench.report import write_between
+    from streams.evaluate import privacy
+    from streams.evaluate import report as reports
+
+    sheet = privacy.sheet(privacy.run(load().downloads_folder, console, clicks=clicks))
+    console.print(reports.table(sheet))
+    if report:
+        write_between(report, reports.markdown(sheet), privacy.MARKS)
+
+
 @app.command("evaluate-attack")
 def evaluate_attack(
     clicks: Annotated[int, typer.Option(min=1_000, help="Of MovieLens-100k, the oldest, before the attack.")] = 10_000,

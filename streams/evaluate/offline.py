@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from streams.core.baselines import BASELINES, System
 from streams.core.evaluation import K
 from streams.core.history import History
+from streams.core.memory.deniability import Deniability
 from streams.core.memory.settings import EXPERTS
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UserView
 from streams.evaluate.log import Log
@@ -34,11 +35,18 @@ class Outcome(Struct, frozen=True):
 class InProcess:
     """The recommender as a worker uses it, without content: no vectors are at hand here.
 
-    held  lists are made right after the user's event before, as a worker does, instead of when they are asked for
+    held         lists are made right after the user's event before, as a worker does, not when they are asked for
+    deniability  what is told of touches; then nothing is taught of how to rank, as in `pipeline.learning`
     """
 
     def __init__(
-        self, items: Sequence[str], at: float, settings: RecommenderSettings | None = None, *, held: bool = False
+        self,
+        items: Sequence[str],
+        at: float,
+        settings: RecommenderSettings | None = None,
+        *,
+        held: bool = False,
+        deniability: Deniability | None = None,
     ) -> None:
         self.recommender = Recommender(settings or RecommenderSettings())
         for item in items:
@@ -46,6 +54,7 @@ class InProcess:
         self._users: dict[str, UserView] = {}
         self._held: dict[str, list[str]] | None = {} if held else None
         self._events = 0
+        self._deniability = deniability
 
     def recommend(self, user: str, at: float, k: int) -> list[str]:
         """See `System`."""
@@ -60,9 +69,13 @@ class InProcess:
         """See `System`."""
         view = self.view(user)
         self._events += 1
-        interaction = Interaction(str(self._events), user, item, at, weight)
-        taught = self.recommender.judge(self.recommender.rehearsal(), view, interaction)
-        self.recommender.learn(interaction, taught)
+        if self._deniability is None:
+            interaction = Interaction(str(self._events), user, item, at, weight)
+            taught = self.recommender.judge(self.recommender.rehearsal(), view, interaction)
+            self.recommender.learn(interaction, taught)
+        else:
+            told = self._deniability.told(item, self.recommender.catalogue)
+            self.recommender.learn(Interaction(str(self._events), user, told, at, weight))
         view.history.add(item, at, weight)
         if self._held is not None:
             self._held[user] = self._list(user, at, K)

@@ -27,6 +27,7 @@ from streams import metrics
 from streams.advice import Advice
 from streams.core.experiments.plan import Plan
 from streams.core.history import History
+from streams.core.memory.deniability import Deniability
 from streams.core.user import RecentEvents, UserState, agree, blank, settle
 from streams.errors import Fenced
 from streams.events import Click, Embedded, Event, Profile, View, encode
@@ -50,6 +51,7 @@ class Pipeline:
     experiments   what is tried on whom; None tries nothing, and tells of no outcomes
     moderation    how uploads are looked at; None: they are listed as they are
     advice        the models that are shipped; None where none can be
+    deniability   what everybody is told of touches; None: what they were
     clock         the wall clock, seconds since the epoch: for checking and stamping, never for learning
     """
 
@@ -67,6 +69,7 @@ class Pipeline:
         moderation: Moderation | None = None,
         experiments: Plan | None = None,
         advice: Advice | None = None,
+        deniability: Deniability | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
@@ -78,6 +81,7 @@ class Pipeline:
         self.policy = policy
         self.partition_of = partition_of
         self.moderation = moderation
+        self.deniability = deniability
         self.lists = Lists(replica, policy, experiments=experiments, advice=advice, clock=clock)
         self.clock = clock
         self._owned = Owned()
@@ -120,7 +124,14 @@ class Pipeline:
             with metrics.stage("learn"):
                 await self.replica.learned_own()
             interactions = [event for _, event in accepted if isinstance(event, Click | View)]
-            learned = learn(users, interactions, replica=self.replica, policy=self.policy, lists=self.lists)
+            learned = learn(
+                users,
+                interactions,
+                replica=self.replica,
+                policy=self.policy,
+                lists=self.lists,
+                deniability=self.deniability,
+            )
             durable = await self._write_and_refresh(owned, users, accepted, [*learned, *rejected])
         handed_over()
         await durable

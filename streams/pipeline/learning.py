@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from msgspec import structs
 
 from streams import metrics
+from streams.core.memory.deniability import Deniability
 from streams.core.recommender import Interaction, Taught
 from streams.core.user import Touch, UserState, apply
 from streams.core.vectors import to_bytes
@@ -23,12 +25,14 @@ def learn(
     replica: Replica,
     policy: Policy,
     lists: Lists,
+    deniability: Deniability | None = None,
 ) -> list[Outgoing]:
     """Let interactions change their users; what the log of interactions is to hear of them.
 
     A repeated delivery changes nothing, but is logged again: the first attempt may have died before it was.
 
-    lists  what their users hold: judged by the clicks
+    lists        what their users hold: judged by the clicks
+    deniability  what the log is told of touches; with it, nothing that depends on what was listed to whom
     """
     recommender, views = replica.recommender, {}
     rehearsal = recommender.rehearsal()
@@ -45,7 +49,12 @@ def learn(
         if event.user_id not in views:
             views[event.user_id] = user.view(lists.weights(user))
         interaction = Interaction(event.event_id, event.user_id, event.item_id, event.ts, weight)
-        taught = recommender.judge(rehearsal, views[event.user_id], interaction)
+        taught = None
+        if deniability is None:
+            taught = recommender.judge(rehearsal, views[event.user_id], interaction)
+        else:
+            told = deniability.told(event.item_id, recommender.catalogue)
+            interaction = structs.replace(interaction, item_id=told)
         fresh = apply(user, event.event_id, Touch(event.item_id, event.ts, weight))
         counts["events.click" if clicked else "events.view", fresh] += 1
         if isinstance(event, Click) and fresh:
