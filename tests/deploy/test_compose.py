@@ -42,7 +42,10 @@ def in_container(services: dict[str, Any], tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_everything_that_stays_up_tells_whether_it_is_well(services: dict[str, Any]) -> None:
-    assert {name for name, service in services.items() if "healthcheck" not in service} == {"prepare"}
+    assert {name for name, service in services.items() if "healthcheck" not in service} == {
+        "prepare",
+        "trainer",
+    }
 
 
 def test_the_worker_starts_when_topics_tables_and_models_are_there(services: dict[str, Any]) -> None:
@@ -87,7 +90,12 @@ def test_the_usual_ports_are_published_on_loopback_alone(services: dict[str, Any
 
 def test_what_needs_more_than_the_repository_is_started_on_demand(services: dict[str, Any]) -> None:
     on_demand = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
-    assert on_demand == {"http": ["http"], "prometheus": ["observability"], "grafana": ["observability"]}
+    assert on_demand == {
+        "trainer": ["train"],
+        "http": ["http"],
+        "prometheus": ["observability"],
+        "grafana": ["observability"],
+    }
 
 
 def test_the_http_server_lets_in_those_with_a_token_and_looks_at_the_worker(
@@ -143,11 +151,31 @@ def test_cassandra_is_set_as_the_local_one(services: dict[str, Any]) -> None:
 def test_triton_serves_the_same_models_in_the_same_way(services: dict[str, Any]) -> None:
     dockerfile = (REPOSITORY / services["triton"]["build"]["dockerfile"]).read_text()
     local = triton.command(Triton(), Path("/any"), Path("/shipped"))
-    command = re.search(r"^CMD (.+)$", dockerfile, re.MULTILINE)
+    command = re.search(r"^CMD (.+)$", dockerfile.replace("\\\n", ""), re.MULTILINE)
     assert command is not None
-    assert {"--exit-on-error=false", "--strict-readiness=true"} <= set(json.loads(command[1])) & set(local)
+    places = ("--backend-directory", "--grpc-", "--http-", "--metrics-", "--model-repository")
+    found, wanted = (
+        [each for each in said[1:] if not each.startswith(places)] for said in (json.loads(command[1]), local)
+    )
+    assert found == wanted
     assert "--model-repository=/models" in command[1] and "\nCOPY triton_models /models\n" in dockerfile
     assert (REPOSITORY / "triton_models").samefile(triton.MODELS)
+
+
+def test_what_the_trainer_ships_lies_where_triton_loads_from(
+    services: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, server = services["trainer"], services["triton"]
+    assert trainer["image"] == server["image"] and trainer["volumes"] == server["volumes"]
+    for key, value in trainer["environment"].items():
+        monkeypatch.setenv(key, str(value))
+    models = load().models_folder
+    assert server["volumes"] == [f"models:{models}"]
+    dockerfile = (REPOSITORY / server["build"]["dockerfile"]).read_text()
+    assert f'"--model-repository={models}/repository"' in dockerfile
+    [made] = re.findall(r"^RUN install --directory --owner 10001 (.+)$", dockerfile, re.MULTILINE)
+    assert {str(models.parent), str(models), f"{models}/repository"} == set(made.split())
+    assert load().http.workers == (f"worker:{Metrics().port}",)
 
 
 def test_the_worker_goes_without_what_only_developers_need() -> None:

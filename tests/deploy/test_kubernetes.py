@@ -1,5 +1,6 @@
 """deploy/k8s: what the API server would take, for programs, settings and ports that exist."""
 
+import copy
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
+from deploy.local import triton
 from streams.adapters.cassandra import CassandraStore
 from streams.cli import app
 from streams.settings import Http, Kafka, Metrics, Settings, Triton, load
@@ -78,7 +80,7 @@ def test_the_api_server_would_take_it(resource: dict[str, Any], version: str) ->
     kubernetes_validate.validate(resource, version, strict=True)
 
 
-@pytest.mark.parametrize("components", [[], ["keda"], ["gpu"], ["keda", "gpu"]])
+@pytest.mark.parametrize("components", [[], ["keda"], ["gpu"], ["models"], ["keda", "gpu", "models"]])
 def test_kustomize_puts_it_together(components: list[str], tmp_path: Path) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("there is no `kubectl` here")
@@ -92,6 +94,85 @@ def test_kustomize_puts_it_together(components: list[str], tmp_path: Path) -> No
     (triton,) = (each for each in resources if each["kind"] == "Deployment" and each["metadata"]["name"] == "triton")
     limits = triton["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert ("nvidia.com/gpu" in limits) == ("gpu" in components)
+    assert ("initContainers" in triton["spec"]["template"]["spec"]) == ("models" in components)
+    (generated,) = {each["metadata"]["name"] for each in resources if each["kind"] == "ConfigMap"}
+    for job in (each for each in resources if each["kind"] == "CronJob"):
+        assert generated in str(job), "jobs are told what all processes are told"
+    assert not re.search(r"image: anabranch-\w+$", made, re.MULTILINE), "every image has a tag"
+
+
+def patched(kind: str, name: str) -> dict[str, Any]:
+    """A resource as the component of deep models leaves it."""
+    made = copy.deepcopy(named(kind, name))
+    (component,) = read("models/kustomization.yaml")
+    for each in component["patches"]:
+        if each["target"] == {"kind": kind, "name": name}:
+            for change in yaml.safe_load(each["patch"]):
+                assert change["op"] == "add"
+                *way, last = change["path"].removeprefix("/").split("/")
+                place: Any = made
+                for step in way:
+                    place = place[int(step) if isinstance(place, list) else step]
+                if last == "-":
+                    place.append(change["value"])
+                else:
+                    place[last] = change["value"]
+    return made
+
+
+TRAINING = read("models/training.yaml")
+JOBS = {each["metadata"]["name"]: each["spec"]["jobTemplate"]["spec"] for each in TRAINING if each["kind"] == "CronJob"}
+
+
+@pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version().rpartition(".")[0]])
+@pytest.mark.parametrize(
+    "resource",
+    [
+        *TRAINING,
+        patched("Deployment", "triton"),
+        *(patched("NetworkPolicy", name) for name in ("triton", "worker", "to-the-servers")),
+    ],
+    ids=lambda each: f"{each['kind']}-{each['metadata']['name']}",
+)
+def test_the_api_server_would_take_what_deep_models_need(resource: dict[str, Any], version: str) -> None:
+    kubernetes_validate.validate(resource, version, strict=True)
+
+
+def test_with_deep_models_triton_is_started_as_the_local_one_and_reads_what_the_jobs_write() -> None:
+    pod = patched("Deployment", "triton")["spec"]["template"]["spec"]
+    (server,) = pod["containers"]
+    local = triton.command(Triton(), Path("/any"), Path("/shipped"))
+    same = [each for each in local if each.startswith(("--model-control", "--load", "--exit", "--strict"))]
+    assert set(same) <= set(server["args"]) and "--load-model=*" in same
+    (repository,) = (each for each in server["args"] if each.startswith("--model-repository=/var"))
+    folder = repository.removeprefix("--model-repository=")
+    home = Path(shared()["ANABRANCH_HOME"])
+    assert Path(folder) == home / "models" / "repository"
+    (made,) = pod["initContainers"]
+    assert made["command"] == ["mkdir", "-p", folder] and made["image"] == server["image"]
+    (claim,) = (each for each in TRAINING if each["kind"] == "PersistentVolumeClaim")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    mount = {"name": "models", "mountPath": str(home / "models")}
+    assert {**mount, "readOnly": True} in server["volumeMounts"]
+    volume = {"name": "models", "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}}
+    assert volume in pod["volumes"]
+    for job in JOBS.values():
+        (trainer,) = job["template"]["spec"]["containers"]
+        assert mount in trainer["volumeMounts"] and volume in job["template"]["spec"]["volumes"]
+        assert trainer["image"] == server["image"]
+
+
+@pytest.mark.parametrize("name", ["retrain", "decide"])
+def test_jobs_of_deep_models_run_commands_that_exist_and_reach_whom_they_ask(name: str) -> None:
+    (trainer,) = JOBS[name]["template"]["spec"]["containers"]
+    command: Any = get_command(app)
+    for word in trainer["args"]:
+        command = command.commands[word] if hasattr(command, "commands") else command
+    assert command.name == name
+    component = JOBS[name]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]
+    assert component in str(patched("NetworkPolicy", "triton")["spec"]["ingress"][0])
+    assert component in str(patched("NetworkPolicy", "worker")["spec"]["ingress"][0])
+    assert component in str(patched("NetworkPolicy", "to-the-servers")["spec"]["podSelector"])
 
 
 def test_every_file_is_part_of_it() -> None:
