@@ -3,32 +3,32 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
 from random import SystemRandom
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import faust
 import structlog
 from aiohttp import web
 from faust.auth import Credentials, SASLCredentials, SSLCredentials
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
 from streams import metrics, topics, tracing
-from streams.adapters import clients, schema
+from streams.adapters import clients
 from streams.adapters.batches import BatchTransport
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.fusion import LearnedFusion
 from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink, PartitionOf
 from streams.adapters.moderation import ContentModerator
+from streams.adapters.patience import retrying
 from streams.adapters.ranker import TritonRanker
-from streams.adapters.triton import PatientEmbedder, TritonEmbedder
+from streams.adapters.triton import HastyEmbedder, PatientEmbedder, TritonEmbedder
 from streams.advice import Advice
 from streams.agents import Agents, Handle, end_process
 from streams.core import fusion
@@ -36,7 +36,7 @@ from streams.core.diversity import exposure_shares, mean_diversity
 from streams.core.memory.deniability import Deniability
 from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
-from streams.errors import AnabranchError, StoreUnavailable
+from streams.errors import AnabranchError, StoreMoved, StoreUnavailable
 from streams.experiments import read_plan
 from streams.pipeline import Pipeline
 from streams.pipeline.moderation import Moderation
@@ -47,7 +47,7 @@ from streams.replica import Replica
 from streams.rules import kept
 from streams.search import Search
 from streams.searching import empty_search, media_reader
-from streams.settings import Cassandra, Kafka, Metrics, Server, Settings
+from streams.settings import Kafka, Metrics, Server, Settings
 from streams.settings import Moderation as ModerationSettings
 from streams.snapshots import SnapshotFolder
 from streams.web.health import Health, Unwell
@@ -62,6 +62,7 @@ OWNERSHIP_SECONDS = 5
 ARRIVAL_SECONDS = 3.0
 """For connecting to a server that may not be there yet."""
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -77,10 +78,10 @@ async def run_worker(settings: Settings) -> None:
     try:
         async with _showing(health, settings.metrics):
             await asyncio.to_thread(warm_up, settings.recommender, DIM)
-            await _first(stopping.wait(), _arrival(settings, health))
-            if stopping.is_set():
+            store = await _unless(stopping, open_store(settings, health))
+            if store is None:
                 return
-            async with open_pipeline(settings, health) as pipeline:
+            async with open_pipeline(settings, store, health) as pipeline:
                 snapshots = SnapshotFolder(settings.snapshot_folder, pipeline.replica)
                 snapshots.restore()
                 async with (
@@ -176,19 +177,15 @@ async def serve(
 
 
 @asynccontextmanager
-async def open_pipeline(settings: Settings, health: Health | None = None) -> AsyncIterator[Pipeline]:
-    """Open every client, and close them in the end.
+async def open_pipeline(
+    settings: Settings, store: CassandraStore, health: Health | None = None
+) -> AsyncIterator[Pipeline]:
+    """Open every other client, and close them all in the end.
 
     health  is told what the worker needs
     """
     worker = f"{socket.gethostname()}-{uuid4().hex[:8]}"  # new at each start: what an earlier life learned is read back
     policy = policy_of(settings)
-    await asyncio.to_thread(schema.migrate, settings.cassandra)
-    store = await CassandraStore.connect(
-        settings.cassandra,
-        dedup_window=policy.dedup_window,
-        users_days=settings.retention.users_days,
-    )
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
     identities = await asyncio.to_thread(topics.identities, settings.kafka)
@@ -236,7 +233,10 @@ async def open_search(
         users = await store.read_users([user_id])
         return users[user_id].view({}).taste if user_id in users else None
 
-    search = empty_search(settings, triton, taste)
+    hasty = HastyEmbedder(triton)
+    if health is not None:
+        health.ready.breakers["triton"] = lambda: str(hasty.breaker.state)
+    search = empty_search(settings, hasty, taste)
     try:
         async with following(settings.kafka, search, health, name="search") as task:
             yield search, task
@@ -303,26 +303,45 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-async def _arrival(settings: Settings, health: Health) -> None:
+async def open_store(settings: Settings, health: Health | None = None) -> CassandraStore:
     """Return once somebody listens at each address, and no other keyspace is about to be put in place.
 
     A worker may be started before the servers, and is started again when `anabranch rebuild` has made it end.
+
+    health  is told what the worker waits for
     """
-    awaited: dict[str, Callable[[], Awaitable[None]]] = {
-        "kafka": partial(_listens, settings.kafka),
-        "cassandra": partial(_listens, settings.cassandra),
-        "rebuild": partial(_does_not_switch, settings.cassandra),
-    }
-    for name, there in awaited.items():
-        health.ready.checks[name] = there
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(Unwell),
-            wait=wait_random_exponential(multiplier=0.1, max=2),
-            before_sleep=partial(_say_that_it_waits, name),
-        ):
-            with attempt:
-                await there()
-    del health.ready.checks["rebuild"]
+
+    async def open_it() -> CassandraStore:
+        return await CassandraStore.connect(
+            settings.cassandra,
+            dedup_window=settings.worker.dedup_window,
+            users_days=settings.retention.users_days,
+            migrated=True,
+        )
+
+    await _patiently("kafka", partial(_listens, settings.kafka), health)
+    await _patiently("cassandra", partial(_listens, settings.cassandra), health)
+    return await _patiently("cassandra", open_it, health)
+
+
+async def _patiently(server: str, attempted: Callable[[], Awaitable[T]], health: Health | None) -> T:
+    """What comes of it once it succeeds; health is told why it does not."""
+    async for attempt in retrying(server, (Unwell, StoreMoved), first_pause=0.1, longest_pause=2):
+        with attempt:
+            try:
+                there = await attempted()
+                if health is not None:
+                    health.ready.checks.pop(server, None)
+                return there
+            except (Unwell, StoreMoved) as error:
+                if health is not None:
+                    health.ready.checks[server] = partial(_say, error)
+                raise
+    raise AssertionError("unreachable: there is no end to the attempts")
+
+
+async def _say(error: AnabranchError) -> None:
+    raise error
 
 
 async def _listens(server: Server) -> None:
@@ -335,15 +354,15 @@ async def _listens(server: Server) -> None:
     writer.close()
 
 
-async def _does_not_switch(cassandra: Cassandra) -> None:
-    if (await asyncio.to_thread(schema.holder, cassandra)).switching:
-        raise Unwell("users and items are being moved to another keyspace; if nobody does: anabranch rebuild")
-
-
-def _say_that_it_waits(name: str, state: RetryCallState) -> None:
-    metrics.ERRORS.labels(name, "Unwell").inc()
-    if state.attempt_number == 1:
-        log.warning("worker waits", what=name, reason=str(state.outcome.exception()) if state.outcome else "")
+async def _unless(told: asyncio.Event, wanted: Coroutine[Any, Any, T]) -> T | None:
+    """What comes of it; None where somebody tells before."""
+    task, telling = asyncio.create_task(wanted), asyncio.create_task(told.wait())
+    await asyncio.wait({task, telling}, return_when=asyncio.FIRST_COMPLETED)
+    telling.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    return None
 
 
 async def _first(*awaited: Any) -> None:

@@ -112,9 +112,14 @@ HTTP = Histogram(
 )
 HTTP_LISTS = Counter("anabranch_http_lists", "Lists given out over HTTP: made, fresh or stale", ["how"])
 HTTP_STREAMS = Gauge("anabranch_http_streams", "Clients that wait for refreshed lists")
-ERRORS = Counter(
-    "anabranch_dependency_errors", "Failed calls to Triton, Cassandra, Kafka, each tried again", ["dependency", "error"]
+ERRORS = Counter("anabranch_dependency_errors", "Failed calls to Triton, Cassandra, Kafka", ["dependency", "error"])
+RETRIES = Counter("anabranch_dependency_retries", "Calls tried again, after a pause", ["dependency"])
+BREAKER_OPEN = Gauge(
+    "anabranch_dependency_breaker_open",
+    "1 while who cannot wait does not ask it, as call after call has failed",
+    ["dependency"],
 )
+UNASKED = Counter("anabranch_dependency_unasked", "Calls refused at once while the breaker was open", ["dependency"])
 
 
 def show_quality(figures: LiveFigures) -> None:

@@ -34,7 +34,7 @@ from streams.core.consent import Consent
 from streams.core.history import History
 from streams.core.user import ItemVectors, RecentEvents, Touch, UserState, agree, apply, blank, settle
 from streams.core.vectors import from_bytes
-from streams.errors import Rejected
+from streams.errors import Rejected, StoreUnavailable
 from streams.event_log import EventLog, GroupBusy, of_partition, read_event, take_items
 from streams.events import Click, Embedded, Event, Forget, Profile, View, encode
 from streams.pipeline.policy import Policy
@@ -54,10 +54,12 @@ class Outcome(Struct):
 
     before  the keyspace that held users and items until now
     after   the one that does now
+    in_place  whether that may be so by now
     """
 
     before: str
     after: str
+    in_place: bool = False
     events: int = 0
     rejected: int = 0
     users: int = 0
@@ -126,30 +128,48 @@ async def rebuild(settings: Settings, console: Console, *, since: float | None =
     since  leave out what came before, seconds since the epoch; requests to forget are always followed
     keep   do not erase the users and items of before
 
-    Raises AnabranchError, and those of before are in place then.
+    Raises AnabranchError, and those of before are in place then; what was made so far is dropped.
     """
     before = await CassandraStore.connect(settings.cassandra, dedup_window=settings.worker.dedup_window)
     try:
-        target = await asyncio.to_thread(schema.create_next, settings.cassandra)
-        new = settings.cassandra.model_copy(update={"keyspace": target})
-        await asyncio.to_thread(access.grant, settings.model_copy(update={"cassandra": new}))
-        outcome = Outcome(before=before.keyspace, after=target)
-        after = await CassandraStore.connect(
-            settings.cassandra,
-            keyspace=target,
-            dedup_window=settings.worker.dedup_window,
-            users_days=settings.retention.users_days,
-        )
+        outcome = Outcome(before.keyspace, await asyncio.to_thread(schema.create_next, settings.cassandra))
         try:
-            with bars(console) as progress:
-                await _Rebuilding(settings, before, after, outcome, since).run(progress)
-        finally:
-            await after.close()
+            await _rebuild(settings, console, before, outcome, since)
+        except BaseException:
+            if not outcome.in_place:
+                await _let_go(settings, outcome.after, console)
+            raise
     finally:
         await before.close()
     if not keep:
         await asyncio.to_thread(schema.empty, settings.cassandra, outcome.before)
     return outcome
+
+
+async def _let_go(settings: Settings, keyspace: str, console: Console) -> None:
+    """Drop what was made in vain; what has gone wrong may be Cassandra itself."""
+    try:
+        await asyncio.to_thread(schema.empty, settings.cassandra, keyspace)
+    except StoreUnavailable:
+        console.print(f"keyspace {keyspace} is left, half made; later: [bold]anabranch rebuild --drop[/]")
+
+
+async def _rebuild(
+    settings: Settings, console: Console, before: CassandraStore, outcome: Outcome, since: float | None
+) -> None:
+    new = settings.cassandra.model_copy(update={"keyspace": outcome.after})
+    await asyncio.to_thread(access.grant, settings.model_copy(update={"cassandra": new}))
+    after = await CassandraStore.connect(
+        settings.cassandra,
+        keyspace=outcome.after,
+        dedup_window=settings.worker.dedup_window,
+        users_days=settings.retention.users_days,
+    )
+    try:
+        with bars(console) as progress:
+            await _Rebuilding(settings, before, after, outcome, since).run(progress)
+    finally:
+        await after.close()
 
 
 class _Rebuilding:
@@ -252,6 +272,7 @@ class _Rebuilding:
         except BaseException:
             await asyncio.to_thread(schema.activate, cassandra, schema.Active(outcome.before))
             raise
+        outcome.in_place = True
         await asyncio.to_thread(schema.activate, cassandra, schema.Active(outcome.after))
         outcome.items = len(self._items.keys() | more.keys())
 

@@ -5,10 +5,10 @@ from functools import partial
 from encoders.contract import DIM
 from streams.adapters.index import VectorIndex
 from streams.adapters.media import MediaReader
-from streams.adapters.triton import TritonEmbedder
 from streams.adapters.words import WordIndex
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
+from streams.ports import Embedder
 from streams.search import Search, Tastes
 from streams.settings import Settings, Worker
 
@@ -23,12 +23,12 @@ def media_reader(worker: Worker) -> MediaReader:
     )
 
 
-def empty_search(settings: Settings, triton: TritonEmbedder, tastes: Tastes) -> Search:
+def empty_search(settings: Settings, embedder: Embedder, tastes: Tastes) -> Search:
     """What answers queries, before it knows any item."""
     numbers = SearchSettings(weights=settings.search.weights, taste=settings.search.taste_weight)
     return Search(
         Searcher(numbers, words=WordIndex(), space=partial(VectorIndex, DIM)),
-        embedder=triton,
+        embedder=embedder,
         media=media_reader(settings.worker),
         tastes=tastes,
         unsafe=settings.search.unsafe,

@@ -8,17 +8,19 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
 from streams.adapters import clients
-from streams.adapters.cassandra import CassandraStore
+from streams.adapters.cassandra import TRANSIENT, CassandraStore
 from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink
+from streams.adapters.patience import breaker
 from streams.adapters.tail import Tail
-from streams.adapters.triton import TritonEmbedder
+from streams.adapters.triton import HastyEmbedder, TritonEmbedder
 from streams.core.warm_up import warm_up
 from streams.errors import StoreUnavailable
 from streams.events import Embedded, Learned
@@ -77,12 +79,18 @@ async def run(settings: Settings) -> None:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, list[asyncio.Task[None]], Replica]]:
     """Open every client, and close them in the end; the tasks follow the logs meanwhile."""
+    of_store = breaker("cassandra", *TRANSIENT)
     store = await CassandraStore.connect(
-        settings.cassandra, dedup_window=1, request_timeout=READ_PATIENCE, give_up_after=GIVE_UP_AFTER
+        settings.cassandra,
+        dedup_window=1,
+        request_timeout=READ_PATIENCE,
+        give_up_after=GIVE_UP_AFTER,
+        breaker=of_store,
     )
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
     triton = TritonEmbedder(settings.triton)
+    hasty = HastyEmbedder(triton)
     replica = Replica(index, worker="http", settings=settings.recommender)
     shelf = Shelf()
     plan = read_plan(settings.worker.experiments)
@@ -93,7 +101,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     watcher = Watcher(plan)
     if plan is not None:
         tails.append(Tail(settings.kafka, "experiments", watcher.take, from_start=True))
-    search = empty_search(settings, triton, reader.taste)
+    search = empty_search(settings, hasty, reader.taste)
     following: list[asyncio.Task[None]] = []
     try:
         await sink.start()
@@ -116,6 +124,8 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
         health = Health()
         # Not Triton: without it, searches by words alone go on, and so does all the rest.
         health.ready.checks |= {"kafka": sink.check, "cassandra": store.check, "memory": follower.check}
+        breakers = {"cassandra": of_store, "triton": hasty.breaker}
+        health.ready.breakers |= {server: partial(getattr, each, "state") for server, each in breakers.items()}
         api = Api(
             reader=reader,
             shelf=shelf,

@@ -172,6 +172,8 @@ class Cassandra(ServerWithUsers):
 
     storage_port        of the local node that `anabranch up` starts
     replication_factor  copies of each row, of a keyspace that `anabranch prepare` creates
+    datacenters         data centre -> copies of each row there, in place of `replication_factor`
+    datacenter          ours, whose nodes alone are asked; needed where there are several
     shards              over which users and items are spread, chosen for good
     """
 
@@ -181,7 +183,15 @@ class Cassandra(ServerWithUsers):
     storage_port: Port = 7000
     keyspace: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")] = "anabranch"
     replication_factor: Annotated[int, Field(ge=1, le=9)] = 1
+    datacenters: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], Annotated[int, Field(ge=1, le=9)]] = {}
+    datacenter: str | None = None
     shards: Annotated[int, Field(ge=1, le=65_536)] = 64
+
+    @model_validator(mode="after")
+    def _check_datacenter(self) -> Self:
+        if self.datacenters and self.datacenter not in self.datacenters:
+            raise ValueError(f"{self.key('datacenter')} is to be one of {self.key('datacenters')}")
+        return self
 
 
 class Triton(Server):

@@ -166,10 +166,15 @@ def _process(what: str, url: str, process: Process) -> Line | None:
     memory = shown.get("process_resident_memory_bytes")
     started = shown.get("process_start_time_seconds")
     waiting = shown.get("anabranch_consumer_lag_events")
+    retries = shown.get("anabranch_dependency_retries")
     wrong = "; ".join(f"{name}: {why}" for name, why in report.wrong.items())
+    told = [wrong or f"ready, at {url}"]
+    told += [] if wrong or waiting is None else [f"{waiting:,.0f} events waiting"]
+    told += [f"{retries:,.0f} calls tried again"] if retries else []
+    told += [f"breaker of {server} {state}" for server, state in report.breakers.items() if state != "closed"]
     return Line(
         what,
-        wrong or f"ready, at {url}" + ("" if waiting is None else f"; {waiting:,.0f} events waiting"),
+        "; ".join(told),
         # Without a server it waits for that; otherwise it is coming up, and the next look tells.
         next=None if not wrong else "anabranch up" if report.wrong.keys() & SERVERS else "anabranch status",
         pid=found.pid if found else None,

@@ -11,27 +11,22 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeVar
 from zlib import crc32
 
 import msgspec
-import structlog
 from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, ReadTimeout, Unavailable, WriteTimeout
 from cassandra.cluster import NoHostAvailable, Session
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    stop_after_delay,
-    wait_random_exponential,
-)
+from circuitbreaker import CircuitBreaker
+from tenacity import RetryCallState
 
 from streams import metrics
-from streams.adapters import clients, schema
-from streams.adapters.refusal import refusal
+from streams.adapters import clients, connections, schema
+from streams.adapters.patience import retrying, unbroken
 from streams.core.consent import Consent
 from streams.core.digest import digest
 from streams.core.history import History
@@ -49,7 +44,6 @@ FORGOTTEN_SECONDS = 400 * DAY  # longer than any topic keeps events
 MAX_ROWS = 50  # in one request: 50 users of some 8 KB stay well below Cassandra's batch_size_fail_threshold
 
 T = TypeVar("T")
-log = structlog.get_logger()
 
 
 class _StoredHistory(msgspec.Struct, array_like=True):
@@ -78,6 +72,7 @@ class CassandraStore:
     users_days      after their last write, until users are gone; 0 keeps them
     request_timeout  seconds a request may take
     give_up_after   seconds of retries before StoreUnavailable
+    breaker         for who cannot wait so long: StoreUnavailable at once while it is open
     clock           seconds since the epoch: where the epochs of claims come from
     """
 
@@ -91,6 +86,7 @@ class CassandraStore:
         users_days: int,
         request_timeout: float,
         give_up_after: float,
+        breaker: CircuitBreaker | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._session = session
@@ -100,6 +96,7 @@ class CassandraStore:
         self._kept = users_days * DAY
         self._request_timeout = request_timeout
         self._give_up_after = give_up_after
+        self._breaker = breaker
         self._clock = clock
         self._read_users = session.prepare(
             "SELECT user_id, tastes, as_of, history, profile, profile_raw, recent_events, version, masses, profile_at,"
@@ -149,33 +146,42 @@ class CassandraStore:
         dedup_window: int,
         users_days: int = 0,
         keyspace: str | None = None,
+        migrated: bool = False,
         request_timeout: float = 5.0,
         give_up_after: float = 120.0,
+        breaker: CircuitBreaker | None = None,
         clock: Callable[[], float] = time.time,
     ) -> "CassandraStore":
         """Connect and prepare. Raises StoreUnavailable.
 
         keyspace  in place of the one that holds users and items
+        migrated  first apply what the schema lacks; raises StoreMoved while another keyspace is being put in place
         """
 
         def open_session() -> "CassandraStore":
             cluster = clients.cassandra(settings, request_timeout=request_timeout)
             try:
-                session = cluster.connect()
-                session.set_keyspace(keyspace or schema.active(session, settings.keyspace).keyspace)
-                return cls(
-                    session,
-                    home=settings.keyspace,
-                    shards=settings.shards,
-                    dedup_window=dedup_window,
-                    users_days=users_days,
-                    request_timeout=request_timeout,
-                    give_up_after=give_up_after,
-                    clock=clock,
-                )
-            except (NoHostAvailable, DriverException) as error:
+                with connections.told_in_full(settings):
+                    session = cluster.connect()
+                    if migrated:
+                        if schema.active(session, settings.keyspace).switching:
+                            raise StoreMoved(schema.SWITCHING)
+                        schema.bring_up(session, settings)
+                    session.set_keyspace(keyspace or schema.active(session, settings.keyspace).keyspace)
+                    return cls(
+                        session,
+                        home=settings.keyspace,
+                        shards=settings.shards,
+                        dedup_window=dedup_window,
+                        users_days=users_days,
+                        request_timeout=request_timeout,
+                        give_up_after=give_up_after,
+                        breaker=breaker,
+                        clock=clock,
+                    )
+            except BaseException:
                 cluster.shutdown()
-                raise StoreUnavailable(refusal(settings, error)) from error
+                raise
 
         return await asyncio.to_thread(open_session)
 
@@ -333,14 +339,11 @@ class CassandraStore:
 
     async def _execute(self, statement: Any, values: tuple[Any, ...] | None = None) -> Sequence[Any]:
         """One request, tried again with jitter while Cassandra is slow or away."""
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(TRANSIENT),
-            wait=wait_random_exponential(multiplier=0.05, max=5),
-            stop=stop_after_delay(self._give_up_after),
-            before_sleep=_count_retry,
-            retry_error_callback=self._give_up,
-        ):
-            with attempt:
+        attempts = retrying(
+            "cassandra", TRANSIENT, first_pause=0.05, longest_pause=5, give_up=(self._give_up_after, self._give_up)
+        )
+        async for attempt in attempts:
+            with attempt, unbroken(self._breaker, StoreUnavailable) if self._breaker else nullcontext():
                 return await self._request(statement, values)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -362,7 +365,11 @@ class CassandraStore:
             lambda rows: loop.call_soon_threadsafe(settle, answer.set_result, rows or ()),
             lambda error: loop.call_soon_threadsafe(settle, answer.set_exception, error),
         )
-        return await answer
+        try:
+            return await answer
+        except TRANSIENT as error:
+            metrics.ERRORS.labels("cassandra", type(error).__name__).inc()
+            raise
 
     def _decode_user(self, row: Any) -> UserState:
         stored = msgspec.msgpack.decode(row.history, type=_StoredHistory)
@@ -450,10 +457,3 @@ def _encode_item(item: Embedded) -> tuple[Any, ...]:
 
 def _chunks(things: Sequence[T], size: int) -> Iterable[Sequence[T]]:
     return (things[at : at + size] for at in range(0, len(things), size))
-
-
-def _count_retry(state: RetryCallState) -> None:
-    error = type(state.outcome.exception()).__name__ if state.outcome else "unknown"
-    metrics.ERRORS.labels("cassandra", error).inc()
-    if state.attempt_number == 3:
-        log.warning("cassandra does not answer, still trying", error=error)

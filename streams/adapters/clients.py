@@ -9,7 +9,7 @@ from typing import Any
 from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
-from cassandra.policies import ExponentialReconnectionPolicy, RoundRobinPolicy
+from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, RoundRobinPolicy
 
 from streams.settings import PREFIX, Cassandra, Http, Kafka, Server, SettingsError, Triton
 
@@ -71,7 +71,7 @@ def cassandra(to: Cassandra, *, request_timeout: float) -> Cluster:
     request_timeout  seconds for connecting, and for each request
     """
     profile = ExecutionProfile(
-        load_balancing_policy=RoundRobinPolicy(),
+        load_balancing_policy=DCAwareRoundRobinPolicy(to.datacenter) if to.datacenter else RoundRobinPolicy(),
         request_timeout=request_timeout,
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,

@@ -46,10 +46,18 @@ def cassandra(to: Cassandra, *, request_timeout: float = 30.0) -> Iterator[Sessi
     """Raises StoreUnavailable, also for a statement that our role may not execute."""
     cluster = clients.cassandra(to, request_timeout=request_timeout)
     try:
-        yield cluster.connect()
+        with told_in_full(to):
+            yield cluster.connect()
+    finally:
+        cluster.shutdown()
+
+
+@contextmanager
+def told_in_full(to: Cassandra) -> Iterator[None]:
+    """What the driver raises, as StoreUnavailable that says what to do."""
+    try:
+        yield
     except Unauthorized as error:
         raise StoreUnavailable(f"Cassandra at {to.address}: {error}; as an administrator: anabranch prepare") from error
     except (NoHostAvailable, DriverException) as error:
         raise StoreUnavailable(refusal(to, error)) from error
-    finally:
-        cluster.shutdown()

@@ -7,11 +7,13 @@ from cassandra.cluster import Session
 from msgspec import Struct
 
 from streams.adapters import connections
+from streams.errors import StoreMoved
 from streams.settings import Cassandra
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "cassandra" / "schema.cql"
 VERSIONS = "schema_versions"  # the table that says which steps have been applied
 ACTIVE = "active"
+SWITCHING = "users and items are being moved to another keyspace; if nobody does: anabranch rebuild"
 HOLDING = ("users", "items", "owners", "forgotten")
 # Names of keyspaces and tables cannot be parameters of a statement. Ours are constants, or of a pattern that settings
 # have: hence `noqa: S608`.
@@ -57,23 +59,51 @@ def version(settings: Cassandra) -> int:
 def migrate(settings: Cassandra) -> int:
     """Apply the steps that the keyspace lacks, and the one that holds the users; the version they then have.
 
-    Where none is lacking it only reads: a worker needs no right to change the schema once `anabranch prepare` has.
     Raises StoreUnavailable.
     """
     with connections.cassandra(settings) as session:
-        present = _brought_up(session, settings, settings.keyspace)
-        keyspace = active(session, settings.keyspace).keyspace
-        return present if keyspace == settings.keyspace else _brought_up(session, settings, keyspace)
+        return bring_up(session, settings)
+
+
+def bring_up(session: Session, settings: Cassandra) -> int:
+    """As `migrate`, over a connection there is.
+
+    Where nothing is lacking it only reads: a worker needs no right to change the schema once `anabranch prepare` has.
+    """
+    present = _brought_up(session, settings, settings.keyspace)
+    keyspace = active(session, settings.keyspace).keyspace
+    return present if keyspace == settings.keyspace else _brought_up(session, settings, keyspace)
 
 
 def create_next(settings: Cassandra) -> str:
     """A new keyspace to rebuild users and items in; its name. Raises StoreUnavailable."""
     with connections.cassandra(settings) as session:
-        pattern = re.compile(rf"{settings.keyspace}_(\d+)")
-        taken = [int(found[1]) for name in session.cluster.metadata.keyspaces if (found := pattern.fullmatch(name))]
-        keyspace = f"{settings.keyspace}_{max(taken, default=1) + 1}"
+        keyspace = f"{settings.keyspace}_{max(_rebuilt(session, settings.keyspace), default=1) + 1}"
         _apply(session, settings, keyspace, 0)
         return keyspace
+
+
+def drop_unused(settings: Cassandra) -> list[str]:
+    """Drop the keyspaces that rebuilding has made and that do not hold the users; their names.
+
+    Raises StoreUnavailable; StoreMoved while one of them is being put in place.
+    """
+    with connections.cassandra(settings) as session:
+        now = active(session, settings.keyspace)
+        if now.switching:
+            raise StoreMoved(SWITCHING)
+        unused = [name for name in _rebuilt(session, settings.keyspace).values() if name != now.keyspace]
+        for name in unused:
+            session.execute(f"DROP KEYSPACE {name}")
+        return unused
+
+
+def _rebuilt(session: Session, keyspace: str) -> dict[int, str]:
+    """Number -> the keyspace of that number, of all that were made beside this one."""
+    pattern = re.compile(rf"{keyspace}_(\d+)")
+    return {
+        int(found[1]): name for name in sorted(session.cluster.metadata.keyspaces) if (found := pattern.fullmatch(name))
+    }
 
 
 def holder(settings: Cassandra) -> Active:
@@ -116,10 +146,7 @@ def _brought_up(session: Session, settings: Cassandra, keyspace: str) -> int:
 
 
 def _apply(session: Session, settings: Cassandra, keyspace: str, present: int) -> int:
-    session.execute(
-        f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication ="
-        f" {{'class': 'SimpleStrategy', 'replication_factor': {settings.replication_factor}}}"
-    )
+    session.execute(f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {replication(settings)}")
     session.set_keyspace(keyspace)
     session.execute(f"CREATE TABLE IF NOT EXISTS {VERSIONS} (name text, version int, PRIMARY KEY (name, version))")
     for version, statements in steps(SCHEMA.read_text()).items():
@@ -129,6 +156,17 @@ def _apply(session: Session, settings: Cassandra, keyspace: str, present: int) -
             session.execute(f"INSERT INTO {VERSIONS} (name, version) VALUES ('anabranch', %s)", (version,))  # noqa: S608
             present = version
     return present
+
+
+def replication(settings: Cassandra) -> dict[str, str | int]:
+    """How many copies there are of a row, and where, in Cassandra's words.
+
+    >>> replication(Cassandra(datacenters={"berlin": 3, "porto": 2}, datacenter="berlin"))
+    {'class': 'NetworkTopologyStrategy', 'berlin': 3, 'porto': 2}
+    """
+    if settings.datacenters:
+        return {"class": "NetworkTopologyStrategy", **settings.datacenters}
+    return {"class": "SimpleStrategy", "replication_factor": settings.replication_factor}
 
 
 def _version(session: Session, keyspace: str) -> int:

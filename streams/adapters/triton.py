@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -14,20 +12,20 @@ from tritonclient.utils import InferenceServerException
 from encoders.contract import CONTENT, ERROR, LANGUAGE, MODALITIES, VECTOR, WORDS
 from streams import metrics
 from streams.adapters import clients
+from streams.adapters.patience import breaker, retrying, unbroken
 from streams.core.vectors import Vector
 from streams.errors import EmbedderUnavailable
-from streams.ports import Embeddings
+from streams.ports import Embedder, Embeddings
 from streams.settings import Triton
 
 CHECK_SECONDS = 1.5
-
-log = structlog.get_logger()
 
 
 class TritonEmbedder:
     """The embedder of the pipeline (`ports.Embedder`).
 
-    Asks once and says EmbedderUnavailable; wrap it in `PatientEmbedder` to wait for Triton instead.
+    Asks once and says EmbedderUnavailable; wrap it in `PatientEmbedder` to wait for Triton instead, or in
+    `HastyEmbedder` not to wait for one that fails.
 
     in_flight  calls at once, at most
     """
@@ -99,22 +97,26 @@ def _column(texts: Any, count: int) -> list[str]:
 class PatientEmbedder:
     """Waits for Triton as long as it takes: uploads queue in Kafka meanwhile, and clicks flow on."""
 
-    def __init__(self, embedder: TritonEmbedder, *, longest_wait: float = 10.0) -> None:
+    def __init__(self, embedder: Embedder, *, longest_wait: float = 10.0) -> None:
         self._embedder = embedder
         self._longest_wait = longest_wait
 
     async def embed(self, modality: str, contents: Sequence[bytes]) -> Embeddings:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(EmbedderUnavailable),
-            wait=wait_random_exponential(multiplier=0.1, max=self._longest_wait),
-            before_sleep=_warn,
-        ):
+        attempts = retrying("triton", EmbedderUnavailable, first_pause=0.1, longest_pause=self._longest_wait)
+        async for attempt in attempts:
             with attempt:
                 return await self._embedder.embed(modality, contents)
         raise AssertionError("unreachable: retries have no end")
 
 
-def _warn(state: RetryCallState) -> None:
-    if state.attempt_number in (3, 10) or state.attempt_number % 100 == 0:
-        error = state.outcome.exception() if state.outcome else None
-        log.warning("triton does not answer, uploads wait", attempts=state.attempt_number, error=str(error))
+class HastyEmbedder:
+    """Does not ask Triton while call after call fails: whoever searches has an answer without vectors at once."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        # Who waits no longer cancels the call: that is how one to a server that hangs ends.
+        self.breaker = breaker("triton", EmbedderUnavailable, asyncio.CancelledError)
+
+    async def embed(self, modality: str, contents: Sequence[bytes]) -> Embeddings:
+        with unbroken(self.breaker, EmbedderUnavailable):
+            return await self._embedder.embed(modality, contents)

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
 from streams.agents import BATCHES_IN_HAND
-from streams.app import faust_app, following, open_pipeline, serve
+from streams.app import faust_app, following, open_pipeline, open_store, serve
 from streams.core.memory.settings import ListSettings
 from streams.core.recommender import (
     Advised,
@@ -153,7 +153,7 @@ async def empty_agent(settings: Settings, meter: Meter) -> None:
 
 async def without_lists(settings: Settings, meter: Meter) -> None:
     """The worker with a recommender that does nothing."""
-    async with open_pipeline(settings) as pipeline:
+    async with open_pipeline(settings, await open_store(settings)) as pipeline:
         pipeline.replica.recommender = Unranked()
         _count(pipeline, meter)
         async with following(settings.kafka, pipeline.replica) as follower:
@@ -163,7 +163,7 @@ async def without_lists(settings: Settings, meter: Meter) -> None:
 async def full(settings: Settings, meter: Meter) -> None:
     """The worker as it is."""
     warm_up(RecommenderSettings(), DIM)
-    async with open_pipeline(settings) as pipeline:
+    async with open_pipeline(settings, await open_store(settings)) as pipeline:
         _count(pipeline, meter)
         async with following(settings.kafka, pipeline.replica) as follower:
             await serve(settings, pipeline, [follower], meter.done)
@@ -172,7 +172,10 @@ async def full(settings: Settings, meter: Meter) -> None:
 async def without_faust(settings: Settings, meter: Meter) -> None:
     """The worker's pipeline behind a bare aiokafka consumer: the same batches, in the same order."""
     warm_up(RecommenderSettings(), DIM)
-    async with open_pipeline(settings) as pipeline, following(settings.kafka, pipeline.replica):
+    async with (
+        open_pipeline(settings, await open_store(settings)) as pipeline,
+        following(settings.kafka, pipeline.replica),
+    ):
         _count(pipeline, meter)
         await pipeline.own(range(settings.kafka.partitions))
         consumer = AIOKafkaConsumer(

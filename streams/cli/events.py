@@ -79,10 +79,18 @@ def rebuild(
         datetime | None, typer.Option("--from", help="Leave out what came before; without it the whole log counts.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Do not erase the users and items of before.")] = False,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Instead, drop what rebuilds that were killed, and --keep, have left.")
+    ] = False,
 ) -> None:
     """Make users and items anew from the events in Kafka, beside running workers, and put them in place at once."""
     from streams import rebuild as rebuilding
+    from streams.adapters import schema
 
+    if drop:
+        dropped = schema.drop_unused(load().cassandra)
+        console.print(f"dropped: {', '.join(dropped) or 'nothing, no keyspace was left'}")
+        return
     moment = since.astimezone().timestamp() if since else None
     outcome = asyncio.run(rebuilding.rebuild(load(), console, since=moment, keep=keep))
     console.print(rebuilding.summary(outcome))

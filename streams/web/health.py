@@ -28,22 +28,26 @@ class Unwell(AnabranchError):
 class Report(Struct, frozen=True):
     """What a process needs, and what is wrong with it.
 
-    wrong  name -> why
-    well   names
+    wrong     name -> why
+    well      names
+    breakers  server -> closed; open, while it is not asked as it fails; or half_open, when the next call tries it
     """
 
     wrong: dict[str, str]
     well: list[str]
+    breakers: dict[str, str] = {}
 
 
 class Probe:
     """Answers one question about a process: 200, or 503 with what is wrong, as a JSON `Report`.
 
-    checks  name -> check; more become known as the process comes up
+    checks    name -> check; more become known as the process comes up
+    breakers  server -> what tells the state of its breaker
     """
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self.checks = dict(checks)
+        self.breakers: dict[str, Callable[[], str]] = {}
         self._asking = asyncio.Lock()
         self._known: Report | None = None
         self._asked_at = 0.0
@@ -53,6 +57,7 @@ class Probe:
         async with self._asking:
             if self._known is None or monotonic() - self._asked_at > REMEMBERED:
                 self._known = await examine(self.checks)
+                self._known.breakers.update({server: state() for server, state in self.breakers.items()})
                 self._asked_at = monotonic()
             return self._known
 

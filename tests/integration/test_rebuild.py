@@ -1,4 +1,7 @@
-"""Users and items are rebuilt beside a running worker, in a keyspace and a group of their own: others are not moved."""
+"""Users and items are rebuilt beside a running worker, in keyspaces and a group of their own: others are not moved.
+
+The keyspaces have copies by data centre, as where there are several.
+"""
 
 import asyncio
 import time
@@ -9,6 +12,7 @@ from rich.console import Console
 from deploy.local.worker import running_worker
 from streams.adapters import connections, schema
 from streams.datasets.movielens import movielens
+from streams.errors import KafkaUnavailable
 from streams.event_log import EventLog
 from streams.events import EVENT_TYPES, Click, Forget, Profile
 from streams.producer import EventProducer
@@ -20,7 +24,12 @@ from tests.integration.running import USER_TOPICS, committed, handled, read_user
 
 pytestmark = pytest.mark.servers
 QUIET = Console(quiet=True)
-APART = {"ANABRANCH_CASSANDRA__KEYSPACE": "apart", "ANABRANCH_KAFKA__GROUP": "apart"}
+HERE = "datacenter1"  # the name that a lone node of Cassandra gives to where it is
+APART = {
+    "ANABRANCH_CASSANDRA__KEYSPACE": "apart",
+    "ANABRANCH_CASSANDRA__DATACENTER": HERE,
+    "ANABRANCH_KAFKA__GROUP": "apart",
+}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +37,9 @@ def apart(servers: Settings) -> Settings:
     """The same servers; what other tests have sent counts as handled."""
     settings = servers.model_copy(
         update={
-            "cassandra": servers.cassandra.model_copy(update={"keyspace": "apart"}),
+            "cassandra": servers.cassandra.model_copy(
+                update={"keyspace": "apart", "datacenters": {HERE: 1}, "datacenter": HERE}
+            ),
             "kafka": servers.kafka.model_copy(update={"group": "apart"}),
         }
     )
@@ -101,3 +112,24 @@ def test_with_from_only_what_came_since_counts(apart: Settings) -> None:
     assert not asyncio.run(read_users(apart, ["quiet"]))["quiet"].consent.profiling, "an objection outlives the log"
     with connections.cassandra(apart.cassandra) as session:
         assert session.execute(f"SELECT count(*) FROM {outcome.before}.users").one()[0] > 1
+
+
+def test_what_was_made_in_vain_is_dropped_and_what_was_kept_when_told_to(
+    apart: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keyspaces() -> set[str]:
+        with connections.cassandra(apart.cassandra) as session:
+            return {name for name in session.cluster.metadata.keyspaces if name.startswith("apart")}
+
+    def interrupted(*_: object) -> None:
+        raise KafkaUnavailable("the wire is cut")
+
+    holder, there = schema.holder(apart.cassandra), keyspaces()
+    monkeypatch.setattr("streams.rebuild._rewind", interrupted)
+    with pytest.raises(KafkaUnavailable, match="the wire is cut"):
+        asyncio.run(rebuild(apart, QUIET))
+    assert schema.holder(apart.cassandra) == holder and keyspaces() == there
+
+    kept = there - {"apart", holder.keyspace}
+    assert kept and set(schema.drop_unused(apart.cassandra)) == kept
+    assert keyspaces() == {"apart", holder.keyspace}
