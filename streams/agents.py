@@ -1,7 +1,8 @@
 """One thin Faust agent for each topic: gather a micro-batch, have the pipeline handle it, acknowledge it once durable.
 
-While one batch is being stored, the next one is begun. They are acknowledged in their order all the same, so that what
-is committed never passes a batch that is not durable yet.
+While one batch is being stored, a worker that is behind begins the next. They are acknowledged in their order all the
+same, so that what is committed never passes a batch that is not durable yet. One that keeps up waits instead: what
+arrives meanwhile is one larger batch, where many small ones would cost more, and come later.
 
 Faust acknowledges the batch of an agent that raises, which would lose it. So nothing here ever leaves an agent's body
 by accident: a batch that fails ends the process before anything of it is committed, and Kafka delivers it again to
@@ -26,7 +27,7 @@ from streams.pipeline import Pipeline
 from streams.ports import Incoming
 
 HANDOVER_SECONDS = 3.0
-BATCHES_IN_HAND = 4  # of a topic at once, all but one of them waiting to be durable
+BATCHES_IN_HAND = 4  # of a topic at once when behind, all but one of them waiting to be durable
 
 Handle = Callable[[Sequence[Incoming]], Awaitable[None]]
 Overlap = Callable[[Sequence[Incoming], Callable[[], None]], Awaitable[None]]
@@ -129,6 +130,8 @@ class Agents:
             while True:
                 if len(begun) == BATCHES_IN_HAND:
                     await asyncio.wait({begun.popleft()})
+                if begun and queue.qsize() < self._batch_size:
+                    await asyncio.wait({begun[-1]})
                 try:
                     arrived = await next_batch(queue, self._batch_size)
                 except StopAsyncIteration:  # how Faust closes a queue

@@ -176,20 +176,33 @@ async def test_partitions_that_cannot_be_claimed_end_the_process() -> None:
     assert deaths == ["died"]
 
 
-async def test_the_next_batch_begins_once_one_is_handed_over_and_all_are_acknowledged_in_order() -> None:
-    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(25)
+async def test_behind_the_next_batch_begins_once_one_is_handed_over_and_all_are_acknowledged_in_order() -> None:
+    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(30)
     pipeline.hold(0, 10, 20)
     agents, consume = await an_agent(pipeline, deaths)
     consuming = asyncio.create_task(consume(stream))
     await pipeline.has_begun(0, 10, 20)
     pipeline.done[20].set()
     pipeline.done[10].set()
-    await pipeline.has_handled(15)
+    await pipeline.has_handled(20)
     await idle()
     assert stream.consumer.acked == []
     pipeline.done[0].set()
     await agents.pause()
-    assert stream.consumer.acked == list(range(25))
+    assert stream.consumer.acked == list(range(30))
+    consuming.cancel()
+
+
+async def test_a_worker_that_keeps_up_gathers_what_arrives_until_what_it_has_in_hand_is_durable() -> None:
+    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(15)
+    pipeline.hold(0)
+    _, consume = await an_agent(pipeline, deaths)
+    consuming = asyncio.create_task(consume(stream))
+    await pipeline.has_begun(0)
+    await idle()
+    assert pipeline.begun == [0]
+    pipeline.done[0].set()
+    await pipeline.has_begun(10)
     consuming.cancel()
 
 
@@ -221,12 +234,12 @@ async def test_the_batches_of_other_topics_are_taken_one_at_a_time() -> None:
 
 
 async def test_when_a_batch_fails_none_that_was_begun_after_it_is_acknowledged() -> None:
-    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(25)
+    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(30)
     pipeline.hold(0, 10)
     pipeline.failures = {10}
     agents, consume = await an_agent(pipeline, deaths)
     consuming = asyncio.create_task(consume(stream))
-    await pipeline.has_handled(5)
+    await pipeline.has_handled(10)
     pipeline.done[10].set()
     pipeline.done[0].set()
     await agents.pause()
@@ -236,42 +249,42 @@ async def test_when_a_batch_fails_none_that_was_begun_after_it_is_acknowledged()
 
 
 async def test_a_pause_waits_for_what_is_in_hand_and_no_other_is_taken_until_partitions_are_claimed() -> None:
-    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(15)
+    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(20)
     pipeline.hold(0, 10)
     agents, consume = await an_agent(pipeline, deaths)
     consuming = asyncio.create_task(consume(stream))
     await pipeline.has_begun(0, 10)
     pausing = asyncio.create_task(agents.pause())
-    stream.queue.put_nowait(FakeMessage(15))
+    stream.queue.put_nowait(FakeMessage(20))
     pipeline.done[10].set()
     await idle()
     assert not pausing.done()
     pipeline.done[0].set()
     await pausing
-    assert stream.consumer.acked == list(range(15)) and pipeline.begun == [0, 10]
+    assert stream.consumer.acked == list(range(20)) and pipeline.begun == [0, 10]
     await agents.claim([3])
     assert pipeline.owned == [3]
-    await pipeline.has_handled(16)
-    assert pipeline.begun == [0, 10, 15]
+    await pipeline.has_handled(21)
+    assert pipeline.begun == [0, 10, 20]
     consuming.cancel()
 
 
 async def test_what_was_given_up_at_a_rebalance_does_not_hold_up_what_comes_after_it() -> None:
-    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(15)
+    pipeline, deaths, stream = FakePipeline(), list[str](), FakeStream(20)
     pipeline.hold(0)
     agents, consume = await an_agent(pipeline, deaths, patience=0.01)
     consuming = asyncio.create_task(consume(stream))
-    await pipeline.has_handled(5)
+    await pipeline.has_handled(10)
     await agents.pause()
     assert stream.consumer.acked == []
     stream.consumer_generation_id = GENERATION + 1
-    for offset in range(15):  # delivered again
+    for offset in range(20):  # delivered again
         stream.queue.put_nowait(FakeMessage(offset, GENERATION + 1))
     pipeline.done.clear()
     await agents.claim([0])
-    await pipeline.has_handled(5 + 15)
+    await pipeline.has_handled(10 + 20)
     await agents.pause()
-    assert stream.consumer.acked == list(range(15)) and not deaths
+    assert stream.consumer.acked == list(range(20)) and not deaths
     consuming.cancel()
 
 
