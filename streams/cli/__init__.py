@@ -20,6 +20,7 @@ from streams.errors import AnabranchError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.command()(models.retrain)
+app.command()(training.tune)
 for _commands in (running, events, evaluating, measuring, people):
     app.add_typer(_commands.app)
 for _name, _group in {

@@ -56,6 +56,29 @@ for _kind, _what in KINDS.items():
     _add(_kind, _what)
 
 
+def tune(
+    source: Source,
+    kind: Annotated[str, typer.Option(help="Of the model: click, tower, sequence, mf or lightgcn.")] = "click",
+    trials: Annotated[int, typer.Option(min=1, help="That the study shall have, those of earlier runs included.")] = 30,
+    study: Annotated[Path | None, typer.Option(help="File of SQLite to go on with, and to write.")] = None,
+    set_: Changes = None,
+) -> None:
+    """Search the settings that a deep model learns a log best with; what --set names is left as it is."""
+    from streams.deep import tuning
+
+    if kind not in KINDS:
+        raise typer.BadParameter(f"{kind!r} is none of: {', '.join(KINDS)}")
+    settings = load()
+    where = study or settings.home / "studies" / f"{kind}.db"
+    given = pairs(set_)
+    best, judgement, pruned = tuning.run(
+        settings, console, where=source, kind=kind, given=given, trials=trials, study=where
+    )
+    console.print(f"{trials} trials, of which {pruned} were pruned; the best is judged {judgement:.4f}")
+    chosen = " ".join(f"--set {name}={value}" for name, value in {**given, **best}.items())
+    console.print(f"next: [bold]anabranch train {kind} {source} {chosen}[/]", soft_wrap=True)
+
+
 @app.command("compare")
 def train_compare(
     source: Source,

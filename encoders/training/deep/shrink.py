@@ -89,7 +89,7 @@ class Distilling:
 
     def __init__(self, learning: Learning, teacher: Ranker, student: Ranker) -> None:
         self.network = Student(student)
-        self._learning, self._teacher = learning, Served.of(teacher)
+        self._learning, self._teacher = learning, teacher.eval()
 
     def __len__(self) -> int:
         return len(self._learning)
@@ -99,7 +99,8 @@ class Distilling:
         histories, profiles, candidates, _ = self._learning.batch(rows, generator)
         drawn = generator.integers(0, self.network.ranker.items, candidates.shape)
         candidates = torch.cat([candidates, torch.from_numpy(drawn)], 1)
-        answers = self._teacher.scores(histories, profiles).gather(1, candidates)
+        with torch.no_grad():
+            answers = self._teacher.scores(histories, profiles, candidates)
         return histories, profiles, candidates, answers
 
     def judge(self) -> float:
