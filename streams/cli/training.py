@@ -36,6 +36,9 @@ def _add(kind: str, what: str) -> None:
         checkpoint: Annotated[
             Path | None, typer.Option(help="File to go on from, and to write while training.")
         ] = None,
+        shard: Annotated[
+            bool, typer.Option("--shard", help="Share the weights out among the processes of torchrun: FSDP.")
+        ] = False,
         set_: Changes = None,
     ) -> None:
         from encoders.training.deep.rankers import Shape
@@ -43,7 +46,16 @@ def _add(kind: str, what: str) -> None:
         from streams.deep.train import train, with_changes
 
         shape, training = with_changes(Shape(kind), Training(), pairs(set_))
-        metrics = train(load(), console, where=source, shape=shape, training=training, checkpoint=checkpoint, save=save)
+        metrics = train(
+            load(),
+            console,
+            where=source,
+            shape=shape,
+            training=training,
+            checkpoint=checkpoint,
+            save=save,
+            shard=shard,
+        )
         for name, value in metrics.items():
             console.print(f"{name}: {value:.4f}")
         if save:

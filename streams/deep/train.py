@@ -1,5 +1,6 @@
 """`anabranch train click` and its like: from a log to a version that can be shipped."""
 
+import copy
 import os
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from encoders.training.deep.judge import Calibration, Jury, Verdict
 from encoders.training.deep.log import Log, Split, Window, splits
 from encoders.training.deep.rankers import Served, Shape
 from encoders.training.deep.task import Learning
-from encoders.training.deep.trainer import Training, fit
+from encoders.training.deep.trainer import Training, fit, whole
 from streams.deep import source
 from streams.errors import AnabranchError
 from streams.settings import Settings
@@ -69,11 +70,17 @@ def train(
     training: Training,
     checkpoint: Path | None,
     save: Path | None,
+    shard: bool = False,
 ) -> dict[str, float]:
     """Train a model on all of a log but its last fifth, choose by the next tenth, and judge by the last.
 
-    save  a folder for the version
+    save   a folder for the version
+    shard  whether processes share the weights out among them
+
+    Raises AnabranchError for a checkpoint of shared weights.
     """
+    if shard and checkpoint is not None:
+        raise AnabranchError("a training whose weights are shared out among processes has no checkpoint")
     with _processes() as rank:
         console = console if rank == 0 else Console(quiet=True)
         log = source.read(where, settings)
@@ -84,16 +91,19 @@ def train(
         task = Learning(log, split, shape, content(log, shape.parts, cache), told, jury=validate, seed=training.seed)
         if torch.cuda.is_available():
             task.network.to("cuda")
-        _fit(task, training, console, checkpoint)
-        served = Served.of(task.network)
+        network = copy.deepcopy(task.network) if shard else task.network
+        _fit(task, training, console, checkpoint, shard)
+        if shard:
+            network.load_state_dict(whole(task.network))
+        served = Served.of(network)
         calibration = Calibration.of(validate.verdict(served))
         metrics = measured(test.verdict(served), calibration)
         if save is not None and rank == 0:
-            export(task.network, calibration, log, description(log, split, shape, training, metrics), save)
+            export(network, calibration, log, description(log, split, shape, training, metrics), save)
     return metrics
 
 
-def _fit(task: Learning, training: Training, console: Console, checkpoint: Path | None) -> None:
+def _fit(task: Learning, training: Training, console: Console, checkpoint: Path | None, shard: bool) -> None:
     columns = (*Progress.get_default_columns(), TimeElapsedColumn())
     steps = -(-len(task) // training.batch)
     with Progress(*columns, console=console, transient=True) as progress:
@@ -102,6 +112,7 @@ def _fit(task: Learning, training: Training, console: Console, checkpoint: Path 
             task,
             training,
             checkpoint=checkpoint,
+            shard=shard,
             on_step=lambda epoch, step, loss: progress.update(
                 bar, completed=epoch * steps + step + 1, description=f"epoch {epoch + 1}, loss {loss:.3f}"
             ),

@@ -5,7 +5,9 @@ lets the randomness of a step depend on the step's number alone. So a training t
 over processes, computes what it would have computed otherwise.
 
 Many processes: start them with `torchrun` and call `torch.distributed.init_process_group`; each takes its share of
-every batch, and gradients are averaged (DistributedDataParallel).
+every batch, and gradients are averaged (DistributedDataParallel). With `shard` each also keeps only its share of the
+weights and of what the optimiser knows of them, and they are put together where they are needed (FSDP2: Zhao and
+others, 2023).
 """
 
 import contextlib
@@ -19,6 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 Places = NDArray[np.int64]
@@ -98,18 +102,22 @@ def fit(
     training: Training,
     *,
     checkpoint: Path | None = None,
+    shard: bool = False,
     on_step: Callable[[int, int, float], None] = lambda epoch, step, loss: None,
     on_epoch: Callable[[int, float], None] = lambda epoch, judgement: None,
 ) -> Trained:
     """Train the task's network.
 
     checkpoint  file to resume from where it is there, and written as training goes; all processes must see it
+    shard       whether processes share the weights out among them: then without a checkpoint, and `whole` has them all
     on_step     told the epoch, the step in it, from 0, and its loss
     on_epoch    told the epoch and its judgement; what it raises ends the training, as pruning does
 
-    Raises CheckpointOfAnother.
+    Raises CheckpointOfAnother, and ValueError for a checkpoint of shared weights.
     """
-    run = _Run(task, training)
+    if shard and checkpoint is not None:
+        raise ValueError("a training whose weights are shared out among processes has no checkpoint")
+    run = _Run(task, training, shard)
     if checkpoint is not None and checkpoint.exists():
         run.load(checkpoint)
     while not run.is_over():
@@ -129,9 +137,12 @@ def fit(
 class _Run:
     """A training in progress: all that a checkpoint holds, and how to go on."""
 
-    def __init__(self, task: Task, training: Training) -> None:
+    def __init__(self, task: Task, training: Training, shard: bool = False) -> None:
         self.task, self.training = task, training
         self.network = task.network
+        several = distributed.is_available() and distributed.is_initialized()
+        if several and shard:
+            fully_shard(self.network)
         self.epoch = self.step = 0
         self.loss = 0.0
         self.losses: list[float] = []
@@ -140,9 +151,9 @@ class _Run:
         self.steps = math.ceil(len(task) / training.batch)
         self.rank, self.processes = 0, 1
         self.called: nn.Module = self.network
-        if distributed.is_available() and distributed.is_initialized():
+        if several:
             self.rank, self.processes = distributed.get_rank(), distributed.get_world_size()
-            self.called = DistributedDataParallel(self.network)
+            self.called = self.network if shard else DistributedDataParallel(self.network)
         groups: list[dict[str, Any]] = [
             {"params": [each for each in self.network.parameters() if each.dim() > 1]},
             {"params": [each for each in self.network.parameters() if each.dim() <= 1], "weight_decay": 0.0},
@@ -185,8 +196,12 @@ class _Run:
     def end_epoch(self) -> None:
         """Judge the network, and keep its weights if they are the best."""
         self.network.eval()
+        if isinstance(self.network, FSDPModule):
+            self.network.unshard()  # judges call parts of a network by themselves
         with torch.inference_mode():
             judgement = self.task.judge()
+        if isinstance(self.network, FSDPModule):
+            self.network.reshard()
         if not self.judgements or judgement < min(self.judgements):
             self.best_weights = _copied(self.network)
         self.judgements.append(judgement)
@@ -235,6 +250,8 @@ class _Run:
 
     def _synchronised(self, wanted: bool) -> contextlib.AbstractContextManager[None]:
         """Processes exchange gradients after the last piece alone."""
+        if isinstance(self.called, FSDPModule):
+            self.called.set_requires_gradient_sync(wanted)
         if wanted or not isinstance(self.called, DistributedDataParallel):
             return contextlib.nullcontext()
         quiet: contextlib.AbstractContextManager[None] = self.called.no_sync()
@@ -247,6 +264,12 @@ class _Run:
         shared = torch.tensor(value, dtype=torch.float64)
         distributed.all_reduce(shared)
         return float(shared) / self.processes
+
+
+def whole(network: nn.Module) -> dict[str, Tensor]:
+    """Every weight in full, of a network that may be shared out among processes; all of them must ask."""
+    weights = network.state_dict().items()
+    return {name: tensor.full_tensor() if isinstance(tensor, DTensor) else tensor for name, tensor in weights}
 
 
 def _copied(network: nn.Module) -> dict[str, Tensor]:

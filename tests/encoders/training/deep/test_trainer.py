@@ -4,19 +4,24 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.tensor import DTensor
 
-from encoders.training.deep.trainer import CheckpointOfAnother, Trained, Training, fit
+from encoders.training.deep.trainer import CheckpointOfAnother, Trained, Training, fit, whole
 
 torch.set_num_threads(1)
 
 EXAMPLES = 100
 QUICK = Training(epochs=4, batch=16, patience=9, every=2)
+
+
+PIECES = replace(QUICK, accumulate=2)
 
 
 class Line(nn.Module):
@@ -92,13 +97,23 @@ def test_a_training_whose_process_is_killed_resumes_to_the_very_same(tmp_path: P
     _equal(resumed.network, whole.network)
 
 
-def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shard", [False, True], ids=["each with all weights", "each with its share"])
+def test_two_processes_learn_what_one_does(tmp_path: Path, shard: bool) -> None:
     def one_of_two(rank: int) -> None:
         where = f"file://{tmp_path / 'meeting'}"
         distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=2)
         task = Lines(dropout=0.0)
-        found = fit(task, QUICK, checkpoint=tmp_path / "c.pt")
-        told = [list(found.losses), list(found.judgements), task.network.state_dict()]
+        shares: set[int] = set()
+        found = fit(
+            task,
+            PIECES,
+            checkpoint=None if shard else tmp_path / "c.pt",
+            shard=shard,
+            on_step=lambda *_: shares.add(sum(map(_held, task.network.parameters()))),
+        )
+        all_of_it = sum(each.numel() for each in Lines().network.parameters())
+        assert max(shares) < 0.7 * all_of_it if shard else shares == {all_of_it}
+        told = [list(found.losses), list(found.judgements), whole(task.network)]
         torch.save(told, tmp_path / f"{rank}.pt")
 
     _in_processes(one_of_two, 2)
@@ -110,6 +125,11 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
         assert judgements == pytest.approx(expected.judgements, rel=1e-4)
         for name, tensor in one.network.state_dict().items():
             torch.testing.assert_close(weights[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_shared_weights_have_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="shared out among processes has no checkpoint"):
+        fit(Lines(), QUICK, checkpoint=tmp_path / "c.pt", shard=True)
 
 
 def test_a_batch_in_pieces_teaches_the_same() -> None:
@@ -146,6 +166,11 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
 def _equal(one: nn.Module, other: nn.Module) -> None:
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def _held(weights: Tensor) -> int:
+    """Numbers of a weight that this process holds."""
+    return weights.to_local().numel() if isinstance(weights, DTensor) else weights.numel()
 
 
 def _in_processes(run: Callable[[int], object], count: int, *, ends: int = 0) -> None:
