@@ -38,6 +38,7 @@ from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, StoreMoved, StoreUnavailable
 from streams.experiments import read_plan
+from streams.knowledge import read_if_set
 from streams.pipeline import Pipeline
 from streams.pipeline.moderation import Moderation
 from streams.pipeline.policy import Policy
@@ -189,7 +190,8 @@ async def open_pipeline(
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
     identities = await asyncio.to_thread(topics.identities, settings.kafka)
-    replica = Replica(index, worker=worker, settings=settings.recommender, identities=identities)
+    known = await asyncio.to_thread(read_if_set, settings.worker.knowledge_file)
+    replica = Replica(index, worker=worker, settings=settings.recommender, known=known, identities=identities)
     folder = settings.worker.fusion_folder
     fuse = LearnedFusion(folder) if folder else partial(fusion.fuse, weights=settings.worker.fusion_weights)
     triton = TritonEmbedder(settings.triton)

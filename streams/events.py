@@ -185,6 +185,7 @@ class Recommended(Struct, frozen=True, gc=False, omit_defaults=True):
 
     because  the past item that spoke for it, where one did
     arm      the arm that picked it, where the list was interleaved
+    shared   what is known to be the same of both, `name=value`, where that is the reason
     """
 
     item_id: str
@@ -192,6 +193,7 @@ class Recommended(Struct, frozen=True, gc=False, omit_defaults=True):
     reason: str
     because: str | None = None
     arm: str | None = None
+    shared: str | None = None
 
 
 class Recommendations(Struct, kw_only=True):

@@ -13,6 +13,7 @@ from streams.app import following
 from streams.core.explain import Unexplained
 from streams.errors import AnabranchError
 from streams.experiments import read_plan
+from streams.knowledge import read_if_set
 from streams.replica import Replica
 from streams.rules import kept
 from streams.settings import Settings
@@ -32,7 +33,8 @@ async def explain(settings: Settings, user_id: str, item_id: str, past: int) -> 
     store = await CassandraStore.connect(settings.cassandra, dedup_window=1)
     try:
         index, shelf = VectorIndex(DIM), Shelf()
-        replica = Replica(index, worker="explain", settings=settings.recommender)
+        known = read_if_set(worker.knowledge_file)
+        replica = Replica(index, worker="explain", settings=settings.recommender, known=known)
         reader = Reader(
             store,
             replica,

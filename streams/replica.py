@@ -37,6 +37,7 @@ class Replica:
     """Follows the logs (`follow`), and is what lists are made from.
 
     worker      the name under which this process publishes interactions
+    known       item id -> what is known of it beside its own attributes, see `Recommender`
     identities  topic -> its identity in Kafka: a snapshot is of use only to a replica of the very same logs
     offsets     topic -> the next message to follow
     dim         of the vectors
@@ -49,9 +50,11 @@ class Replica:
         worker: str,
         dim: int = DIM,
         settings: RecommenderSettings | None = None,
+        known: Mapping[str, Sequence[str]] | None = None,
         identities: Mapping[str, str] | None = None,
     ) -> None:
-        self.recommender = Recommender(settings, nearest=index.nearest)
+        self.recommender = Recommender(settings, nearest=index.nearest, known=known)
+        self._known = known
         self.index = index
         self.worker = worker
         self._dim = dim
@@ -129,7 +132,10 @@ class Replica:
                 raise UnknownSnapshot(f"snapshot of topic {topic!r} as it was before it was made anew")
         items, whole = parts["items"], parts["whole"]
         self.recommender = Recommender.restore(
-            whole["recommender"].tobytes(), self.recommender.settings, nearest=self.index.nearest
+            whole["recommender"].tobytes(),
+            self.recommender.settings,
+            nearest=self.index.nearest,
+            known=self._known,
         )
         self.index.load(whole["index"].tobytes())
         rows = zip(ids["modalities"], items["vectors"], strict=True)

@@ -25,6 +25,7 @@ from streams.core.warm_up import warm_up
 from streams.errors import StoreUnavailable
 from streams.events import Embedded, Learned
 from streams.experiments import read_plan
+from streams.knowledge import read_if_set
 from streams.replica import Replica
 from streams.rules import kept
 from streams.searching import empty_search, media_reader
@@ -91,7 +92,8 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     index = VectorIndex(DIM)
     triton = TritonEmbedder(settings.triton)
     hasty = HastyEmbedder(triton)
-    replica = Replica(index, worker="http", settings=settings.recommender)
+    known = await asyncio.to_thread(read_if_set, settings.worker.knowledge_file)
+    replica = Replica(index, worker="http", settings=settings.recommender, known=known)
     shelf = Shelf()
     plan = read_plan(settings.worker.experiments)
     base, half_life = settings.worker.fusion_weights, settings.worker.taste_half_life_seconds

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSettings
 
 from encoders.contract import PARTS
-from streams.core.memory.settings import RecommenderSettings
+from streams.core.memory.settings import EXPERTS, KNOWLEDGE, RecommenderSettings
 from streams.core.moderation import Limits
 from streams.core.pseudonyms import pseudonym
 from streams.core.search.settings import WEIGHTS
@@ -332,6 +332,7 @@ class Worker(Group):
     media_private_hosts      hosts, JSON list, that `http(s):` URIs may name although their address is not public
     media_stores             prefixes, JSON list, of URIs that fsspec may open, such as `s3://bucket/uploads/`
     media_seconds            for fetching one file
+    knowledge_file           CSV or JSON-LD of what is known of items, see docs/knowledge.md; the same for every process
     experiments              YAML file of a plan of experiments, see docs/experiments.md; the same for every process
     """
 
@@ -353,6 +354,7 @@ class Worker(Group):
     media_private_hosts: frozenset[str] = frozenset()
     media_stores: frozenset[str] = frozenset()
     media_seconds: Positive = 10.0
+    knowledge_file: FilePath | None = None
     experiments: FilePath | None = None
 
 
@@ -466,7 +468,8 @@ class Settings(BaseSettings):
     @property
     def recommender(self) -> RecommenderSettings:
         """What the recommender of every process that follows the logs is set to."""
-        return RecommenderSettings(**self.lists.model_dump(), **self.defence.model_dump())
+        experts = (*EXPERTS, KNOWLEDGE) if self.worker.knowledge_file else EXPERTS
+        return RecommenderSettings(experts=experts, **self.lists.model_dump(), **self.defence.model_dump())
 
     @property
     def downloads_folder(self) -> Path:

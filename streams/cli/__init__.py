@@ -7,6 +7,7 @@ from streams.cli import (
     evaluating,
     events,
     experiments,
+    knowledge,
     measuring,
     models,
     moderation,
@@ -26,6 +27,7 @@ for _commands in (running, events, evaluating, measuring, people):
 for _name, _group in {
     "topics": topics,
     "rules": rules,
+    "knowledge": knowledge,
     "moderate": moderation,
     "train": training,
     "experiments": experiments,

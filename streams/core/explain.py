@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from streams.core.attention import closeness
 from streams.core.memory.exploration import Exploration
-from streams.core.memory.settings import ListSettings
+from streams.core.memory.settings import KNOWLEDGE, ListSettings
 from streams.core.ranking import Weighed
 from streams.core.recommender import Recommender
 from streams.core.user import ItemVectors, UserState, without
@@ -52,6 +52,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     parts       expert, or 'bias' -> what it adds to the score: they sum to it
     closeness   modality -> what it adds to the cosine between the user's taste and the item: they sum to it
     past        the user's latest items, the one with the greatest effect first
+    shared      what is known to be the same of the item and the first of `past`, `name=value` each
     rules       business rule that holds for the item in this list -> what it does: pin, boost, exclude or cap
     """
 
@@ -63,6 +64,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     parts: dict[str, float]
     closeness: dict[str, float]
     past: Sequence[PastItem]
+    shared: list[str] = []
     rules: dict[str, str] = {}
 
 
@@ -106,6 +108,13 @@ def explain(
         parts = {name: part for name, part in zip([*recommender.experts, BIAS], values, strict=True) if part}
     score = float(now.scores[row[0]]) if len(row) else recommender.bias(slot)
     fused: Vector | None = (vectors(item_id) or {}).get("fused")
+    effects = sorted(
+        (
+            _effect(recommender, weighed(without(user, other, vectors, half_life), other), slot, score, other, when)
+            for other, when in _latest(user, past).items()
+        ),
+        key=lambda each: (-each.effect, each.item_id),
+    )
     return Explanation(
         item_id=item_id,
         place=_place(now, slot),
@@ -114,13 +123,8 @@ def explain(
         reason=_reason(parts),
         parts=parts,
         closeness=closeness(user.taste, weights(user), fused) if fused is not None else {},
-        past=sorted(
-            (
-                _effect(recommender, weighed(without(user, other, vectors, half_life), other), slot, score, other, when)
-                for other, when in _latest(user, past).items()
-            ),
-            key=lambda each: (-each.effect, each.item_id),
-        ),
+        past=effects,
+        shared=recommender.shared(item_id, effects[0].item_id) if effects else [],
         rules=recommender.rules.of(slot, user.traits, at) if recommender.rules is not None else {},
     )
 
@@ -140,7 +144,8 @@ def _ranked(each: Explanation, title: Callable[[str], str]) -> str:
     if each.place is None:
         return f"{title(each.item_id)} is proposed by nobody yet: a list shows it, if at all, because it is new."
     first = each.past[0] if each.past and each.past[0].effect > 0 else None
-    why = REASONS[each.reason].format(past=title(first.item_id) if first else "what you chose")
+    shared = " and ".join(each.shared[:2]).replace("=", " ") or "what is known of both"
+    why = REASONS[each.reason].format(past=title(first.item_id) if first else "what you chose", shared=shared)
     told = f"{title(each.item_id)} has place {each.place} of {each.candidates}, above all because {why}"
     if first is None:
         return f"{told}; none of your latest items speaks for it."
@@ -158,6 +163,7 @@ REASONS = {
     "neighbours": "people whose latest choices are like yours chose it",
     "content": "what it says, looks and sounds like is close to your taste",
     "audience": "people who say the same of themselves as you choose it",
+    KNOWLEDGE: "it has in common with {past}: {shared}",
     Exploration.name: "it is new",
 }
 """What each expert means, for people; {past} is the item of theirs that counts most."""

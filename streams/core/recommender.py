@@ -19,7 +19,7 @@ from streams.core.memory.expert import NOBODY, Floats, Request, Slots, State
 from streams.core.memory.exploration import Exploration
 from streams.core.memory.panel import Panel
 from streams.core.memory.sessions import Sessions
-from streams.core.memory.settings import ListSettings, RecommenderSettings
+from streams.core.memory.settings import KNOWLEDGE, ListSettings, RecommenderSettings
 from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
 from streams.core.ranking import Candidates, Lesson, Proposals, Ranked, Ranker, Weighed, only
 from streams.core.rules import NONE, Directives, RuleBook
@@ -97,12 +97,14 @@ class Scored(msgspec.Struct, frozen=True, gc=False):
 
     reason   the expert that spoke for it most: 'similar', 'sequence', 'popular', ...
     because  the past item on which that expert relied, where it relied on one
+    shared   what it has in common with that item, `name=value`, where that is the reason
     """
 
     item_id: str
     score: float
     reason: str
     because: str | None = None
+    shared: str | None = None
 
 
 class Draft(NamedTuple):
@@ -131,14 +133,22 @@ class Recommender:
     What it learns is what the interactions and their lessons tell, never what one worker alone knows of a user: see
     `Sessions` and `judge`.
 
+    known  item id -> what is known of it beside its own attributes, `name=value` each
     rules  what lists are to keep to, whatever was learned; None: nothing
     """
 
-    def __init__(self, settings: RecommenderSettings | None = None, *, nearest: Nearest | None = None) -> None:
+    def __init__(
+        self,
+        settings: RecommenderSettings | None = None,
+        *,
+        nearest: Nearest | None = None,
+        known: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.settings = settings = settings or RecommenderSettings()
         self.catalogue = Catalogue(settings.capacity)
         self._sessions = Sessions(settings.sessions, settings.session_length)
         self._panel = Panel(settings, self.catalogue, self._sessions, nearest)
+        self._known = known or {}
         self._names = [expert.name for expert in self._panel.experts]
         experts = len(self._names)
         self._candidates = Candidates(experts, settings.proposals, settings.capacity)
@@ -161,6 +171,7 @@ class Recommender:
         """Add an item or change it, and list it; vector (dim,) float32, unit length."""
         slot = self.catalogue.put(item_id, vector, at, attributes)
         self._fit()
+        self._know(slot)
         if self.rules is not None:
             self.rules.put(slot)
 
@@ -168,6 +179,10 @@ class Recommender:
         """Never recommend the item from now on, until it is put again."""
         self.catalogue.withdraw(item_id)
         self._fit()
+
+    def shared(self, item_id: str, other_id: str) -> list[str]:
+        """What is known to be the same of two items, what few others have first; nothing where nothing is known."""
+        return self._panel.knowledge.shared(self.catalogue.slot(item_id), self.catalogue.slot(other_id))
 
     def rehearsal(self) -> Rehearsal:
         """For `judge`, for the choices of one micro-batch."""
@@ -326,10 +341,11 @@ class Recommender:
         settings: RecommenderSettings | None = None,
         *,
         nearest: Nearest | None = None,
+        known: Mapping[str, Sequence[str]] | None = None,
     ) -> "Recommender":
         """The recommender that `snapshot` was called on. Raises UnknownSnapshot."""
         ids, parts = unpack(data)
-        recommender = cls(settings, nearest=nearest)
+        recommender = cls(settings, nearest=nearest, known=known)
         recommender._load(ids, parts)
         return recommender
 
@@ -384,7 +400,7 @@ class Recommender:
             new += self._rest(request, {*ranked.slots.tolist(), *new}, k - kept - len(new))
         ids, names = self.catalogue.ids, self._names
         listed = [
-            Scored(ids[slot], score, names[expert], ids[past] if past >= 0 else None)
+            self._scored(slot, score, names[expert], past)
             for slot, score, expert, past in zip(
                 ranked.slots[:kept].tolist(),
                 ranked.scores[:kept].tolist(),
@@ -459,10 +475,14 @@ class Recommender:
             unproposed = PINNED if slot in pinned else Exploration.name
             reason = unproposed if expert is None else self._names[expert]
             score = float(scores[rows[slot]]) if slot in rows else floor
-            listed.append(
-                Scored(self.catalogue.ids[slot], score, reason, self.catalogue.ids[past] if past >= 0 else None)
-            )
+            listed.append(self._scored(slot, score, reason, past))
         return listed
+
+    def _scored(self, slot: int, score: float, reason: str, past: int) -> Scored:
+        ids = self.catalogue.ids
+        because = ids[past] if past >= 0 else None
+        both = self._panel.knowledge.shared(slot, past) if reason == KNOWLEDGE else []
+        return Scored(ids[slot], score, reason, because, both[0] if both else None)
 
     def _exposure_by(self, how: ListSettings) -> Exposure | None:
         """What was shown by these settings, where they limit it: lists made in another way are counted apart."""
@@ -492,6 +512,12 @@ class Recommender:
         rest = (slot for slot in free[::-1].tolist() if slot not in taken)
         return list(islice(rest, missing))
 
+    def _know(self, slot: int) -> None:
+        """Tell what is known of an item."""
+        if KNOWLEDGE in self._names:
+            own, known = self.catalogue.attributes[slot], self._known.get(self.catalogue.ids[slot], ())
+            self._panel.knowledge.put(slot, [*own, *known])
+
     def _fit(self) -> None:
         """Follow the catalogue where it has outgrown the arrays."""
         if self.catalogue.capacity > len(self._panel.scratch.totals):
@@ -506,6 +532,8 @@ class Recommender:
             raise UnknownSnapshot(f"snapshot taken with other settings: {differences}; learn from the log anew")
         self.catalogue.load(ids["items"], ids["attributes"], parts["catalogue"])
         self._fit()
+        for slot in range(len(self.catalogue)):
+            self._know(slot)
         self._panel.load(parts)
         self._ranker.load(parts["ranker"])
         self._sessions.load(ids["users"], parts["sessions"])

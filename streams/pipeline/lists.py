@@ -139,7 +139,7 @@ class Lists:
             user_id=user.user_id,
             list_version=user.version,
             items=[
-                Recommended(each.item_id, round(each.score, 6), each.reason, each.because, arm)
+                Recommended(each.item_id, round(each.score, 6), each.reason, each.because, arm, each.shared)
                 for each, arm in zip_longest(best, arms)
             ],
             event_ids=[event.event_id for _, event in causes],

@@ -47,6 +47,7 @@ class ListedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     reason         what spoke for it most: 'similar', 'sequence', 'popular', ...
     because        the past item that did, where one did
+    shared         what both have in common, `name=value`, where that is the reason
     title          as uploaded, as are `attributes`
     media          modalities whose file can be had at `/items/{item_id}/media/{modality}`
     """
@@ -56,6 +57,7 @@ class ListedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     because: str = ""
     because_title: str = ""
+    shared: str = ""
     title: str = ""
     attributes: list[str] = []
     media: list[str] = []

@@ -57,7 +57,9 @@ class Shelf:
         media = list(shown.media) if shown else []
         return Touch(item_id=item_id, title=self.title(item_id), media=media, at=at, weight=weight)
 
-    def listed(self, item_id: str, score: float, reason: str = "", because: str | None = None) -> ListedItem:
+    def listed(
+        self, item_id: str, score: float, reason: str = "", because: str | None = None, shared: str | None = None
+    ) -> ListedItem:
         """An item as part of a list."""
         shown = self._items.get(item_id)
         return ListedItem(
@@ -65,6 +67,7 @@ class Shelf:
             score=round(score, 6),
             reason=reason,
             because=because or "",
+            shared=shared or "",
             because_title=self.title(because) if because else "",
             title=shown.title if shown else "",
             attributes=shown.attributes if shown else [],

@@ -14,10 +14,10 @@ from streams.core.experiments.plan import Plan
 from streams.core.explain import explain, sentence
 from streams.core.history import History
 from streams.core.memory.content import Nearest
-from streams.core.recommender import Recommender
+from streams.core.recommender import Recommender, Scored
 from streams.core.user import RecentEvents, UserState
 from streams.core.vectors import Vector
-from streams.events import Learned, Recommendations
+from streams.events import Learned, Recommendations, Recommended
 from streams.ports import Store
 from streams.web.answers import Explained, ListedItem, ModalityTaste, PastTouch, SimilarItems, User, UserList
 from streams.web.cache import How, StaleWhileRevalidate
@@ -169,7 +169,10 @@ class Reader:
             user_id=each.user_id,
             list_version=each.list_version,
             made_at=each.emitted_at,
-            items=[self._shelf.listed(item.item_id, item.score, item.reason, item.because) for item in each.items[:k]],
+            items=[
+                self._shelf.listed(item.item_id, item.score, item.reason, item.because, item.shared)
+                for item in each.items[:k]
+            ],
             modalities=each.modalities,
             variants=each.variants,
         )
@@ -203,10 +206,16 @@ class Reader:
             user_id=user.user_id,
             list_version=user.version,
             made_at=self._clock(),
-            items=[self._shelf.listed(each.item_id, each.score, each.reason, each.because) for each in best[:k]],
+            items=[
+                self._shelf.listed(each.item_id, each.score, each.reason, each.because, each.shared)
+                for each in best[:k]
+            ],
             modalities={name: round(weight, 3) for name, weight in snapshot.weights.items()},
             variants=dict(assigned.variants),
         )
+
+    def _listed(self, each: Recommended | Scored) -> ListedItem:
+        return self._shelf.listed(each.item_id, each.score, each.reason, each.because, each.shared)
 
     def _taste(self, user: UserState, modality: str, weight: float) -> ModalityTaste:
         direction = user.taste.direction(modality)

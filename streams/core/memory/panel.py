@@ -5,11 +5,12 @@ from streams.core.memory.audience import Audience
 from streams.core.memory.content import Content, Nearest
 from streams.core.memory.covisits import Closeness, Covisits
 from streams.core.memory.expert import Expert, Request, Scratch, Slots, State
+from streams.core.memory.knowledge import Knowledge
 from streams.core.memory.neighbours import Neighbours
 from streams.core.memory.popularity import Leaders, Popularity
 from streams.core.memory.rows import Rows
 from streams.core.memory.sessions import Sessions
-from streams.core.memory.settings import EXPERTS, RecommenderSettings
+from streams.core.memory.settings import EXPERTS, KNOWLEDGE, RecommenderSettings
 from streams.core.memory.sizes import Sizes
 from streams.core.memory.stage import Stage
 from streams.core.ranking import Candidates, Proposals
@@ -25,8 +26,9 @@ class Panel:
         sessions: Sessions,
         nearest: Nearest | None = None,
     ) -> None:
-        if unknown := set(settings.experts) - set(EXPERTS):
-            raise ValueError(f"experts: {sorted(unknown)} are unknown; there are {', '.join(EXPERTS)}")
+        there_are = (*EXPERTS, KNOWLEDGE)
+        if unknown := set(settings.experts) - set(there_are):
+            raise ValueError(f"experts: {sorted(unknown)} are unknown; there are {', '.join(there_are)}")
         capacity = catalogue.capacity
         self.scratch = Scratch(capacity)
         self.sizes = Sizes(
@@ -35,6 +37,8 @@ class Panel:
             past_power=settings.past_power,
             proposed_power=settings.proposed_power,
         )
+
+        self.knowledge = Knowledge(self.scratch)
 
         def leaders(half_life: float) -> Leaders:
             return Leaders(capacity, half_life=half_life, room=settings.leaders)
@@ -92,6 +96,7 @@ class Panel:
                 considered=settings.audience_considered,
             ),
         ]
+        every.append(self.knowledge)
         self.experts = [expert for expert in every if expert.name in settings.experts]
 
     def learn(self, request: Request, slot: int, weight: float) -> None:

@@ -11,6 +11,8 @@ YEAR = 365 * DAY
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 EXPERTS = ("popular", "trending", "stage", "sequence", "similar", "moment", "neighbours", "content", "audience")
+KNOWLEDGE = "knowledge"
+"""An expert more, where what is known of items was told."""
 
 
 class ListSettings(msgspec.Struct, frozen=True, kw_only=True):
