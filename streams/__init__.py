@@ -17,7 +17,7 @@ The path of the data, and where to read about each step:
       -> the best items, from the same vectors          core/search, adapters/words.py
       -> an answer to `search.results`                  consumer.py
 
-    lists are made by the arm of their user             core/experiments, pipeline/lists.py
+    lists are made by the arm of their user             plan.py, core/experiments, pipeline/lists.py
       -> what came of them to `experiments`             experiments.py, web/experiments.py
 
     people ask to be forgotten, or for what is held     privacy.py

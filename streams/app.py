@@ -37,11 +37,11 @@ from streams.core.memory.deniability import Deniability
 from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, StoreMoved, StoreUnavailable
-from streams.experiments import read_plan
 from streams.knowledge import read_if_set
 from streams.pipeline import Pipeline
 from streams.pipeline.moderation import Moderation
 from streams.pipeline.policy import Policy
+from streams.plan import read_plan
 from streams.ports import Store
 from streams.queries import Queries
 from streams.replica import Replica

@@ -1,7 +1,4 @@
-"""`anabranch experiments`: check a plan, report on it from the outcomes that workers publish, simulate.
-
-A plan is read once, at the start of a process, and is to be the same for all of them.
-"""
+"""`anabranch experiments`: check a plan, report on it from the outcomes that workers publish, simulate."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,10 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from streams.core.experiments import analysis, simulation
-from streams.core.experiments import plan as plans
 from streams.core.experiments.analysis import ArmReport, Difference, ExperimentReport
 from streams.core.experiments.assignment import INTERLEAVED, Assigner
-from streams.core.experiments.plan import HOLDOUT, Plan, PlanError, ranges
+from streams.core.experiments.plan import HOLDOUT, Plan, ranges
 from streams.core.experiments.simulation import Run, World
 from streams.core.experiments.tally import Tally
 from streams.errors import AnabranchError
@@ -30,22 +26,8 @@ MARKS = ("<!-- simulated -->", "<!-- /simulated -->")
 _decode = msgspec.json.Decoder(Outcome).decode
 
 
-class UnusablePlan(AnabranchError):
-    """A plan of experiments that cannot be read or carried out; the message names the file and what is wrong."""
-
-
 class UnreadableOutcomes(AnabranchError):
     """A line of a file is no outcome; the message names the file, the line and the reason."""
-
-
-def read_plan(path: Path | None) -> Plan | None:
-    """The plan in a file, None where none is named. Raises UnusablePlan."""
-    if path is None:
-        return None
-    try:
-        return plans.read(path.read_bytes())
-    except (OSError, PlanError) as error:
-        raise UnusablePlan(f"{path}: {error}") from error
 
 
 def shares(plan: Plan, user_id: str | None = None) -> Table:

@@ -12,8 +12,8 @@ from streams.adapters.index import VectorIndex
 from streams.app import following
 from streams.core.explain import Unexplained
 from streams.errors import AnabranchError
-from streams.experiments import read_plan
 from streams.knowledge import read_if_set
+from streams.plan import read_plan
 from streams.replica import Replica
 from streams.rules import kept
 from streams.settings import Settings

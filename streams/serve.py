@@ -24,8 +24,8 @@ from streams.adapters.triton import HastyEmbedder, TritonEmbedder
 from streams.core.warm_up import warm_up
 from streams.errors import StoreUnavailable
 from streams.events import Embedded, Learned
-from streams.experiments import read_plan
 from streams.knowledge import read_if_set
+from streams.plan import read_plan
 from streams.replica import Replica
 from streams.rules import kept
 from streams.searching import empty_search, media_reader

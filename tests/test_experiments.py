@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from streams.cli import app
 from streams.events import Outcome
-from streams.experiments import UnreadableOutcomes, UnusablePlan, read_plan, recorded
+from streams.experiments import UnreadableOutcomes, recorded
+from streams.plan import UnusablePlan, read_plan
 
 PLAN = "layers: {l: {colour: {arms: {red: {}, blue: {list_length: 10}}}}}"
 

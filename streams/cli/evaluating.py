@@ -17,6 +17,7 @@ class Against(StrEnum):
 
     baselines = "baselines"
     ablations = "ablations"
+    late = "late"
     nothing = "nothing"
 
 

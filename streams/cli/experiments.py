@@ -17,8 +17,9 @@ def check_experiments(
 ) -> None:
     """Check a plan, and show who gets what. Exit code 1 where it cannot be carried out."""
     from streams import experiments
+    from streams.plan import read_plan
 
-    checked = experiments.read_plan(plan)
+    checked = read_plan(plan)
     assert checked is not None
     console.print(experiments.shares(checked, user and load().kafka.pseudonym(user)))
 
@@ -31,10 +32,11 @@ def report_experiments(
 ) -> None:
     """What each experiment has shown by now. Look as often as you like: the figures hold at any moment."""
     from streams import experiments
+    from streams.plan import read_plan
 
     settings = load()
     path = plan or settings.worker.experiments
-    checked = experiments.read_plan(path)
+    checked = read_plan(path)
     if checked is None:
         raise typer.BadParameter("no plan: name one, or set ANABRANCH_WORKER__EXPERIMENTS")
     reports = experiments.report(checked, experiments.recorded(log) if log else experiments.published(settings.kafka))

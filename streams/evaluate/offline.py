@@ -1,7 +1,9 @@
 """A log replayed in this process, test-then-learn: the recommender itself, with any settings, or a baseline."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from msgspec import Struct, structs
@@ -17,6 +19,7 @@ from streams.evaluate.log import Log
 from streams.events import Click
 
 OURS = "anabranch"
+LATE = (1, 2, 5, 10, 20, 50)  # events that a list does not know yet
 WARM_UP = 100  # events whose time is not counted: functions are compiled, files are read
 
 Make = Callable[[Sequence[str]], System]
@@ -88,10 +91,39 @@ class InProcess:
         return self._users.setdefault(user, UserView(user, History()))
 
 
+class Late:
+    """A system whose lists are late: each event is learned only when so many more have happened.
+
+    What delay costs any system, however its lists get out: at 200 events a second one event is 5 ms.
+    """
+
+    def __init__(self, system: System, events: int) -> None:
+        self._system = system
+        self._events = events
+        self._underway: deque[Callable[[], None]] = deque()
+
+    def recommend(self, user: str, at: float, k: int) -> list[str]:
+        """See `System`."""
+        return self._system.recommend(user, at, k)
+
+    def learn(self, user: str, item: str, at: float) -> None:
+        """See `System`."""
+        self._later(partial(self._system.learn, user, item, at))
+
+    def see(self, user: str, item: str, at: float, weight: float) -> None:
+        """See `System`."""
+        self._later(partial(self._system.see, user, item, at, weight))
+
+    def _later(self, event: Callable[[], None]) -> None:
+        self._underway.append(event)
+        if len(self._underway) > self._events:
+            self._underway.popleft()()
+
+
 def systems(against: str, log: Log, settings: RecommenderSettings, *, held: bool) -> dict[str, Make]:
     """Name -> how it is made for a catalogue: ours first, then what it is compared with.
 
-    against  'baselines', 'ablations' or 'nothing'
+    against  'baselines', 'ablations', 'late' or 'nothing'
     """
     started = log.touches[0].ts if log.touches else 0.0
 
@@ -103,7 +135,13 @@ def systems(against: str, log: Log, settings: RecommenderSettings, *, held: bool
         others = BASELINES
     elif against == "ablations":
         others = {name: ours(each) for name, each in ablations(settings).items()}
+    elif against == "late":
+        others = {f"{events} events late": _late(ours(settings), events) for events in LATE}
     return {OURS: ours(settings), **others}
+
+
+def _late(make: Make, events: int) -> Make:
+    return lambda items: Late(make(items), events)
 
 
 def ablations(settings: RecommenderSettings) -> dict[str, RecommenderSettings]:

@@ -34,7 +34,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     clicks             at most so many, the oldest
     views              of MovieLens, ratings below 4, are replayed too
     clicks_per_second  through the running system; 0 means lockstep
-    against            'baselines', 'ablations' or 'nothing'
+    against            'baselines', 'ablations', 'late' or 'nothing'
     changes            settings of the recommender, offline
     held               offline, lists are made after a user's event before, not when they are asked for
     compared           name -> file of lists of the same clicks, compared too

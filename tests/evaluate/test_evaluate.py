@@ -17,10 +17,11 @@ from streams.evaluate import log as logs
 from streams.evaluate import plots, report
 from streams.evaluate.comparison import HEADLINE, Comparison, compare
 from streams.evaluate.log import Log, UnreadableLog
-from streams.evaluate.offline import OURS, InProcess, Outcome, ablations, replay, systems
+from streams.evaluate.offline import LATE, OURS, InProcess, Outcome, ablations, replay, systems
 from streams.events import Click, Upload, View
 
 NOON = 1.7e9
+LAST = f"{LATE[-1]} events late"
 SMALL = RecommenderSettings(capacity=64, sessions=64, session_length=16, proposals=16)
 
 
@@ -116,6 +117,19 @@ def test_a_held_list_is_the_one_made_after_the_users_event_before() -> None:
             system.learn(f"user {number}", "c", NOON + 1 + number)
     assert asked.recommend("ann", NOON + 60, 2) == ["c", "b"]
     assert held.recommend("ann", NOON + 60, 2)[0] == "b", "made before anybody clicked c"
+
+
+def test_a_late_list_does_not_know_the_last_events() -> None:
+    items, made = ["a", "b", "c"], systems("late", two_kinds(), SMALL, held=False)
+    prompt, late, ignorant = made[OURS](items), made[LAST](items), made[OURS](items)
+    for number in range(LATE[-1]):
+        for system in (prompt, late):
+            system.learn(f"user {number}", "c", NOON + number)
+    assert prompt.recommend("ann", NOON + 60, 1) == ["c"]
+    assert late.recommend("ann", NOON + 60, 3) == ignorant.recommend("ann", NOON + 60, 3)
+    late.learn("ann", "a", NOON + 60)
+    ignorant.learn("user 0", "c", NOON)
+    assert late.recommend("ann", NOON + 61, 3) == ignorant.recommend("ann", NOON + 61, 3)
 
 
 def test_every_system_learns_the_two_kinds() -> None:
