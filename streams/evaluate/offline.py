@@ -136,7 +136,7 @@ def systems(against: str, log: Log, settings: RecommenderSettings, *, held: bool
     elif against == "ablations":
         others = {name: ours(each) for name, each in ablations(settings).items()}
     elif against == "late":
-        others = {f"{events} events late": _late(ours(settings), events) for events in LATE}
+        others = {f"late by {events}": _late(ours(settings), events) for events in LATE}
     return {OURS: ours(settings), **others}
 
 

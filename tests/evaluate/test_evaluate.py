@@ -21,7 +21,7 @@ from streams.evaluate.offline import LATE, OURS, InProcess, Outcome, ablations, 
 from streams.events import Click, Upload, View
 
 NOON = 1.7e9
-LAST = f"{LATE[-1]} events late"
+LAST = f"late by {LATE[-1]}"
 SMALL = RecommenderSettings(capacity=64, sessions=64, session_length=16, proposals=16)
 
 
