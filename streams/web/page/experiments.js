@@ -29,7 +29,7 @@ function experiment(each) {
 
 function table(each) {
   const mixed = each.kind === "interleaving";
-  const heads = ["arm", "", "users", "lists", mixed ? "clicked of its items" : "lists clicked", mixed ? "preferred" : "difference", ""];
+  const heads = ["arm", "verdict", mixed ? "preferred" : "difference", "interval", "users", "lists", mixed ? "clicked of its items" : "lists clicked"];
   const reach = Math.max(0.05, ...each.arms.flatMap(({ against }) => [against?.low ?? 0, against?.high ?? 0].map(Math.abs)));
   const made = element("table", {},
     element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head)))),
@@ -44,8 +44,9 @@ function row(arm, mixed, reach) {
   return element("tr", {},
     element("th", { scope: "row" }, arm.name),
     element("td", {}, element("span", { className: `verdict ${arm.verdict}` }, SAID[arm.verdict])),
-    ...[number(arm.users), number(arm.lists), mixed ? number(arm.clicks) : percent(arm.click_through, 2), told].map((text) => element("td", {}, text)),
-    element("td", {}, ...(known ? [interval(against, reach)] : [])));
+    element("td", { className: "told" }, told),
+    element("td", {}, ...(known ? [interval(against, reach)] : [])),
+    ...[number(arm.users), number(arm.lists), mixed ? number(arm.clicks) : percent(arm.click_through, 2)].map((text) => element("td", {}, text)));
 }
 
 /** Where the difference may lie: a bar, with a line at none. */

@@ -79,6 +79,7 @@ const ms = (seconds) => seconds === null ? "–" : seconds < 0.0095 ? `${(second
 
 // --- the stream ---------------------------------------------------------------------------------------------------
 
+const NOTHING = { at: 0, events: {}, refused: {}, lists: 0, items: 0, waiting: {}, stages: {}, event_to_list: { count: 0, buckets: [] } };
 const looks = [];
 const curves = { events: [], latency: [] };
 
@@ -101,7 +102,16 @@ function quantile(before, after, q) {
 function drawFlow(flow) {
   looks.push(flow);
   if (looks.length > WINDOW) looks.shift();
-  const first = looks[0];
+  drawRates(looks[0], flow);
+  const workers = Object.entries(flow.workers);
+  const ill = workers.filter(([, wrong]) => wrong);
+  const well = workers.length - ill.length;
+  health(well ? "well" : "ill", `${well} ${well === 1 ? "worker" : "workers"}${ill.length ? `, ${ill.length} not answering` : ""}`);
+  $("flow-note").hidden = !ill.length;
+  $("flow-note").textContent = ill.map(([worker, wrong]) => `${worker}: ${wrong}`).join("; ");
+}
+
+function drawRates(first, flow) {
   const seconds = Math.max(flow.at - first.at, 0.001);
   const rate = (get) => looks.length > 1 ? Math.max(0, get(flow) - get(first)) / seconds : 0;
   const long = (q) => quantile(first.event_to_list, flow.event_to_list, q);
@@ -118,12 +128,6 @@ function drawFlow(flow) {
     ["refused", number(refused), "/s"],
   ]);
   stages(flow, first, events);
-  const workers = Object.entries(flow.workers);
-  const ill = workers.filter(([, wrong]) => wrong);
-  const well = workers.length - ill.length;
-  health(well ? "well" : "ill", `${well} ${well === 1 ? "worker" : "workers"}${ill.length ? `, ${ill.length} not answering` : ""}`);
-  $("flow-note").hidden = !ill.length;
-  $("flow-note").textContent = ill.map(([worker, wrong]) => `${worker}: ${wrong}`).join("; ");
 }
 
 function keep(curve, value) {
@@ -384,6 +388,7 @@ function drawTaste({ taste }) {
 
 // --- start --------------------------------------------------------------------------------------------------------
 
+drawRates(NOTHING, NOTHING); // so that all has its place before it is seen
 themed();
 $("who").addEventListener("submit", (event) => { event.preventDefault(); show($("user").value.trim()); });
 $("find").addEventListener("submit", (event) => { event.preventDefault(); const words = $("words").value.trim(); words ? search(words) : back(); });
