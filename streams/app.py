@@ -1,6 +1,7 @@
 """The front door of a worker: settings -> adapters -> pipeline -> agents -> Faust app."""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -166,6 +167,7 @@ async def serve(
         health.alive.checks["agents"] = partial(_agents_run, app)
         health.ready.checks["partitions"] = partial(_has_partitions, app)
         del health.ready.checks["start"]
+    gc.freeze()  # what is here by now stays; to look through it again and again would stop the worker for 0.2 s
     log.info("worker is running", metrics=f"http://{settings.metrics.host}:{settings.metrics.port}/metrics")
     try:
         await _first(stopping.wait(), *followers, watching, app.wait_until_stopped())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from time import perf_counter
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -145,10 +146,13 @@ def show_advice(figures: Mapping[int, Figures]) -> None:
             gauge.labels(str(version)).set(getattr(each, name))
 
 
+_stage = cache(STAGE.labels)  # to look a label up takes longer than to observe
+
+
 @contextmanager
 def stage(name: str) -> Iterator[None]:
     """Time one stage of a micro-batch: queue, embed, store, learn, advise, rank or emit."""
     start = perf_counter()
     with tracing.span(name):
         yield
-    STAGE.labels(name).observe(perf_counter() - start)
+    _stage(name).observe(perf_counter() - start)

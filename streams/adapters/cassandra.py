@@ -1,7 +1,8 @@
 """Users and items in Cassandra, many to a request.
 
 Rows live in shard partitions, `PRIMARY KEY ((shard), user_id)`: the users of one micro-batch that share a shard are
-read by one `IN` and written by one unlogged batch, both of which touch a single partition and so one replica set.
+read by one `IN`. Those that share their replicas are written by one unlogged batch: it asks no more nodes than a batch
+of one partition would, and a request costs both sides more than the rows in it.
 
 A row's write timestamp is its version, or the order of its upload: the newest state wins whoever writes last. Reads and
 writes ask a quorum, so that an owner sees what the owners before it were told is durable.
@@ -12,15 +13,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, TypeVar
 from zlib import crc32
 
 import msgspec
 from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, ReadTimeout, Unavailable, WriteTimeout
 from cassandra.cluster import NoHostAvailable, Session
-from cassandra.query import BatchStatement, BatchType, PreparedStatement
+from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
 from circuitbreaker import CircuitBreaker
 from tenacity import RetryCallState
 
@@ -246,22 +245,14 @@ class CassandraStore:
 
     async def write_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
         # Encoded before the first await: the caller may go on to change the users.
-        batches = [
-            self._batch(self._write_user, [(shard, *encode_user(user), self._kept) for user in chunk])
-            for shard, ours in self._by_shard(users, lambda user: user.user_id)
-            for chunk in _chunks(ours, MAX_ROWS)
-        ]
-        await asyncio.gather(*map(self._execute, batches))
+        rows = [(self._shard(user.user_id), *encode_user(user), self._kept) for user in users]
+        await self._write(self._batches(self._write_user, rows))
         await self._check(epochs)
 
     async def forget_users(self, users: Collection[UserState], epochs: Mapping[int, int]) -> None:
-        batches = []
-        for shard, ours in self._by_shard(users, lambda user: user.user_id):
-            for chunk in _chunks(ours, MAX_ROWS):
-                notes = [(shard, *_encode_blank(user)) for user in chunk]
-                rows = [(user.version, shard, user.user_id) for user in chunk]
-                batches += [self._batch(self._note_forgotten, notes), self._batch(self._erase_user, rows)]
-        await asyncio.gather(*map(self._execute, batches))
+        notes = [(self._shard(user.user_id), *_encode_blank(user)) for user in users]
+        rows = [(user.version, self._shard(user.user_id), user.user_id) for user in users]
+        await self._write([*self._batches(self._note_forgotten, notes), *self._batches(self._erase_user, rows)])
         await self._check(epochs)
 
     async def read_upload_times(self, item_ids: Collection[str]) -> Mapping[str, float]:
@@ -270,12 +261,8 @@ class CassandraStore:
         return {row.item_id: row.uploaded_at for rows in results for row in rows}
 
     async def write_items(self, items: Collection[Embedded], epochs: Mapping[int, int]) -> None:
-        batches = [
-            self._batch(self._write_item, [(shard, *_encode_item(item)) for item in chunk])
-            for shard, ours in self._by_shard(items, lambda item: item.item_id)
-            for chunk in _chunks(ours, MAX_ROWS)
-        ]
-        await asyncio.gather(*map(self._execute, batches))
+        rows = [(self._shard(item.item_id), *_encode_item(item)) for item in items]
+        await self._write(self._batches(self._write_item, rows))
         await self._check(epochs)
 
     async def _check(self, epochs: Mapping[int, int]) -> None:
@@ -320,22 +307,32 @@ class CassandraStore:
             (each.shard, each.who, b"", each.version, each.forgotten_at, _encode_consent(each.consent), each.version, 0)
             for each in objections
         ]
-        by_shard = groupby(rows, key=itemgetter(0))
-        batches = [self._batch(self._note_forgotten, some) for _, of in by_shard for some in _chunks([*of], MAX_ROWS)]
-        await asyncio.gather(*map(self._execute, batches))
+        await self._write(self._batches(self._note_forgotten, rows))
+
+    def _shard(self, name: str) -> int:
+        return crc32(name.encode()) % self._shards
 
     def _by_shard(self, things: Iterable[T], key: Any) -> Iterable[tuple[int, list[T]]]:
         shards: dict[int, list[T]] = defaultdict(list)
         for thing in things:
-            shards[crc32(key(thing).encode()) % self._shards].append(thing)
+            shards[self._shard(key(thing))].append(thing)
         return shards.items()
 
-    @staticmethod
-    def _batch(statement: PreparedStatement, rows: Iterable[tuple[Any, ...]]) -> BatchStatement:
-        batch = BatchStatement(BatchType.UNLOGGED)
+    def _batches(self, statement: PreparedStatement, rows: Iterable[tuple[Any, ...]]) -> list[BatchStatement]:
+        """What writes these rows: those on the same replicas together, `MAX_ROWS` at once."""
+        together: dict[Any, list[BoundStatement]] = defaultdict(list)
         for row in rows:
-            batch.add(statement, row)
-        return batch
+            bound = statement.bind(row)
+            together[self._home_of(bound)].append(bound)
+        return [_batch(chunk) for some in together.values() for chunk in _chunks(some, MAX_ROWS)]
+
+    def _home_of(self, bound: BoundStatement) -> Any:
+        """The replicas of what it writes; where the driver does not know them, the partition."""
+        metadata = self._session.cluster.metadata
+        return frozenset(metadata.get_replicas(self.keyspace, bound.routing_key)) or bound.routing_key
+
+    async def _write(self, batches: Iterable[BatchStatement]) -> None:
+        await asyncio.gather(*map(self._execute, batches))
 
     async def _execute(self, statement: Any, values: tuple[Any, ...] | None = None) -> Sequence[Any]:
         """One request, tried again with jitter while Cassandra is slow or away."""
@@ -400,6 +397,13 @@ class CassandraStore:
             forgotten_at=row.forgotten_at,
             consent=_consent(row),
         )
+
+
+def _batch(writes: Iterable[BoundStatement]) -> BatchStatement:
+    batch = BatchStatement(BatchType.UNLOGGED)
+    for each in writes:
+        batch.add(each)
+    return batch
 
 
 def who(user_id: str) -> bytes:

@@ -1,6 +1,7 @@
 """The items: which dense slot each has, whether it is listed, and what is known of it."""
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import TypeVar
 
 import numpy as np
@@ -45,6 +46,10 @@ class Catalogue:
         """The item's slot, -1 where it is unknown."""
         return self._slots.get(item_id, -1)
 
+    def slots(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
+        """(n,) the slots of the items, -1 for those that are unknown."""
+        return np.fromiter(map(self._slots.get, item_ids, repeat(-1)), np.int32, len(item_ids))
+
     def ensure(self, item_id: str, at: float) -> int:
         """The item's slot, a new one where it is unknown: it may be touched before its upload arrives."""
         slot = self._slots.get(item_id, -1)
@@ -60,10 +65,10 @@ class Catalogue:
 
     def ensure_all(self, item_ids: Sequence[str], at: float) -> NDArray[np.int32]:
         """(n,) the slots of the items, see `ensure`."""
-        slots = [self._slots.get(item_id, -1) for item_id in item_ids]
-        if -1 in slots:
-            slots = [self.ensure(item_id, at) for item_id in item_ids]
-        return np.array(slots, np.int32)
+        slots = self.slots(item_ids)
+        if (slots < 0).any():
+            return np.array([self.ensure(item_id, at) for item_id in item_ids], np.int32)
+        return slots
 
     def put(self, item_id: str, vector: Vector | None, at: float, attributes: Sequence[str] = ()) -> int:
         """Add an item or change it; it is listed from now on, even if it was withdrawn before.

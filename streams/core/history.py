@@ -1,7 +1,7 @@
 """One user's past, in time order and bounded: what the recommender ranks from."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -105,8 +105,9 @@ class _TrailBuffer:
         if self._unknown and self._known != len(self.catalogue):
             held = self._start = self._end = self._unknown = 0
         self._known = len(self.catalogue)
-        for row in range(held, len(history.item_ids)):
-            self._append(self.catalogue.slot(history.item_ids[row]), history.times[row], history.weights[row])
+        if held < len(history.item_ids):
+            added = history.item_ids[held:]
+            self._append(self.catalogue.slots(added), history.times[held:], history.weights[held:])
         window = slice(self._start, self._end)
         trail = Trail(self._slots[window], self._times[window], self._weights[window])
         if not self._unknown:
@@ -119,14 +120,15 @@ class _TrailBuffer:
             self._unknown -= int(self._slots[self._start] < 0)
             self._start += 1
 
-    def _append(self, slot: int, at: float, weight: float) -> None:
-        if self._end == len(self._slots):
-            self._reallocate(min(2 * (self._end - self._start + 8), 2 * self._max_items + 2))
-        self._slots[self._end] = slot
-        self._times[self._end] = at
-        self._weights[self._end] = weight
-        self._unknown += int(slot < 0)
-        self._end += 1
+    def _append(self, slots: NDArray[np.int32], times: Sequence[float], weights: Sequence[float]) -> None:
+        held, end = self._end - self._start, self._end + len(slots)
+        if end > len(self._slots):
+            self._reallocate(max(min(2 * (held + 8), 2 * self._max_items + 2), held + len(slots)))
+            end = self._end + len(slots)
+        rows = slice(self._end, end)
+        self._slots[rows], self._times[rows], self._weights[rows] = slots, times, weights
+        self._unknown += int(np.count_nonzero(slots < 0))
+        self._end = end
 
     def _reallocate(self, size: int) -> None:
         held = self._end - self._start

@@ -57,15 +57,20 @@ def touch(taste: Taste, touched: Sequence[Touched], half_life: float) -> Taste:
     """
     as_of = max(taste.as_of, *(each.at for each in touched)) if touched else taste.as_of
     kept = _faded(as_of - taste.as_of, half_life)
-    totals = {name: total * np.float32(kept) for name, total in taste.totals.items()}
-    masses = {name: (mass * kept, squares * kept * kept) for name, (mass, squares) in taste.masses.items()}
+    parts: dict[str, tuple[list[Vector], list[float]]] = {}
     for item, weight, at in touched:
         added = weight * _faded(as_of - at, half_life)
         for name, vector in item.items():
-            gain = vector * np.float32(added)
-            totals[name] = np.add(totals[name], gain, out=gain) if name in totals else gain
-            mass, squares = masses.get(name, (0.0, 0.0))
-            masses[name] = (mass + added, squares + added * added)
+            vectors, gains = parts.setdefault(name, ([], []))
+            vectors.append(vector)
+            gains.append(added)
+    totals = {name: total * np.float32(kept) for name, total in taste.totals.items()}
+    masses = {name: (mass * kept, squares * kept * kept) for name, (mass, squares) in taste.masses.items()}
+    for name, (vectors, gains) in parts.items():
+        gained = np.array(gains, np.float32) @ np.array(vectors)
+        totals[name] = totals[name] + gained if name in totals else gained
+        mass, squares = masses.get(name, (0.0, 0.0))
+        masses[name] = (mass + sum(gains), squares + sum(gain * gain for gain in gains))
     return Taste(totals, as_of, masses)
 
 

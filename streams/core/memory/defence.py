@@ -9,6 +9,8 @@ profit", 2004). The user's own taste and list are theirs: nothing is taken from 
 import numpy as np
 
 from streams.core.history import Trail
+from streams.core.memory.compiled import compiled
+from streams.core.memory.expert import Doubles, Slots
 from streams.core.memory.settings import DAY, RecommenderSettings
 
 MINUTE = 60.0
@@ -28,12 +30,17 @@ def counted(trail: Trail, steps: int, slot: int, at: float, settings: Recommende
     """
     if steps < settings.newcomers_wait:
         return 0.0
-    share = 1.0
-    if settings.repeats_counted:
-        repeats = np.count_nonzero((trail.slots == slot) & (trail.times > at - DAY))
-        if repeats >= settings.repeats_counted:
-            return 0.0
+    if settings.repeats_counted and _repeats(trail.slots, trail.times, slot, at - DAY) >= settings.repeats_counted:
+        return 0.0
     if settings.touches_a_minute:
         of_late = 1 + np.count_nonzero(trail.times > at - MINUTE)
-        share *= min(1.0, settings.touches_a_minute / of_late)
-    return float(share)
+        return float(min(1.0, settings.touches_a_minute / of_late))
+    return 1.0
+
+
+@compiled
+def _repeats(slots: Slots, times: Doubles, slot: int, since: float) -> int:
+    count = 0
+    for place in range(len(slots)):
+        count += slots[place] == slot and times[place] > since
+    return count

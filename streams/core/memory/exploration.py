@@ -27,15 +27,15 @@ class Exploration:
     def draw(self, request: Request, user_id: str, count: int, how: ListSettings) -> Slots:
         """Up to `count` new items that the request may see, the most promising draw first."""
         known = len(self._catalogue)
-        pool = np.arange(max(0, known - how.exploration_pool), known, dtype=np.int32)
-        shown = request.shown[pool]
-        few = self._sizes.amounts[pool] < how.exploration_enough
-        pool = pool[(shown >= 0) & (shown != request.mark) & few]
+        newest = slice(max(0, known - how.exploration_pool), known)
+        shown, amounts = request.shown[newest], self._sizes.amounts[newest]
+        open_to = np.flatnonzero((shown >= 0) & (shown != request.mark) & (amounts < how.exploration_enough))
+        pool = (open_to + newest.start).astype(np.int32)
         seed = blake2b(f"{user_id} {int(request.at // 3600)}".encode(), digest_size=8).digest()
         noise = _noise(int.from_bytes(seed, "big") >> 1, pool)
-        belief = how.exploration_spread * noise / np.sqrt(1 + self._sizes.amounts[pool])
+        belief = how.exploration_spread * noise / np.sqrt(1 + amounts[open_to])
         if request.taste is not None and self._catalogue.vectors is not None:
-            belief += self._catalogue.vectors[pool] @ request.taste
+            belief += (self._catalogue.vectors[newest] @ request.taste)[open_to]
         return np.take(pool, np.argsort(-belief, kind="stable")[:count])
 
 

@@ -73,15 +73,35 @@ def add_to_row(
         as_of[row] = at
     else:
         weight *= math.exp((at - as_of[row]) * rate)
-    for cell in range(length):
-        if slots[row, cell] == column:
-            weights[row, cell] += weight
-            return
-    if length < slots.shape[1]:
-        slots[row, length] = column
-        weights[row, length] = weight
-        lengths[row] = length + 1
+    cell = _place(slots[row, :length], np.int32(column))
+    if cell >= 0:
+        weights[row, cell] += weight
         return
-    weakest = np.argmin(weights[row])
-    slots[row, weakest] = column
-    weights[row, weakest] = weight
+    if length < slots.shape[1]:
+        lengths[row] = length + 1
+    else:
+        length = _weakest(weights[row])
+    slots[row, length] = column
+    weights[row, length] = weight
+
+
+# Both look at a whole row without a way out in between, which lets the vector unit look at several cells at once.
+
+
+@compiled
+def _place(slots: Slots, slot: np.int32) -> int:
+    """Where the slot is, -1 where it is not."""
+    place = np.int32(-1)
+    for cell in range(len(slots)):
+        place = max(place, np.int32(cell) if slots[cell] == slot else np.int32(-1))
+    return int(place)
+
+
+@compiled
+def _weakest(weights: Floats) -> int:
+    """Where the least is; the bits of numbers that are not negative have the same order as they."""
+    bits = weights.view(np.int32)
+    least = bits[0]
+    for cell in range(len(bits)):
+        least = min(least, bits[cell])
+    return _place(bits, least)
