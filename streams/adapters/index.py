@@ -4,8 +4,13 @@ Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search u
 graphs", IEEE TPAMI 42(4), 2020.
 """
 
+from contextlib import suppress
+
 import numpy as np
 from numpy.typing import NDArray
+
+with suppress(ImportError):  # an image of a worker does without
+    import onnxruntime  # type: ignore[import-untyped] # noqa: F401 (loaded after usearch, it ends the process)
 from usearch.compiled import MetricKind, ScalarKind
 from usearch.index import Index
 

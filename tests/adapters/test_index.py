@@ -1,5 +1,8 @@
 """The index finds what an exact search finds, and follows changes."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -82,3 +85,9 @@ def test_among_none_and_in_an_empty_index_nothing_is_found(filled: tuple[VectorI
     for index, some in ((filled[0], nothing), (VectorIndex(DIM), nothing), (VectorIndex(DIM), np.array([1], np.int32))):
         slots, cosines = index.among(vectors(1)[0], some)
         assert len(slots) == len(cosines) == 0
+
+
+@pytest.mark.parametrize("first", ["streams.adapters.index", "encoders.networks"])
+def test_it_may_be_imported_before_the_networks_and_after_them(first: str) -> None:
+    command = [sys.executable, "-c", f"import {first}, streams.adapters.index, encoders.networks"]
+    assert subprocess.run(command, check=False).returncode == 0
