@@ -3,7 +3,7 @@
 The path of the data, and where to read about each step:
 
     people click, view, upload, tell of themselves      events.py, producer.py, topics.py
-      -> Kafka -> one Faust agent a topic               agents.py, app.py
+      -> Kafka -> Faust agents                          agents.py, app.py
       -> a micro-batch: decode, or dead-letter          pipeline, pipeline/intake.py
       -> uploads: Triton makes vectors, fusion one      pipeline/embedding.py, adapters/triton.py, ../encoders
       -> users: taste and history, in Cassandra         core/taste.py, core/user.py, adapters/cassandra.py

@@ -1,4 +1,7 @@
-"""One thin Faust agent for each topic: gather a micro-batch, have the pipeline handle it, acknowledge it once durable.
+"""Thin Faust agents: gather a micro-batch, have the pipeline handle it, acknowledge it once durable.
+
+Clicks and views have one agent together, as they change the same users: two would wait for each other at each batch. Of
+the other topics each has its own.
 
 While one batch is being stored, a worker that is behind begins the next. They are acknowledged in their order all the
 same, so that what is committed never passes a batch that is not durable yet. One that keeps up waits instead: what
@@ -26,8 +29,9 @@ from streams import tracing
 from streams.pipeline import Pipeline
 from streams.ports import Incoming
 
+INTERACTIONS = ("events.click", "events.view")
 HANDOVER_SECONDS = 3.0
-BATCHES_IN_HAND = 4  # of a topic at once when behind, all but one of them waiting to be durable
+BATCHES_IN_HAND = 4  # of an agent at once when behind, all but one of them waiting to be durable
 
 Handle = Callable[[Sequence[Incoming]], Awaitable[None]]
 Overlap = Callable[[Sequence[Incoming], Callable[[], None]], Awaitable[None]]
@@ -46,7 +50,7 @@ class Agents:
     """The agents of one worker.
 
     answer      handles the queries of a batch; without it none are taken
-    batch_size  the most messages of a topic handled together
+    batch_size  the most messages handled together
     die         ends the process when a batch fails
     patience    seconds that batches in hand may take when partitions are to be given up
     """
@@ -61,15 +65,14 @@ class Agents:
         patience: float = HANDOVER_SECONDS,
     ) -> None:
         self._pipeline = pipeline
-        self._handlers: dict[str, Overlap] = {
-            "events.click": pipeline.interactions,
-            "events.view": pipeline.interactions,
-            "events.upload": _one_at_a_time(pipeline.uploads),
-            "events.profile": _one_at_a_time(pipeline.profiles),
-            "events.forget": _one_at_a_time(pipeline.forgets),
+        self._handlers: dict[tuple[str, ...], Overlap] = {
+            INTERACTIONS: pipeline.interactions,
+            ("events.upload",): _one_at_a_time(pipeline.uploads),
+            ("events.profile",): _one_at_a_time(pipeline.profiles),
+            ("events.forget",): _one_at_a_time(pipeline.forgets),
         }
         if answer is not None:
-            self._handlers["events.query"] = _one_at_a_time(answer)
+            self._handlers["events.query",] = _one_at_a_time(answer)
         self._batch_size = batch_size
         self._die = die
         self._patience = patience
@@ -79,10 +82,10 @@ class Agents:
         self._draining = False
 
     def attach(self, app: App) -> None:
-        """Give the app one agent for each topic, and follow its rebalances."""
-        for name, handle in self._handlers.items():
-            topic = app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-            app.agent(topic, name=f"anabranch.{name}")(self._consumer(handle))
+        """Give the app its agents, and follow its rebalances."""
+        for topics, handle in self._handlers.items():
+            topic = app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+            app.agent(topic, name=f"anabranch.{'+'.join(topics)}")(self._consumer(handle))
         app.on_partitions_revoked.connect(self._revoked)
         app.on_partitions_assigned.connect(self._assigned)
 

@@ -318,7 +318,7 @@ class Http(Group):
 class Worker(Group):
     """How a worker handles events.
 
-    batch_size               events of a topic handled together, at most
+    batch_size               events handled together, at most
     taste_half_life_seconds  until a touch counts half in a user's taste
     typical_dwell_seconds    on an item, that say as much as if no time was given
     dedup_window             event ids remembered for each user

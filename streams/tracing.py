@@ -80,21 +80,21 @@ def shut_down() -> None:
 
 
 def batch(messages: Sequence[Message]) -> AbstractContextManager[None]:
-    """Trace the handling of some messages of one topic: what begins within belongs to it."""
+    """Trace the handling of some messages: what begins within belongs to it."""
     if _tracer is None:
         return _UNTRACED
     from opentelemetry.trace import SpanKind
 
-    first = messages[0]
+    first, topics = messages[0], " ".join(sorted({message.topic for message in messages}))
     attributes = {
         "messaging.system": "kafka",
         "messaging.operation.type": "process",
-        "messaging.destination.name": first.topic,
+        "messaging.destination.name": topics,
         "messaging.destination.partition.id": str(first.partition),
         "messaging.kafka.offset": first.offset,
         "messaging.batch.message_count": len(messages),
     }
-    name = f"process {first.topic}"
+    name = f"process {topics}"
     return _span(_tracer, name, kind=SpanKind.CONSUMER, links=_links(messages), attributes=attributes)
 
 

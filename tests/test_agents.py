@@ -136,7 +136,8 @@ async def an_agent(
         patience=patience,
     )
     await agents.claim([0])
-    return agents, agents._consumer(agents._handlers[topic])
+    [handle] = [handle for topics, handle in agents._handlers.items() if topic in topics]
+    return agents, agents._consumer(handle)
 
 
 async def idle() -> None:

@@ -24,7 +24,7 @@ from prometheus_client import REGISTRY
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
-from streams.agents import BATCHES_IN_HAND
+from streams.agents import BATCHES_IN_HAND, INTERACTIONS
 from streams.app import faust_app, following, open_pipeline, open_store, serve
 from streams.core.memory.settings import ListSettings
 from streams.core.recommender import (
@@ -43,7 +43,6 @@ from streams.pipeline import Pipeline
 from streams.ports import Incoming
 from streams.settings import Settings, load
 
-TOPICS = ("events.click", "events.view")
 WARM_UP = 0.1  # of the events, handled before the clock starts: connections, buffers and caches are filled by then
 PROGRESS_SECONDS = 0.25
 
@@ -143,7 +142,7 @@ async def empty_agent(settings: Settings, meter: Meter) -> None:
         async for _ in stream:
             meter.add(1)
 
-    for name in TOPICS:
+    for name in INTERACTIONS:
         topic = app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
         app.agent(topic, name=f"bench.{name}")(count)
     await app.start()
@@ -179,7 +178,7 @@ async def without_faust(settings: Settings, meter: Meter) -> None:
         _count(pipeline, meter)
         await pipeline.own(range(settings.kafka.partitions))
         consumer = AIOKafkaConsumer(
-            *TOPICS,
+            *INTERACTIONS,
             bootstrap_servers=settings.kafka.address,
             group_id=settings.kafka.group,
             enable_auto_commit=False,
@@ -187,8 +186,7 @@ async def without_faust(settings: Settings, meter: Meter) -> None:
         )
         await consumer.start()
         try:
-            handling = [_handle(consumer, topic, pipeline, settings.worker.batch_size, meter) for topic in TOPICS]
-            await asyncio.gather(*handling)
+            await _handle(consumer, pipeline, settings.worker.batch_size, meter)
             await consumer.commit()
         finally:
             await consumer.stop()
@@ -202,14 +200,12 @@ VARIANTS: dict[str, Callable[[Settings, Meter], Coroutine[Any, Any, None]]] = {
 }
 
 
-async def _handle(consumer: AIOKafkaConsumer, topic: str, pipeline: Pipeline, batch_size: int, meter: Meter) -> None:
-    """Handle one topic, its partitions in turn and its batches overlapping as in a worker."""
+async def _handle(consumer: AIOKafkaConsumer, pipeline: Pipeline, batch_size: int, meter: Meter) -> None:
+    """Handle both topics, their partitions in turn and their batches overlapping as in a worker."""
     room = asyncio.Semaphore(BATCHES_IN_HAND)
     async with asyncio.TaskGroup() as in_hand:
         while not meter.done.is_set():
-            partitions = [each for each in consumer.assignment() if each.topic == topic]
-            fetched = await consumer.getmany(*partitions, timeout_ms=200) if partitions else {}
-            messages = interleaved(fetched.values())
+            messages = interleaved((await consumer.getmany(timeout_ms=200)).values())
             for start in range(0, len(messages), batch_size):
                 batch = [
                     Incoming(each.topic, each.partition, each.offset, each.key, each.value, each.timestamp / 1000)

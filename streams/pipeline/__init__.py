@@ -320,9 +320,12 @@ def _not_forgotten(
     users: Mapping[str, UserState], accepted: Sequence[Accepted]
 ) -> tuple[dict[str, UserState], list[Accepted]]:
     """Without events of before their user was forgotten, and the users of no other events."""
-    since = [(message, event) for message, event in accepted if _counts(users[event.key], event)]
-    if dropped := len(accepted) - len(since):
-        metrics.OF_FORGOTTEN.labels(accepted[0][0].topic).inc(dropped)
+    since = []
+    for message, event in accepted:
+        if _counts(users[event.key], event):
+            since.append((message, event))
+        else:
+            metrics.OF_FORGOTTEN.labels(message.topic).inc()
     return {event.key: users[event.key] for _, event in since}, since
 
 

@@ -1,5 +1,6 @@
 """The way in: messages become events, or dead letters."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from streams import metrics
@@ -20,7 +21,8 @@ def take_in(
     """
     accepted: list[Accepted] = []
     rejected: list[Outgoing] = []
-    metrics.BATCH.labels(batch[0].topic).observe(len(batch))
+    for topic, messages in Counter(message.topic for message in batch).items():
+        metrics.BATCH.labels(topic).observe(messages)
     metrics.STAGE.labels("queue").observe(max(0.0, now - batch[0].published_at))
     for message in batch:
         try:
