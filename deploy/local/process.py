@@ -85,6 +85,16 @@ class Process:
         if process := self.find():
             _kill_group(process.pid)
 
+    def sleep(self) -> None:
+        """SIGSTOP to it and to the helpers in its group: not a step more, until `wake`."""
+        if process := self.find():
+            os.killpg(process.pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT."""
+        if process := self.find():
+            os.killpg(process.pid, signal.SIGCONT)
+
     def memory(self) -> int:
         """Resident bytes of the process and its helpers; 0 when it is not running."""
         process = self.find()

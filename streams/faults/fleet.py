@@ -6,32 +6,40 @@ from collections.abc import Sequence
 from deploy.local.servers import Server
 from deploy.local.worker import RunningWorker
 from streams.errors import AnabranchError
-from streams.faults.plan import Fault
+from streams.faults.plan import Fault, How
 
+LEAVING_SECONDS = 600.0
 RESTART_SECONDS = 1.0  # from the end of a worker to its next start, as with an orchestrator
-SERVER_PATIENCE = 120.0
 
 
 class Fleet:
     """What faults happen to.
 
-    ended  how often a worker ended by itself, and was started again
+    ended  who ended by itself, and was started again
     """
 
     def __init__(self, workers: Sequence[RunningWorker], servers: Sequence[Server]) -> None:
-        self.ended = 0
+        self.ended: list[str] = []
         self._workers = {worker.name: worker for worker in workers}
         self._servers = {server.name: server for server in servers}
         self._struck: set[str] = set()
         self._to_start: dict[str, float] = {}
 
     def strike(self, fault: Fault) -> None:
-        """Stop or kill its victims."""
+        """Stop or kill its victims, or have them leave."""
         self._struck = set(fault.victims)
         for name in fault.victims:
             if worker := self._workers.get(name):
                 if worker.exit_code() is None:
-                    worker.sleep() if fault.stops else worker.kill()
+                    match fault.how:
+                        case How.killed:
+                            worker.kill()
+                        case How.stopped:
+                            worker.sleep()
+                        case How.leaves:
+                            worker.terminate(LEAVING_SECONDS)
+            elif fault.how == How.stopped:
+                self._servers[name].process.sleep()
             else:
                 self._servers[name].process.kill()
 
@@ -39,27 +47,32 @@ class Fleet:
         """Let the victims go on, or start them. Returns before they are well."""
         self._struck = set()
         for name in fault.victims:
-            if worker := self._workers.get(name):
-                worker.wake() if fault.stops else worker.start()
+            if fault.how != How.stopped:
+                self._start(name)
+            elif worker := self._workers.get(name):
+                worker.wake()
             else:
-                self._servers[name].start()
+                self._servers[name].process.wake()
 
     def tend(self) -> None:
-        """Start the workers that ended by themselves: a fenced one does, or one whose server was away for too long.
-
-        Raises AnabranchError when a server ended by itself.
-        """
+        """Start who ended by itself, as an orchestrator does: a worker that is fenced, or whose server was away for too
+        long; a server that could not come up on a busy machine."""
         now = time.monotonic()
-        for name, worker in self._workers.items():
-            if name in self._struck or worker.exit_code() is None:
-                continue
-            if now >= self._to_start.setdefault(name, now + RESTART_SECONDS):
+        for name in (*self._workers, *self._servers):
+            if name in self._struck or self._runs(name):
+                self._to_start.pop(name, None)
+            elif now >= self._to_start.setdefault(name, now + RESTART_SECONDS):
                 del self._to_start[name]
-                self.ended += 1
-                worker.start()
-        for name, server in self._servers.items():
-            if name not in self._struck and server.process.find() is None:
-                raise AnabranchError(f"{name} ended by itself; its log ends:\n{server.process.last_words()}")
+                self.ended.append(name)
+                self._start(name)
+
+    def _runs(self, name: str) -> bool:
+        if worker := self._workers.get(name):
+            return worker.exit_code() is None
+        return self._servers[name].process.find() is not None
+
+    def _start(self, name: str) -> None:
+        (self._workers.get(name) or self._servers[name]).start()
 
     def is_ready(self) -> bool:
         """Whether every worker serves: one that only just starts would die of a signal."""
@@ -68,5 +81,5 @@ class Fleet:
     def drain(self) -> None:
         """Let all workers finish. Raises AnabranchError for one that does not end in good order."""
         for name, worker in self._workers.items():
-            if (code := worker.terminate()) != 0:
+            if (code := worker.terminate(LEAVING_SECONDS)) != 0:
                 raise AnabranchError(f"{name} ended with code {code} when told to stop; its log is {worker.log}")

@@ -1,5 +1,6 @@
 """What the faults did: recovery times for each kind, and whether every event counted once."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import median
 
@@ -32,7 +33,7 @@ class Recovery(Struct):
 class Outcome(Struct):
     """One run.
 
-    ended       times that a worker ended by itself, and was started again
+    ended       who ended by itself, and was started again
     unanswered  events that no list has named
     verified    the store compared with a replay of the log
     """
@@ -42,7 +43,7 @@ class Outcome(Struct):
     events: int
     environment: Environment
     recoveries: list[Recovery]
-    ended: int
+    ended: list[str]
     unanswered: list[str]
     verified: verify.Report
 
@@ -50,7 +51,7 @@ class Outcome(Struct):
     def struck(self) -> str:
         """How much happened, in words."""
         victims = sum(each.victims for each in self.recoveries)
-        return f"{len(self.recoveries)} faults, {victims} processes killed or stopped"
+        return f"{len(self.recoveries)} faults, {victims} processes killed, stopped or told to leave"
 
     @property
     def is_clean(self) -> bool:
@@ -114,11 +115,18 @@ def verdict(outcome: Outcome) -> str:
     )
 
 
+def by_themselves(outcome: Outcome) -> str:
+    """One sentence about who was not struck, and ended all the same."""
+    times = ", ".join(f"{name} {count}" for name, count in sorted(Counter(outcome.ended).items()))
+    return f"Ended by themselves, and started again: {times or 'none'}."
+
+
 def markdown(outcome: Outcome) -> str:
     """A section of `docs/operations.md`."""
     here = outcome.environment
     lines = [
         f"Seed {outcome.seed}, {outcome.workers} workers: {outcome.struck}. {verdict(outcome)}",
+        by_themselves(outcome),
         "",
         f"| {' | '.join(HEADINGS)} |",
         "|---|---:|---:|---:|",

@@ -19,7 +19,7 @@ from streams.events import Event
 from streams.faults.answers import Answers
 from streams.faults.fleet import Fleet
 from streams.faults.load import Load, activity
-from streams.faults.plan import Fault, draw
+from streams.faults.plan import KINDS, Fault, draw
 from streams.faults.report import Outcome, Recovery
 from streams.progress import bars
 from streams.replay import ListWatcher
@@ -28,7 +28,7 @@ from streams.verify import verify
 
 STOP_SECONDS = 20.0  # more than twice a session: a worker that stands still for so long loses its partitions
 CAUGHT_UP = 2.0  # seconds that the oldest unanswered event may have waited
-PATIENCE = 300.0  # for the recovery from a fault
+PATIENCE = 1_200.0  # for the recovery from a fault: there are machines that stand still now and then
 FIRST_GUESS = 20.0  # seconds that a fault takes, before one has been seen
 SPREAD = 0.9  # of the events are spread over the faults; the rest are left for slow recoveries, and for the end
 LAST_EVENTS_PER_SECOND = 1_000.0
@@ -46,14 +46,16 @@ def run(
     seed: int | None = None,
     films: int | None = None,
     stop_seconds: float = STOP_SECONDS,
+    kinds: Sequence[str] = KINDS,
 ) -> Outcome:
     """Strike on servers of its own below `<home>/faults`, which end with it.
 
     settings  of the usual home: its downloads are shared, its servers left alone
     seed      draws the faults; random if None
     films     of the catalogue, all if None
+    kinds     of the faults
 
-    Raises AnabranchError when a server does not come up again, or a worker does not end when told to.
+    Raises AnabranchError when a worker does not end when told to.
     """
     seed = random.randrange(10_000) if seed is None else seed  # noqa: S311 (no secret)
     here = environment()
@@ -65,7 +67,7 @@ def run(
         load_items(own, console, catalogue[:early])
         flow = activity(dataset, events, catalogue[early:])
         with running_workers(own, workers) as fleet_workers:
-            plan = draw(seed, faults, [worker.name for worker in fleet_workers], stop_seconds=stop_seconds)
+            plan = draw(seed, faults, [worker.name for worker in fleet_workers], stop_seconds=stop_seconds, kinds=kinds)
             fleet = Fleet(fleet_workers, local_servers.servers(own))
             recoveries, unanswered = _strike_while_events_flow(own, console, fleet, plan, flow)
             fleet.drain()
@@ -121,8 +123,8 @@ def _strike(
     """Strike, mend, and see how long it takes until events are answered again as if nothing had been."""
     begin = time.monotonic()
     until(lambda: time.monotonic() > begin + fault.after, PATIENCE)
-    fleet.strike(fault)
     struck = time.monotonic()
+    fleet.strike(fault)
     next_list: float | None = None
 
     def has_passed(moment: float) -> bool:

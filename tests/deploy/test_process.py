@@ -61,6 +61,20 @@ def test_one_that_does_not_listen_is_killed(process: Process) -> None:
     assert process.find() is None
 
 
+def test_one_that_is_put_to_sleep_stands_still_until_it_is_woken_and_ends_asleep_too(process: Process) -> None:
+    started = start(process, f"print('up', flush=True); {SLEEPS}")
+    for _ in range(2):
+        process.sleep()
+        while started.status() != psutil.STATUS_STOPPED:
+            assert process.find() == started
+        process.wake()
+        while started.status() == psutil.STATUS_STOPPED:
+            assert process.find() == started
+    process.sleep()
+    assert process.stop(patience=0.2) is True
+    assert process.find() is None
+
+
 def test_its_helpers_end_with_it(process: Process) -> None:
     helper = start(process, PARENT).children()[0]
     process.stop()

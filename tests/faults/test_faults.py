@@ -1,6 +1,7 @@
 """What strikes when is drawn from a seed; what is seen is told apart by kind."""
 
 from collections import Counter
+from typing import Any, cast
 
 import pytest
 
@@ -8,8 +9,9 @@ from streams.bench.report import environment
 from streams.datasets.dataset import Dataset
 from streams.events import Click, Profile, Recommendations, Upload
 from streams.faults.answers import Answers
+from streams.faults.fleet import Fleet
 from streams.faults.load import REPEATED, activity, with_repeats
-from streams.faults.plan import draw
+from streams.faults.plan import KINDS, Fault, How, draw
 from streams.faults.report import Outcome, Recovery, markdown
 from streams.verify import Report
 
@@ -22,10 +24,58 @@ def test_a_seed_draws_the_same_faults_again_and_another_seed_others() -> None:
 
 
 def test_every_kind_of_fault_comes_equally_often_and_strikes_all_there_are() -> None:
-    faults = draw(5, 70, WORKERS, stop_seconds=20)
-    assert set(Counter(fault.kind for fault in faults).values()) == {10}
+    faults = draw(5, 10 * len(KINDS), WORKERS, stop_seconds=20)
+    assert Counter(fault.kind for fault in faults) == dict.fromkeys(KINDS, 10)
     assert {name for fault in faults for name in fault.victims} == {*WORKERS, "kafka", "cassandra", "triton"}
-    assert {fault.lasts for fault in faults if fault.stops} == {20}
+    assert {fault.lasts for fault in faults if fault.how == How.stopped} == {20}
+    assert {fault.kind for fault in faults if fault.how == How.leaves} == {"worker leaves"}
+
+
+def test_only_the_kinds_that_are_wanted_strike() -> None:
+    faults = draw(5, 4, WORKERS, stop_seconds=20, kinds=["kafka killed", "cassandra stopped"])
+    assert Counter((*fault.victims, fault.how) for fault in faults) == {
+        ("kafka", How.killed): 2,
+        ("cassandra", How.stopped): 2,
+    }
+
+
+class Lazy:
+    """Stands for a server: runs, or does not."""
+
+    def __init__(self) -> None:
+        self.runs, self.process, self.name = True, self, "kafka"
+
+    def find(self) -> bool | None:
+        return self.runs or None
+
+    def kill(self) -> None:
+        self.runs = False
+
+    def start(self) -> None:
+        self.runs = True
+
+
+def test_who_ends_by_itself_is_started_again_and_who_was_struck_only_once_the_fault_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("streams.faults.fleet.time.monotonic", lambda: now[0])
+    server = Lazy()
+    fleet = Fleet([], cast(Any, [server]))
+    fault = Fault("kafka killed", ("kafka",), How.killed, after=0, lasts=5)
+    fleet.strike(fault)
+    for now[0] in (101.0, 105.0):
+        fleet.tend()
+    assert not server.runs and fleet.ended == []
+    fleet.mend(fault)
+    assert server.runs
+    server.kill()
+    for now[0] in (110.0, 110.5):
+        fleet.tend()
+    assert not server.runs, "it is given a moment"
+    now[0] = 111.5
+    fleet.tend()
+    assert server.runs and fleet.ended == ["kafka"]
 
 
 def dataset(clicks: int) -> Dataset:
@@ -92,7 +142,8 @@ def a_list(*event_ids: str) -> Recommendations:
 def test_a_run_is_clean_only_if_nothing_is_amiss(
     verified: Report, unanswered: list[str], caught_up: float | None
 ) -> None:
-    clean = Outcome(7, 3, 100, environment(), [Recovery("kafka killed", 1, 1.0, 2.0, 3.0)], 0, [], Report())
+    clean = Outcome(7, 3, 100, environment(), [Recovery("kafka killed", 1, 1.0, 2.0, 3.0)], ["w"], [], Report())
     assert clean.is_clean and "| kafka killed | 1 | 1.0 (1.0) | 2.0 (2.0) |" in markdown(clean)
+    assert "started again: w 1." in markdown(clean)
     recoveries = [Recovery("kafka killed", 1, 1.0, caught_up, 3.0)]
-    assert not Outcome(7, 3, 100, clean.environment, recoveries, 0, unanswered, verified).is_clean
+    assert not Outcome(7, 3, 100, clean.environment, recoveries, [], unanswered, verified).is_clean

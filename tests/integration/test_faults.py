@@ -11,7 +11,7 @@ from streams.settings import load
 from streams.verify import named
 
 pytestmark = pytest.mark.servers
-SEED = 293  # draws each of the kinds that concern Kafka, Cassandra and workers once
+KINDS = ["worker killed", "worker stopped", "worker leaves", "all workers killed", "kafka killed", "cassandra killed"]
 
 
 def test_every_event_counts_once_whatever_is_killed_or_stopped_meanwhile(
@@ -19,7 +19,9 @@ def test_every_event_counts_once_whatever_is_killed_or_stopped_meanwhile(
 ) -> None:
     settings = load(home=tmp_path, downloads=load().downloads_folder.resolve())
     console = Console(quiet=True)
-    outcome = run(settings, console, events=4_000, faults=5, workers=2, seed=SEED, films=200, stop_seconds=12)
+    outcome = run(
+        settings, console, events=4_000, faults=len(KINDS), workers=2, seed=1, films=200, stop_seconds=12, kinds=KINDS
+    )
     Console().print(table(outcome), verdict(outcome), *named(outcome.verified, 20))  # shown if the test fails
     assert outcome.verified.is_clean and outcome.verified.in_motion == 0 and outcome.unanswered == []
-    assert len(outcome.recoveries) == 5, "how long each took says more about the machine"
+    assert len(outcome.recoveries) == len(KINDS), "how long each took says more about the machine"
