@@ -4,7 +4,7 @@
 #   make test     set up and run every test, on real servers with ports and data of their own
 #   make check    lint, format, types, licences, a bill of materials, and the tests that need no server
 #   make faults   kill and stop workers and servers at random while events flow; every event must count once (half an hour)
-#   make fuzz     a million malformed, odd and garbled messages through the pipeline, no server needed (a quarter hour)
+#   make fuzz     a million malformed, odd and garbled messages and requests, no server needed (a quarter hour)
 #   make docs     write the reference anew from the code, and build the site of the docs into build/site
 #   make audit    known vulnerabilities of the packages, as osv.dev tells (the one thing that needs more than registries)
 #   make bench    measure; `make lock`: choose the packages anew; `make clean`: remove what was built, data included
@@ -61,7 +61,7 @@ faults: setup
 	@$(RUN)/anabranch faults
 
 fuzz: setup
-	$(RUN)/python -m pytest tests/pipeline/test_fuzz.py --fuzzed 1000000
+	$(RUN)/python -m pytest tests/pipeline/test_fuzz.py tests/web/test_fuzz.py --fuzzed 1000000
 
 docs: setup
 	$(RUN)/python -m deploy.reference

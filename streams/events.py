@@ -10,6 +10,7 @@ import re
 from typing import Annotated, Any, ClassVar
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Struct
 
 from encoders.contract import DIM, MODALITIES
@@ -19,6 +20,7 @@ VERSION = 1
 MAX_EVENT_BYTES = 1024 * 1024
 FLOAT_BYTES = 4
 MAX_FUTURE_SECONDS = 300.0
+LAST_TIME = 1e11  # seconds since the epoch, in the year 5138: far beyond any clock, and far within what can be computed
 FILES = [name for name, modality in MODALITIES.items() if modality.uploaded_as_file]
 
 Id = Annotated[
@@ -36,6 +38,7 @@ SearchFilters = Annotated[dict[Name, Annotated[list[Name], Meta(min_length=1, ma
 SearchOffset = Annotated[int, Meta(ge=0, le=900)]
 SearchLimit = Annotated[int, Meta(ge=1, le=100)]
 Seconds = Annotated[float, Meta(description="seconds since the epoch")]
+Place = Annotated[int, Meta(ge=0, le=2**62)]
 
 REASONS = {
     "empty": "the message has no bytes",
@@ -336,7 +339,7 @@ class Embedded(Struct, kw_only=True, frozen=True):
     refused: dict[str, str] = {}
     language: str = ""
     withdrawn: bool = False
-    offset: int = 0
+    offset: Place = 0
     version: int = VERSION
 
     @property
@@ -354,7 +357,7 @@ class LearnedLesson(Struct, frozen=True, gc=False, kw_only=True):
     pulls    by the bias of each of them, little-endian float32
     """
 
-    touches: int
+    touches: Place
     slope: bytes
     items: list[str]
     pulls: bytes
@@ -472,10 +475,9 @@ def read_embedded(value: bytes, *, dim: int = DIM) -> Embedded:
         item = _embedded.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _explain(value, error) from error
-    for name, data in item.vectors.items():
-        _check_vector(data, dim, f"vector {name!r} of item {item.item_id!r}")
-    if not math.isfinite(item.at):
-        raise Rejected("bad_time", f"at is {item.at}")
+    for data in item.vectors.values():
+        _check_vector(data, dim, "a vector")
+    _check_time(item.at, "at")
     return item
 
 
@@ -486,13 +488,12 @@ def read_learned(value: bytes, *, dim: int = DIM) -> Learned:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _explain(value, error) from error
     if learned.profile:
-        _check_vector(learned.profile, dim, f"profile of user {learned.user_id!r}")
+        _check_vector(learned.profile, dim, "profile")
     for touched in learned.touches:
-        if not math.isfinite(touched.at):
-            raise Rejected("bad_time", f"at of event {touched.event_id!r} is {touched.at}")
+        _check_time(touched.at, "at of a touch")
         if touched.lesson is not None:
-            _check_vector(touched.lesson.slope, None, f"slope of event {touched.event_id!r}")
-            _check_vector(touched.lesson.pulls, len(touched.lesson.items), f"pulls of event {touched.event_id!r}")
+            _check_vector(touched.lesson.slope, None, "slope of a lesson")
+            _check_vector(touched.lesson.pulls, len(touched.lesson.items), "pulls of a lesson")
     return learned
 
 
@@ -500,6 +501,14 @@ def _check_vector(data: bytes, dim: int | None, what: str) -> None:
     if len(data) % FLOAT_BYTES or (dim is not None and len(data) != dim * FLOAT_BYTES):
         wanted = "whole numbers of 4 bytes" if dim is None else f"{dim * FLOAT_BYTES}, {dim} numbers,"
         raise Rejected("wrong_size", f"{what} has {len(data)} bytes, where {wanted} are wanted")
+    numbers = np.frombuffer(data, "<f4")
+    if not math.isfinite(numbers.dot(numbers)):
+        raise Rejected("not_finite", f"{what} has a number that is none, or too large")
+
+
+def _check_time(at: float, what: str) -> None:
+    if not 0 < at < LAST_TIME:
+        raise Rejected("bad_time", f"{what} is {at}")
 
 
 def _check_upload(upload: Upload) -> None:

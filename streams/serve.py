@@ -32,7 +32,7 @@ from streams.searching import empty_search, media_reader
 from streams.settings import Settings
 from streams.web.access import Tokens
 from streams.web.api import Api
-from streams.web.application import application
+from streams.web.application import Counted, application
 from streams.web.catalogue import Shelf
 from streams.web.experiments import Watcher
 from streams.web.feed import Feed
@@ -68,7 +68,7 @@ async def run(settings: Settings) -> None:
             feed.close()
 
         app.on_shutdown.append(let_go)
-        async with listening(app, http.host, http.port, setting="ANABRANCH_HTTP__PORT", tls=tls):
+        async with listening(app, http.host, http.port, setting="ANABRANCH_HTTP__PORT", tls=tls, told=Counted):
             log.info("answering", at=f"{'https' if tls else 'http'}://{http.host}:{http.port}/", tokens=bool(tokens))
             done, _ = await asyncio.wait(
                 [asyncio.create_task(stopping.wait()), *following], return_when=asyncio.FIRST_COMPLETED

@@ -1,17 +1,30 @@
 """Messages of every kind that a stranger, a bug or a bad disk could put into a topic, from a seed."""
 
+import base64
 import copy
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from encoders.contract import DIM
 from streams.events import EVENT_TYPES
 from streams.ports import Incoming
+from streams.replica import INTERACTIONS, ITEMS
 
 NOW = 1_700_000_000.0
-USERS = [f"u{n}" for n in range(200)] + ["ünïcode ☃", "'; DROP TABLE users; --", " ", "\u2028", "x" * 128, "\U0001f600"]
-ITEMS = [f"i{n}" for n in range(300)] + ["日本", "../../etc/passwd", "%s%n", "y" * 128, "null"]
+FICKLE = [f"f{n}" for n in range(20)]  # who ask to be forgotten, and change their minds about profiling
+USERS = (
+    [f"u{n}" for n in range(200)]
+    + FICKLE
+    + ["ünïcode ☃", "'; DROP TABLE users; --", " ", "\u2028", "x" * 128, "\U0001f600"]
+)
+ITEM_IDS = [f"i{n}" for n in range(300)] + ["日本", "../../etc/passwd", "%s%n", "y" * 128, "null"]
 ODD: list[Any] = [
     None, True, False, 0, -1, 1, 2, 2**31, -(2**63), 2**64, 10**400, 0.0, -0.0, 0.5, 1.0, 5e-324, 1e-9, 1e308, -1e308,
     "", " ", "0", "1", "NaN", "null", "\x00", "a\nb", "\ud800", "\u202e", "x" * 129, "x" * 5_000, [], [[]], [None], {},
@@ -34,20 +47,39 @@ SCRAPS = [
     b"\xed\xa0\x80",
 ]
 DEEP = b'{"deep":' + b"[" * 3_000 + b"]" * 3_000 + b"}"
+QUIET = 10_000  # inputs up to which nothing is shown
+SHARES = {"events": 0.7, "logs": 0.1, "requests": 0.2}  # of as many inputs as are wanted
+WEIGHTS = {
+    "events.click": 36,
+    "events.view": 36,
+    "events.upload": 9,
+    "events.profile": 9,
+    "events.query": 9,
+    "events.forget": 5,
+}
+MODALITIES = ("fused", "text", "image", "audio", "speech", "video")
 REPEATED_WITHIN = 500  # messages: far within the window of a user's event ids
 
 
 class Fuzzer:
-    """Draws messages: good events, events with odd but allowed values, wrong ones, garbled ones, and noise."""
+    """Draws messages: good events, events with odd but allowed values, wrong ones, garbled ones, and noise.
 
-    def __init__(self, seed: int) -> None:
+    features  of the ranker, which lessons speak of
+    """
+
+    def __init__(self, seed: int, features: int = 2) -> None:
+        self._features = features
         self._chance = random.Random(seed)
+        self._numbers = np.random.default_rng(seed)
         self._good: dict[str, Callable[[], dict[str, Any]]] = {
             "events.click": self._interaction,
             "events.view": self._interaction,
             "events.upload": self._upload,
             "events.profile": self._profile,
             "events.query": self._query,
+            "events.forget": self._forget,
+            ITEMS: self._embedded,
+            INTERACTIONS: self._learned,
         }
         self._drawn = 0
 
@@ -55,7 +87,8 @@ class Fuzzer:
         """Messages of one topic, as an agent hands them over."""
         return [self._message(topic) for _ in range(size)]
 
-    def _message(self, topic: str) -> Incoming:
+    def draw(self, topic: str) -> tuple[dict[str, Any], bytes | None]:
+        """The fields of a message as they were meant, and its value."""
         self._drawn += 1
         chance = self._chance
         kind = topic if chance.random() < 0.97 else chance.choice(list(self._good))
@@ -69,7 +102,11 @@ class Fuzzer:
             value = self._garbled(value or b"")
         if fate > 0.995:
             value = chance.choice((None, b"", DEEP, b"null", b"[]", b'"click"', chance.randbytes(200)))
-        return Incoming(topic, 0, self._drawn, self._key(topic, fields), value, NOW - chance.random())
+        return fields, value
+
+    def _message(self, topic: str) -> Incoming:
+        fields, value = self.draw(topic)
+        return Incoming(topic, 0, self._drawn, self._key(topic, fields), value, NOW - self._chance.random())
 
     def _key(self, topic: str, fields: dict[str, Any]) -> bytes | None:
         if self._chance.random() < 0.02:
@@ -88,14 +125,17 @@ class Fuzzer:
 
     def _interaction(self) -> dict[str, Any]:
         chance = self._chance
-        fields = self._common() | {"user_id": chance.choice(USERS), "item_id": chance.choice(ITEMS)}
+        fields = self._common() | {"user_id": chance.choice(USERS), "item_id": chance.choice(ITEM_IDS)}
         extra = {"position": chance.randrange(10_001), "variant": "b", "dwell_s": 10 ** chance.uniform(-300, 4.9)}
         extra |= {"rating": chance.random(), "version": 1, "novel": {"of": "a newer producer"}}
         return fields | {name: extra[name] for name in chance.sample(list(extra), chance.randrange(4))}
 
     def _upload(self) -> dict[str, Any]:
         chance = self._chance
-        fields = self._common() | {"item_id": chance.choice(ITEMS), "title": chance.choice(("", "Alien", "ß" * 1000))}
+        fields = self._common() | {
+            "item_id": chance.choice(ITEM_IDS),
+            "title": chance.choice(("", "Alien", "ß" * 1000)),
+        }
         media = {"image": "data:,x", "audio": "data:;base64,//79", "video": "file:///etc/passwd", "speech": "data:"}
         extra = {
             "text": chance.choice(("corrupt", "a ship", "\u0000\ufffd", "w " * 500)),
@@ -111,7 +151,13 @@ class Fuzzer:
         traits = {chance.choice(("age", "gender", "zip", "", "x")): chance.choice(scalars) for _ in range(3)}
         if chance.random() < 0.3:
             traits["likes"] = [chance.choice(("jazz", "", "ﬁ")) for _ in range(chance.randrange(5))]
-        return self._common() | {"user_id": chance.choice(USERS), "traits": traits}
+        user_id = chance.choice(USERS)
+        said = ("profiling", "use_profile") if user_id in FICKLE and chance.random() < 0.2 else ()
+        return self._common() | {"user_id": user_id, "traits": traits} | {name: chance.random() < 0.7 for name in said}
+
+    def _forget(self) -> dict[str, Any]:
+        chance = self._chance
+        return self._common() | {"user_id": chance.choice(FICKLE), "ts": NOW - chance.random() * 1e6}
 
     def _query(self) -> dict[str, Any]:
         chance = self._chance
@@ -125,6 +171,46 @@ class Fuzzer:
             "personal": False,
         }
         return self._common() | {name: extra[name] for name in chance.sample(list(extra), chance.randrange(7))}
+
+    def _embedded(self) -> dict[str, Any]:
+        chance = self._chance
+        upload = self._upload()
+        del upload["event_id"]
+        at = upload.pop("ts")
+        names = chance.sample(MODALITIES, chance.randrange(1, 4))
+        fields = upload | {"at": at, "vectors": {name: self._vector(DIM) for name in names}, "offset": self._drawn}
+        return fields | {"refused": {"image": "TooLarge: 9 pixels"}} if chance.random() < 0.1 else fields
+
+    def _learned(self) -> dict[str, Any]:
+        chance = self._chance
+        profile = self._vector(DIM) if chance.random() < 0.2 else ""
+        touches = [self._touch() for _ in range(chance.randrange(1, 4))]
+        forgets = chance.random() < 0.01
+        return {"user_id": chance.choice(USERS), "worker": "w2", "profile": profile} | (
+            {"touches": [], "forgotten": True} if forgets else {"touches": touches}
+        )
+
+    def _touch(self) -> dict[str, Any]:
+        chance = self._chance
+        touch = {"event_id": f"e{self._drawn}", "item_id": chance.choice(ITEM_IDS), "weight": chance.random()}
+        touch["at"] = chance.choice((NOW - chance.random() * 1e6, NOW, chance.random(), 10 ** chance.uniform(-300, 9)))
+        if chance.random() < 0.5:
+            items = chance.sample(ITEM_IDS, chance.randrange(4))
+            slope = self._vector(chance.choice((self._features, self._features, 1)))
+            pulls = self._vector(len(items))
+            touch["lesson"] = {"touches": chance.randrange(9), "slope": slope, "items": items, "pulls": pulls}
+        return touch
+
+    def _vector(self, size: int) -> str:
+        """Numbers as JSON carries them; now and then some that are none, too many or too few."""
+        chance = self._chance
+        numbers = self._numbers.standard_normal(size).astype("<f4")
+        if size and chance.random() < 0.05:
+            numbers[chance.randrange(size)] = chance.choice((np.nan, np.inf, -np.inf, 3e38, 1e-45, 0.0))
+        if chance.random() < 0.03:
+            numbers = numbers * np.float32(chance.choice((0.0, 1e38, 1e-38)))
+        data = numbers.tobytes()
+        return base64.b64encode(data[:-1] if chance.random() < 0.01 else data).decode()
 
     def _harm(self, fields: dict[str, Any]) -> None:
         """Change one field, or take it away."""
@@ -162,10 +248,21 @@ class Fuzzer:
 
 
 def batches(seed: int, count: int) -> Iterator[list[Incoming]]:
-    """So many messages of the topics that change users and items, in batches of one topic each."""
+    """So many messages of the topics of events, in batches of one topic each."""
     fuzzer, chance = Fuzzer(seed), random.Random(seed)
+    first = iter(WEIGHTS)  # however few are wanted, some of each
     while count > 0:
-        topic = chance.choices(("events.click", "events.view", "events.upload", "events.profile"), (4, 4, 1, 1))[0]
-        size = min(count, chance.choice((1, 2, 30, 512)))
+        topic = next(first, None)
+        size = 30 if topic else chance.choice((1, 2, 30, 512))
+        topic = topic or chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        size = min(count, size, 30 if topic == "events.forget" else 512)
         yield fuzzer.batch(topic, size)
         count -= size
+
+
+def show(title: str, outcomes: Counter[str]) -> None:
+    """What has become of a large number of inputs, for whoever ran them."""
+    table = Table("", "inputs", title=title)
+    for outcome, count in sorted(outcomes.items()):
+        table.add_row(outcome, f"{count:,}")
+    Console().print(table)

@@ -113,7 +113,7 @@ class Tokens:
         return Identity(user=self._user(token))
 
     def _user(self, token: str) -> str:
-        if self._user_key is None:
+        if self._user_key is None or not token.isascii():
             raise Unauthorized("this token is not known")
         try:
             claims = jwt.decode(token, self._user_key, algorithms=["HS256"], options={"require": ["sub", "exp"]})

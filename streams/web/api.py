@@ -396,7 +396,10 @@ def _id(request: web.Request, name: str) -> str:
 async def _json(request: web.Request) -> bytes:
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(text="send JSON, with Content-Type: application/json")
-    return await request.read()
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise web.HTTPBadRequest(text="the body is cut off, or not encoded as its headers say") from error
 
 
 def _in_query(request: web.Request, kind: type[T]) -> T:

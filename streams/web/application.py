@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
 
 import msgspec
 import structlog
 from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
 from aiohttp.typedefs import Middleware
 from yarl import URL
 
@@ -38,6 +38,7 @@ PAGE_HEADERS = {
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+ROUTE: web.RequestKey[str] = web.RequestKey("route", str)
 log = structlog.get_logger()
 
 
@@ -46,7 +47,7 @@ def application(api: Api, health: Health, tokens: Tokens | None) -> web.Applicat
 
     tokens  who is known; None lets in anybody, as the name of this machine alone
     """
-    app = web.Application(client_max_size=MAX_EVENT_BYTES, middlewares=[_measured, _explained, _local_only(tokens)])
+    app = web.Application(client_max_size=MAX_EVENT_BYTES, middlewares=[_named, _explained, _local_only(tokens)])
     endpoints = api.endpoints()
     document = openapi.document(endpoints, version=version("anabranch"), secured=tokens is not None)
     body = msgspec.json.encode(document)
@@ -54,9 +55,16 @@ def application(api: Api, health: Health, tokens: Tokens | None) -> web.Applicat
     async def described(_: web.Request) -> web.Response:
         return web.Response(body=body, content_type="application/json")
 
-    app.add_routes([web.route(each.method, each.path, _answering(each, tokens)) for each in endpoints])
-    app.add_routes([*health.routes(), web.get("/openapi.json", described)])
-    app.add_routes([web.get(path, _page(name)) for path, name in FILES.items()])
+    routes = [
+        *(web.route(each.method, each.path, _answering(each, tokens)) for each in endpoints),
+        *health.routes(),
+        web.get("/openapi.json", described),
+        *(web.get(path, _page(name)) for path, name in FILES.items()),
+    ]
+    for route in routes:
+        # Of an `Expect` that is no text, aiohttp's own handler makes a 500, as it still does where there is no route.
+        kwargs = route.kwargs | {"expect_handler": _expected}
+        app.add_routes([web.RouteDef(route.method, route.path, route.handler, kwargs)])
     return app
 
 
@@ -116,14 +124,25 @@ def _host(url: str) -> str | None:
         return None
 
 
+class Counted(AbstractAccessLogger):
+    """Counts and times every answer; also those to what is no HTTP, which comes to no route and no middleware."""
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        metrics.HTTP.labels(request.get(ROUTE, "none"), str(response.status)).observe(time)
+
+
+async def _expected(request: web.Request) -> None:
+    if request.headers["Expect"].lower() != "100-continue":
+        raise web.HTTPExpectationFailed(text="nothing but 100-continue may be expected")
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer itself has not begun
+
+
 @web.middleware
-async def _measured(request: web.Request, handler: Handler) -> web.StreamResponse:
-    start = perf_counter()
-    response = await handler(request)
+async def _named(request: web.Request, handler: Handler) -> web.StreamResponse:
     resource = request.match_info.route.resource
-    route = resource.canonical if resource else "none"
-    metrics.HTTP.labels(route, str(response.status)).observe(perf_counter() - start)
-    return response
+    request[ROUTE] = resource.canonical if resource else "none"
+    return await handler(request)
 
 
 @web.middleware
@@ -139,19 +158,13 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
     except Rejected as refusal:
         return _problem(422, refusal.detail, reason=refusal.reason)
     except (StoreUnavailable, SinkUnavailable) as error:
-        log.warning("a request failed", path=_route(request), error=str(error))
+        log.warning("a request failed", path=request[ROUTE], error=str(error))
         return _problem(503, f"{type(error).__name__}: try again in a moment", headers={"Retry-After": "2"})
     except TimeoutError:
         return _problem(503, f"no answer was found in {PATIENCE:g} s", headers={"Retry-After": "2"})
     except Exception as error:
-        log.error("a request failed", path=_route(request), exc_info=error)
+        log.error("a request failed", path=request[ROUTE], exc_info=error)
         return _problem(500, "the log says what went wrong")
-
-
-def _route(request: web.Request) -> str:
-    """The path without the names in it."""
-    resource = request.match_info.route.resource
-    return resource.canonical if resource else ""
 
 
 def _problem(status: int, detail: str, *, reason: str = "", headers: Mapping[str, str] | None = None) -> web.Response:

@@ -1,10 +1,13 @@
 """Listening: an aiohttp application at an address."""
 
+import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+from aiohttp.web_log import AccessLogger
 
 from streams.errors import AnabranchError
 
@@ -18,13 +21,26 @@ class CannotListen(AnabranchError):
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, host: str, port: int, *, setting: str, tls: ssl.SSLContext | None = None
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    setting: str,
+    tls: ssl.SSLContext | None = None,
+    told: type[AbstractAccessLogger] | None = None,
 ) -> AsyncIterator[None]:
     """Answer at an address meanwhile. Raises CannotListen.
 
     setting  the environment variable that holds the port
+    told     is told of every answer
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE, max_line_size=MAX_LINE)
+    runner = web.AppRunner(
+        app,
+        access_log=logging.getLogger(__name__) if told else None,  # aiohttp wants one; nothing is written to it
+        access_log_class=told or AccessLogger,
+        shutdown_timeout=GRACE,
+        max_line_size=MAX_LINE,
+    )
     await runner.setup()
     try:
         try:

@@ -6,26 +6,41 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 import pytest
+import structlog
 from prometheus_client import REGISTRY
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
+from encoders.contract import DIM
 from encoders.errors import Refused
 from encoders.profile import ProfileEncoder
 from streams.adapters.cassandra import encode_user
+from streams.adapters.index import VectorIndex
+from streams.core.history import History
+from streams.core.recommender import UserView
 from streams.core.user import UserState
 from streams.core.verification import Log, compare
 from streams.errors import Rejected
-from streams.events import REASONS, Upload, decode
-from streams.ports import Embeddings, Outgoing
+from streams.events import REASONS, Event, Forget, Profile, Query, Upload, decode
+from streams.ports import Embeddings, Logged, Outgoing
 from streams.progress import bars
+from streams.queries import Queries
+from streams.rebuild import Users
+from streams.replica import INTERACTIONS, ITEMS, Replica
+from streams.search import Search
 from streams.verify import replayed
 from tests.fakes import FakeEmbedder, FakeStore
-from tests.fuzzing import NOW, Fuzzer, batches
+from tests.fuzzing import ITEM_IDS, NOW, QUIET, SHARES, USERS, Fuzzer, batches, show
 from tests.pipeline.test_pipeline import FILMS, Loop, World
+from tests.pipeline.test_queries import search
 
-QUIET = 10_000  # messages up to which no bar is shown
+ACCEPTED = {
+    "anabranch_events_total",
+    "anabranch_events_duplicate_total",
+    "anabranch_events_of_forgotten_total",
+}
 
 
 class Encoding(FakeStore):
@@ -38,11 +53,17 @@ class Encoding(FakeStore):
 
 
 class Forgetful(Loop):
-    """Keeps nothing of what was published but dead letters."""
+    """Keeps nothing of what was published but dead letters; those who search hear of items, too."""
+
+    def __init__(self, searching: Search) -> None:
+        super().__init__()
+        self._searching = searching
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         self.messages += [message for message in messages if message.topic == "events.rejected"]
         await self.bring_back(messages)
+        items = [message.value for message in messages if message.topic == ITEMS]
+        await self._searching.follow(ITEMS, [Logged(0, value) for value in items])
 
 
 class Reading(FakeEmbedder):
@@ -70,23 +91,27 @@ def counted() -> Counter[str]:
     found: Counter[str] = Counter()
     for family in REGISTRY.collect():
         for sample in family.samples:
-            if sample.name in ("anabranch_events_total", "anabranch_events_duplicate_total"):
+            if sample.name in ACCEPTED:
                 found["accepted"] += int(sample.value)
             if sample.name == "anabranch_events_rejected_total":
                 found["rejected"] += int(sample.value)
             if sample.name == "anabranch_parts_refused_total" and sample.labels["modality"] == "profile":
                 found["accepted"] += int(sample.value)
+            if sample.name == "anabranch_log_messages_left_out_total":
+                found[f"{sample.labels['topic']} left out: {sample.labels['reason']}"] += int(sample.value)
     return found
 
 
 async def test_whatever_comes_each_message_is_accepted_or_rejected_and_counts_once(
     fuzzed: tuple[int, int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    count, seed = fuzzed
+    wanted, seed = fuzzed
+    count = int(wanted * SHARES["events"])
     threadpool_limits(1)  # as a worker does
     world = World(Encoding())
     world.pipeline.embedder = Reading()
-    world.pipeline.sink = world.sink = Forgetful()
+    searching = search()
+    world.pipeline.sink = world.sink = Forgetful(searching)
     world.sink.replica = world.replica
     await world.open_cinema()
     handlers = {
@@ -94,44 +119,93 @@ async def test_whatever_comes_each_message_is_accepted_or_rejected_and_counts_on
         "events.view": world.pipeline.interactions,
         "events.upload": world.pipeline.uploads,
         "events.profile": world.pipeline.profiles,
+        "events.forget": world.pipeline.forgets,
+        "events.query": Queries(searching, world.sink, clock=lambda: NOW).answer,
     }
-    before, accepted, reasons = counted(), [], Counter[str]()
-    with capsys.disabled(), bars(Console(quiet=count <= QUIET)) as progress:
+    before, accepted, outcomes = counted(), [], Counter[str]()
+    with capsys.disabled(), bars(Console(quiet=wanted <= QUIET)) as progress:
         task = progress.add_task(f"messages of seed {seed}", total=count)
         for batch in batches(seed, count):
             await handlers[batch[0].topic](batch)
             for message in batch:
                 try:
                     accepted.append(decode(message.topic, message.value, key=message.key, now=NOW))
+                    outcomes[f"{message.topic} accepted"] += 1
                 except Rejected as refusal:
-                    reasons[refusal.reason] += 1
+                    outcomes[refusal.reason] += 1
             progress.advance(task, len(batch))
+        if wanted > QUIET:
+            show("messages in topics of events", outcomes)
     told = counted() - before
+    reasons = Counter({reason: outcomes[reason] for reason in outcomes.keys() & REASONS.keys()})
     assert told == {"accepted": len(accepted), "rejected": reasons.total()}, f"seed {seed}"
-    assert told.total() == count
-    assert reasons.keys() <= REASONS.keys() and len(accepted) > count / 3, f"seed {seed}"
+    assert told.total() == count == outcomes.total()
+    assert len(accepted) > count / 3 and len(outcomes - reasons) == len(handlers), f"seed {seed}"
     assert Counter(dict(letter.headers)["reason"].decode() for letter in world.sink.on("events.rejected")) == reasons
+    assert differences(world, accepted) == [], f"seed {seed}"
 
+
+def differences(world: World, accepted: Sequence[Event]) -> list[str]:
+    """Where the worker's users are not what the events make of them; of the forgotten, what they did is compared."""
     uploads = Counter(event.item_id for event in accepted if isinstance(event, Upload))
     changed = FILMS.keys() | {item_id for item_id, count in uploads.items() if count > 1}
-    policy = world.pipeline.policy
-    log = Log(world.pipeline.replica.item_vectors.get, changed, True, policy.taste_half_life, policy.dedup_window)
+    policy, vectors = world.pipeline.policy, world.replica.item_vectors.get
+    log = Log(vectors, changed, True, policy.taste_half_life, policy.dedup_window)
     users = world.pipeline._owned.users
-    differences = [
+    fickle = {
+        each.key
+        for each in accepted
+        if isinstance(each, Forget) or (isinstance(each, Profile) and each.is_about_consent)
+    }
+    assert fickle, "nobody asked to be forgotten"
+    found = [
         f"{user_id}: {difference}"
         for user_id, events in replayed(accepted, policy).items()
-        if (difference := compare(user_id, events, users.get(user_id), log))
+        if user_id not in fickle and (difference := compare(user_id, events, users.get(user_id), log))
     ]
-    assert differences == [], f"seed {seed}"
+    sequel = Users(policy)
+    for event in accepted:
+        if event.key in fickle and not isinstance(event, Query | Upload):
+            sequel.take(event)
+    for user in sequel.settled(vectors):
+        kept = users.get(user.user_id)
+        if (list(kept.history.item_ids) if kept else []) != list(user.history.item_ids):
+            found.append(f"{user.user_id}: what they did since they were forgotten")
+    return found
 
 
-def test_whatever_comes_as_a_query_is_read_or_refused_for_a_known_reason(fuzzed: tuple[int, int]) -> None:
-    count, seed = fuzzed
-    fuzzer, told = Fuzzer(seed), Counter[str]()
-    for message in fuzzer.batch("events.query", count // 10):
-        try:
-            told[decode(message.topic, message.value, key=message.key, now=NOW).__class__.__name__] += 1
-        except Rejected as refusal:
-            told[refusal.reason] += 1
-    assert told.keys() <= REASONS.keys() | {"Query"}, f"seed {seed}"
-    assert told["Query"] > count / 30, f"seed {seed}"
+@pytest.mark.parametrize("topic", [ITEMS, INTERACTIONS])
+async def test_whatever_comes_in_a_log_all_workers_read_or_leave_out_alike_and_go_on(
+    fuzzed: tuple[int, int], topic: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.replica.log", structlog.wrap_logger(structlog.ReturnLogger()))
+    wanted, seed = fuzzed
+    count = int(wanted * SHARES["logs"] / 2)
+    threadpool_limits(1)
+    one, other, searching = Replica(VectorIndex(DIM), worker="w1"), Replica(VectorIndex(DIM), worker="w3"), search()
+    fuzzer = Fuzzer(seed, features=one.recommender._ranker.weights.shape[1])
+    before = counted()
+    start = 0
+    with capsys.disabled(), bars(Console(quiet=wanted <= QUIET)) as progress:
+        task = progress.add_task(f"messages of {topic}", total=count)
+        while start < count:
+            messages = [Logged(start + n, fuzzer.draw(topic)[1]) for n in range(min(200, count - start))]
+            start += len(messages)
+            await one.follow(topic, messages)
+            await other.follow(topic, messages)
+            if topic == ITEMS:
+                await searching.follow(topic, messages)
+            progress.advance(task, len(messages))
+        told = counted() - before
+        followers = 3 if topic == ITEMS else 2
+        outcomes = Counter({outcome: number // followers for outcome, number in told.items()})
+        outcomes[f"{topic} followed"] = count - outcomes.total()
+        if wanted > QUIET:
+            show("messages in the workers' own logs", outcomes)
+    assert one.offsets[topic] == count and one.snapshot() == other.snapshot(), f"seed {seed}"
+    assert all(number % followers == 0 for number in told.values()), f"seed {seed}"
+    assert outcomes[f"{topic} followed"] > count / 3, f"seed {seed}"
+    for user in USERS:
+        user_view = UserView(user, History.of((item, NOW, 1.0) for item in ITEM_IDS[:3]))
+        scores = [each.score for each in one.recommender.recommend(user_view, NOW)]
+        assert np.isfinite(scores).all(), f"seed {seed}"

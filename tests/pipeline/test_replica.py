@@ -143,6 +143,7 @@ def a_lesson(slope: str, pulls: str) -> dict[str, object]:
 
 
 GOOD = to_bytes(unit(np.ones(DIM, np.float32)))
+NO_NUMBERS = to_bytes(np.full(DIM, np.nan, np.float32))
 TOUCH = {"event_id": "e", "item_id": "item 1", "at": NOON, "weight": 1.0}
 
 
@@ -154,7 +155,12 @@ TOUCH = {"event_id": "e", "item_id": "item 1", "at": NOON, "weight": 1.0}
         (ITEMS, b'{"item_id": "i"}', "missing_field"),
         (ITEMS, encode(Embedded(item_id="i", at=NOON, vectors={"fused": b"12345"})), "wrong_size"),
         (ITEMS, encode(Embedded(item_id="i", at=NOON, vectors={"text": GOOD + GOOD})), "wrong_size"),
+        (ITEMS, encode(Embedded(item_id="i", at=NOON, vectors={"fused": NO_NUMBERS})), "not_finite"),
+        (ITEMS, encode(Embedded(item_id="i", at=1e308)), "bad_time"),
+        (ITEMS, encode(Embedded(item_id="i", at=NOON, offset=2**63 - 1)), "out_of_range"),
         (INTERACTIONS, b"[]", "not_an_object"),
+        (INTERACTIONS, encode(Learned(user_id="u", touches=[], worker="w", profile=NO_NUMBERS)), "not_finite"),
+        (INTERACTIONS, encode({"user_id": "u", "worker": "w", "touches": [TOUCH | {"at": -1.0}]}), "bad_time"),
         (INTERACTIONS, b'{"user_id": "u", "touches": 3, "worker": "w"}', "wrong_type"),
         (INTERACTIONS, encode(Learned(user_id="u", touches=[], worker="w", profile=GOOD[:-4])), "wrong_size"),
         (

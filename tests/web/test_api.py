@@ -10,11 +10,13 @@ from streams.core.experiments.plan import read
 from streams.events import EVENT_TYPES
 from streams.web.access import Tokens, UnusableTokens, user_token
 from tests.pipeline.test_pipeline import FILMS, NOW
+from tests.web.fuzzing import Caller
 from tests.web.world import PICTURE, HttpWorld, next_list
 
 READER, WRITER, ADMIN, KEY = (letter * 32 for letter in "rwak")
 LINES = [f"lists {READER}", f"events {WRITER}", f"admin {ADMIN}", f"user-key {KEY}"]
 FOREVER = 4e9
+POST = "POST /events/click HTTP/1.1\r\nContent-Type: application/json\r\n"
 ADA = user_token(KEY, "ada", FOREVER)
 
 
@@ -278,6 +280,24 @@ async def test_a_bad_event_is_refused_at_once_with_its_reason(world: HttpWorld, 
     status, problem = await world.post("/events/click", event)
     assert (status, problem["reason"]) == (422, reason)
     assert not world.sink.messages
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ("Authorization: Bearer \xff", b"", 401),
+        (f"Authorization: Bearer {WRITER}\r\nContent-Encoding: gzip", b"{}", 400),
+        (f"Authorization: Bearer {WRITER}\r\nTransfer-Encoding: chunked", b"zz\r\n", 400),
+        (f"Authorization: Bearer {WRITER}\r\nExpect: \xff", b"{}", 417),
+    ],
+)
+async def test_bytes_that_are_not_what_their_headers_say_are_no_fault_of_ours(
+    guarded: HttpWorld, headers: str, body: bytes, status: int
+) -> None:
+    length = "" if "chunked" in headers else f"\r\nContent-Length: {len(body)}"
+    head = f"{POST}Host: localhost\r\n{headers}{length}\r\n\r\n"
+    caller = Caller(guarded.client.port or 0)
+    assert (await caller.ask(head.encode("latin-1") + body, well_formed=False))[0] == status
 
 
 async def test_an_event_is_json_and_not_endless(world: HttpWorld) -> None:
