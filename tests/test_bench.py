@@ -153,9 +153,9 @@ class Lists:
 
 
 async def test_a_stall_shows_in_every_event_it_held_up_for_latency_counts_from_the_schedule() -> None:
-    load = Load(lambda answered: None)
+    load = Load(SlowProducer())
     events = [Click(event_id=f"e{n}", ts=1.0, user_id="u", item_id="i") for n in range(10)]
-    await load.send(SlowProducer(), events, time.monotonic(), events_per_second=1_000)
+    await load.send(events, time.monotonic(), events_per_second=1_000)
     await load.read(Lists([each.event_id for each in events]))
     assert await load.answered(1.0)
     assert min(seconds for _, seconds in load.latencies) > 0.18
@@ -163,9 +163,9 @@ async def test_a_stall_shows_in_every_event_it_held_up_for_latency_counts_from_t
 
 
 async def test_an_event_without_a_list_is_counted() -> None:
-    load = Load(lambda answered: None)
+    load = Load(SlowProducer())
     events = [Click(event_id=f"e{n}", ts=1.0, user_id="u", item_id="i") for n in range(3)]
-    await load.send(SlowProducer(), events, time.monotonic(), events_per_second=1_000)
+    await load.send(events, time.monotonic(), events_per_second=1_000)
     await load.read(Lists(["e0", "e2", "another's"]))
     assert not await load.answered(0.01)
     said = load.summary(1_000, 0.0)

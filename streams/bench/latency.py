@@ -6,7 +6,8 @@ the scheduled time: a stall shows in every event that it held up (no 'coordinate
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec import Struct
 
 from streams.errors import AnabranchError
-from streams.events import Click, Recommendations, View, encode
+from streams.events import Click, Recommendations, Upload, View, encode
 from streams.producer import TOPICS
 from streams.settings import Kafka
 
@@ -52,52 +53,68 @@ async def measure(
 
     Raises AnabranchError when the first event gets no list.
     """
-    load = Load(on_answer)
+    async with sending(kafka, on_answer) as load:
+        await load.send(events[:1], time.monotonic(), 1.0)
+        if not await load.answered(PATIENCE):
+            raise AnabranchError(f"no list came for an event in {PATIENCE:.0f} s; is a worker running?")
+        load.latencies.clear()
+        await load.send(events[1:], time.monotonic() + LEAD, events_per_second)
+        await load.answered(PATIENCE)
+        return load.summary(events_per_second, warm_up)
+
+
+@asynccontextmanager
+async def sending(kafka: Kafka, on_answer: Callable[[int], None] = lambda answered: None) -> AsyncIterator["Load"]:
+    """A load without events yet, whose lists are read from now on."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka.address, group_id=None)
+    load = Load(producer, on_answer)
     await producer.start()
     await consumer.start()
     try:
         await _seek_to_end(consumer, kafka.partitions)
         reading = asyncio.create_task(load.read(consumer))
-        await load.send(producer, events[:1], time.monotonic(), 1.0)
-        if not await load.answered(PATIENCE):
-            raise AnabranchError(f"no list came for an event in {PATIENCE:.0f} s; is a worker running?")
-        load.latencies.clear()
-        await load.send(producer, events[1:], time.monotonic() + LEAD, events_per_second)
-        await load.answered(PATIENCE)
+        yield load
         reading.cancel()
-        return load.summary(events_per_second, warm_up)
     finally:
         await consumer.stop()
         await producer.stop()
 
 
 class Load:
-    """Events on their way, and how long those that came back took."""
+    """Events on their way, and how long those that came back took.
 
-    def __init__(self, on_answer: Callable[[int], None]) -> None:
+    lists  user -> the items of their latest list
+    """
+
+    def __init__(self, producer: AIOKafkaProducer, on_answer: Callable[[int], None] = lambda answered: None) -> None:
+        self.lists: dict[str, list[str]] = {}
+        self._producer = producer
         self._on_answer = on_answer
         self._due: dict[str, float] = {}  # event id -> its scheduled time, while unanswered
         self._all_answered = asyncio.Event()
         self.latencies: list[tuple[float, float]] = []  # (scheduled time, seconds)
 
-    async def send(
-        self, producer: AIOKafkaProducer, events: Sequence[Click | View], start: float, events_per_second: float
-    ) -> None:
+    async def send(self, events: Sequence[Click | View], start: float, events_per_second: float) -> None:
         for number, event in enumerate(events):
             due = start + number / events_per_second
             if (ahead := due - time.monotonic()) > 0:
                 await asyncio.sleep(ahead)
             self._due[event.event_id] = due
             self._all_answered.clear()
-            await producer.send(TOPICS[type(event)], encode(event), event.key.encode())
-        await producer.flush()
+            await self.publish(event)
+        await self._producer.flush()
+
+    async def publish(self, event: Click | View | Upload) -> None:
+        """Send one event that no list is waited for."""
+        await self._producer.send(TOPICS[type(event)], encode(event), event.key.encode())
 
     async def read(self, consumer: AIOKafkaConsumer) -> None:
         async for message in consumer:
             now = time.monotonic()
-            for event_id in _decode(message.value).event_ids:
+            made = _decode(message.value)
+            self.lists[made.user_id] = [each.item_id for each in made.items]
+            for event_id in made.event_ids:
                 due = self._due.pop(event_id, None)
                 if due is not None:
                     self.latencies.append((due, now - due))

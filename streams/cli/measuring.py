@@ -58,3 +58,21 @@ def soak(
     outcome = long_run.run(load(), console, minutes=minutes, share=share)
     console.print(long_run.summary(outcome))
     raise typer.Exit(1 if outcome.unanswered else 0)
+
+
+@app.command()
+def growth(
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the result into.")] = None,
+    most_users: Annotated[int, typer.Option(min=1_000, help="Leave out steps with more.")] = 1_000_000,
+) -> None:
+    """Measure a worker with more and more users and items stored, its start, and how soon a new item is listed."""
+    from streams.bench import growth as growing
+    from streams.bench.report import write_between
+    from streams.evaluate.report import markdown, table
+
+    measured = growing.run(load(), console, [step for step in growing.STEPS if step[0] <= most_users])
+    tables = growing.sheets(measured)
+    for each in tables:
+        console.print(table(each))
+    if report:
+        write_between(report, "\n".join(f"{each.title}:\n\n{markdown(each)}" for each in tables), growing.MARKS)
