@@ -73,14 +73,14 @@ class Covisits:
     def learn(self, request: Request, slot: int, weight: float) -> None:
         rows, trail = self._rows, request.trail
         _learn(
-            rows.slots, rows.weights, rows.lengths, rows.as_of, rows.rate, trail.slots, trail.times, trail.weights,
-            self._window, self._learned.fade, self._learned.rate, self._one_way, slot, weight, request.at,
+            rows.slots, rows.weights, rows.lengths, trail.slots, trail.times, trail.weights, self._window,
+            self._learned.fade, self._learned.rate, self._one_way, slot, weight, request.at, rows.growth(request.at),
         )  # fmt: skip
 
     def propose(self, request: Request, slots: Slots, scores: Floats) -> int:
         rows, trail, scratch = self._rows, request.trail, self._scratch
         return _propose(
-            rows.slots, rows.weights, rows.lengths, rows.as_of, rows.rate, self._sizes.past, self._sizes.proposed,
+            rows.slots, rows.weights, rows.lengths, self._sizes.past, self._sizes.proposed,
             trail.slots, trail.times, self._window, self._spoken.fade, self._spoken.rate,
             scratch.totals, scratch.touched, request.shown, request.mark, slots, scores,
         )  # fmt: skip
@@ -88,7 +88,7 @@ class Covisits:
     def because(self, request: Request, slots: Slots) -> Slots:
         rows, trail, scratch = self._rows, request.trail, self._scratch
         return _because(
-            rows.slots, rows.weights, rows.lengths, rows.as_of, rows.rate, self._sizes.past,
+            rows.slots, rows.weights, rows.lengths, self._sizes.past,
             trail.slots, trail.times, self._window, self._spoken.fade, self._spoken.rate, scratch.totals, slots,
         )  # fmt: skip
 
@@ -107,8 +107,6 @@ def _learn(
     row_slots: Slots,
     row_weights: Floats,
     lengths: Counts,
-    as_of: Doubles,
-    rate: float,
     trail: Slots,
     times: Doubles,
     weights: Floats,
@@ -119,6 +117,7 @@ def _learn(
     slot: int,
     weight: float,
     at: float,
+    growth: float,
 ) -> None:
     near = 1.0
     for step in range(1, min(window, len(trail)) + 1):
@@ -129,24 +128,14 @@ def _learn(
             return
         before = trail[place]
         if before != slot:
-            gain = close * min(weight, weights[place])
-            add_to_row(row_slots, row_weights, lengths, as_of, before, slot, gain, at, rate)
+            gain = close * min(weight, weights[place]) * growth
+            add_to_row(row_slots, row_weights, lengths, before, slot, gain)
             if not one_way:
-                add_to_row(row_slots, row_weights, lengths, as_of, slot, before, gain, at, rate)
+                add_to_row(row_slots, row_weights, lengths, slot, before, gain)
 
 
 @compiled
-def _voices(
-    lengths: Counts,
-    as_of: Doubles,
-    rate: float,
-    past: Floats,
-    trail: Slots,
-    times: Doubles,
-    window: int,
-    fade: float,
-    time_rate: float,
-) -> Floats:
+def _voices(past: Floats, trail: Slots, times: Doubles, window: int, fade: float, time_rate: float) -> Floats:
     """How loud each of the latest items speaks, the latest first; the faint are left out."""
     voices = np.empty(min(window, len(trail)), np.float32)
     near = 1.0
@@ -155,9 +144,7 @@ def _voices(
         close = near * math.exp(min(times[place] - times[-1], 0.0) * time_rate)
         if close < FAINT:
             return voices[:back]
-        # a row's weights hold for its own time: bring all rows to the time of the latest item
-        same_time = math.exp(min(as_of[trail[place]] - times[-1], 0.0) * rate)
-        voices[back] = close * same_time * past[trail[place]]
+        voices[back] = close * past[trail[place]]
         near *= fade
     return voices
 
@@ -167,8 +154,6 @@ def _propose(
     row_slots: Slots,
     row_weights: Floats,
     lengths: Counts,
-    as_of: Doubles,
-    rate: float,
     past: Floats,
     proposed: Floats,
     trail: Slots,
@@ -183,7 +168,7 @@ def _propose(
     slots: Slots,
     scores: Floats,
 ) -> int:
-    voices = _voices(lengths, as_of, rate, past, trail, times, window, fade, time_rate)
+    voices = _voices(past, trail, times, window, fade, time_rate)
     count = 0
     for back in range(len(voices)):
         row = trail[len(trail) - 1 - back]
@@ -203,8 +188,6 @@ def _because(
     row_slots: Slots,
     row_weights: Floats,
     lengths: Counts,
-    as_of: Doubles,
-    rate: float,
     past: Floats,
     trail: Slots,
     times: Doubles,
@@ -214,7 +197,7 @@ def _because(
     totals: Floats,
     slots: Slots,
 ) -> Slots:
-    voices = _voices(lengths, as_of, rate, past, trail, times, window, fade, time_rate)
+    voices = _voices(past, trail, times, window, fade, time_rate)
     speakers = np.full(len(slots), NOBODY, np.int32)
     loudest = np.zeros(len(slots), np.float32)
     for each in range(len(slots)):

@@ -7,38 +7,52 @@ from numpy.typing import NDArray
 
 from streams.core.catalogue import longer
 from streams.core.memory.compiled import compiled
-from streams.core.memory.expert import Doubles, Floats, Slots, State
+from streams.core.memory.expert import Floats, Slots, State
 
 Counts = NDArray[np.int32]
+
+FAR = 40.0
+"""Growth, as the power of e, beyond which weights are brought back: a float32 holds twice as much."""
 
 
 class Rows:
     """For each item, the items met with it and how much, fading by half in `half_life` seconds.
 
-    A row holds at most `width` items; a new one then takes the place of the weakest.
+    A row holds at most `width` items; a new one then takes the place of the weakest. Nothing is faded in place: what
+    comes later weighs more (forward decay, as in `popularity`), so that only the ratios of weights mean something.
 
-    slots    (capacity, width) int32      weights  (capacity, width) float32, as of the row's `as_of`
+    slots    (capacity, width) int32      weights  (capacity, width) float32, as of `since`
     lengths  (capacity,) int32: how much of a row is in use
-    as_of    (capacity,) float64, seconds since the epoch: the latest event of the row
+    since    seconds since the epoch: what is met at that time counts with its own weight
     """
 
     def __init__(self, capacity: int, width: int, half_life: float) -> None:
-        self.rate = math.log(2) / half_life
+        self._rate = math.log(2) / half_life
         self.slots = np.zeros((capacity, width), np.int32)
         self.weights = np.zeros((capacity, width), np.float32)
         self.lengths = np.zeros(capacity, np.int32)
-        self.as_of = np.zeros(capacity)
+        self.since: float | None = None
+
+    def growth(self, at: float) -> float:
+        """What the weight of a meeting at this time is multiplied by."""
+        if self.since is None:
+            self.since = at
+        ahead = (at - self.since) * self._rate
+        if ahead > FAR:
+            self.weights *= np.float32(math.exp(-ahead))
+            self.since, ahead = at, 0.0
+        return math.exp(ahead)
 
     def resize(self, capacity: int) -> None:
         self.slots, self.weights = longer(self.slots, capacity), longer(self.weights, capacity)
-        self.lengths, self.as_of = longer(self.lengths, capacity), longer(self.as_of, capacity)
+        self.lengths = longer(self.lengths, capacity)
 
     def state(self) -> State:
         used = int(np.flatnonzero(self.lengths)[-1]) + 1 if self.lengths.any() else 0
         held = np.arange(self.slots.shape[1]) < self.lengths[:used, None]
         return {
             "lengths": self.lengths[:used],
-            "as_of": self.as_of[:used],
+            "since": np.array([] if self.since is None else [self.since]),
             "slots": self.slots[:used][held],
             "weights": self.weights[:used][held],
         }
@@ -46,33 +60,16 @@ class Rows:
     def load(self, state: State) -> None:
         used = len(state["lengths"])
         self.lengths[:used] = state["lengths"]
-        self.as_of[:used] = state["as_of"]
+        self.since = float(state["since"][0]) if len(state["since"]) else None
         held = np.arange(self.slots.shape[1]) < self.lengths[:used, None]
         self.slots[:used][held] = state["slots"]
         self.weights[:used][held] = state["weights"]
 
 
 @compiled
-def add_to_row(
-    slots: Slots,
-    weights: Floats,
-    lengths: Counts,
-    as_of: Doubles,
-    row: int,
-    column: int,
-    weight: float,
-    at: float,
-    rate: float,
-) -> None:
-    """Add `weight`, seen at time `at`, to one cell; a late one fades before it is added."""
+def add_to_row(slots: Slots, weights: Floats, lengths: Counts, row: int, column: int, weight: float) -> None:
+    """Add to one cell; `weight` has grown as `Rows.growth` says."""
     length = lengths[row]
-    if at > as_of[row]:
-        kept = np.float32(math.exp((as_of[row] - at) * rate)) if length > 0 else np.float32(0)
-        for cell in range(length):
-            weights[row, cell] *= kept
-        as_of[row] = at
-    else:
-        weight *= math.exp((at - as_of[row]) * rate)
     cell = _place(slots[row, :length], np.int32(column))
     if cell >= 0:
         weights[row, cell] += weight

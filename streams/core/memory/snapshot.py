@@ -6,7 +6,7 @@ import numpy as np
 from streams.core.memory.expert import State
 
 MAGIC = b"anabranch-memory"
-VERSION = 1
+VERSION = 2
 
 
 class UnknownSnapshot(ValueError):

@@ -11,12 +11,13 @@ HALF_LIFE = 50.0
 
 
 def add(rows: Rows, row: int, column: int, weight: float, at: float) -> None:
-    add_to_row(rows.slots, rows.weights, rows.lengths, rows.as_of, row, column, weight, at, rows.rate)
+    add_to_row(rows.slots, rows.weights, rows.lengths, row, column, weight * rows.growth(at))
 
 
-def held(rows: Rows, row: int) -> dict[int, float]:
-    length = rows.lengths[row]
-    return dict(zip(rows.slots[row, :length].tolist(), rows.weights[row, :length].tolist(), strict=True))
+def held(rows: Rows, row: int, at: float = 0.0) -> dict[int, float]:
+    """Item -> its weight, faded until a time."""
+    length, faded = rows.lengths[row], rows.weights[row] / rows.growth(at)
+    return dict(zip(rows.slots[row, :length].tolist(), faded[:length].tolist(), strict=True))
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 300)), min_size=1, max_size=40))
@@ -28,7 +29,7 @@ def test_a_wide_row_holds_faded_sums_whatever_the_order(events: list[tuple[int, 
     for column, at in events:
         add(rows, 0, column, 1.0, float(at))
         expected[column] = expected.get(column, 0) + 0.5 ** ((latest - at) / HALF_LIFE)
-    found = held(rows, 0)
+    found = held(rows, 0, float(latest))
     assert found.keys() == expected.keys()
     assert all(math.isclose(found[column], expected[column], rel_tol=1e-3) for column in found)
 
@@ -39,6 +40,15 @@ def test_in_a_full_row_a_new_item_takes_the_place_of_the_weakest() -> None:
     add(rows, 0, 2, 1.0, 0.0)
     add(rows, 0, 3, 1.0, 0.0)
     assert held(rows, 0) == {1: 3.0, 3: 1.0}
+
+
+def test_what_was_long_ago_is_faint_and_nothing_overflows() -> None:
+    rows = Rows(1, 2, half_life=1.0)
+    for at in range(0, 1_000, 10):
+        add(rows, 0, 1, 1.0, float(at))
+    add(rows, 0, 2, 1.0, 1_000.0)
+    found = held(rows, 0, 1_000.0)
+    assert found[2] == 1.0 and math.isclose(found[1], 2.0**-10, rel_tol=1e-2)
 
 
 @given(st.lists(st.floats(0.0625, 1024, width=32), min_size=1, max_size=200), st.integers(1, 40))
