@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from streams.core.history import History
 from streams.core.memory.expert import Floats, Slots
-from streams.core.memory.snapshot import MAGIC
+from streams.core.memory.snapshot import MAGIC, VERSION
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Taught, UnknownSnapshot, UserView
 from streams.core.vectors import Vector
 
@@ -239,7 +239,7 @@ def test_a_snapshot_that_cannot_be_read_is_refused_by_name() -> None:
     data = Town().recommender.snapshot()
     with pytest.raises(UnknownSnapshot, match="not a snapshot"):
         Recommender.restore(b"something else", SMALL)
-    with pytest.raises(UnknownSnapshot, match="version 99, where this code reads version 1"):
+    with pytest.raises(UnknownSnapshot, match=f"version 99, where this code reads version {VERSION}"):
         Recommender.restore(MAGIC + (99).to_bytes(2, "big") + data[len(MAGIC) + 2 :], SMALL)
     with pytest.raises(UnknownSnapshot, match="damaged"):
         Recommender.restore(data[:-10], SMALL)
