@@ -1,10 +1,11 @@
 """`anabranch soak`: a worker under a steady load for long: do memory, lag and latency stay where they are?"""
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from itertools import count, cycle, islice
-from statistics import linear_regression, quantiles
+from itertools import count, cycle, islice, pairwise
+from statistics import NormalDist, fmean, linear_regression, quantiles
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local.servers import worker_process
+from streams.bench.report import Environment, environment
 from streams.bench.servers import load_items, running, worker
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
@@ -52,6 +54,7 @@ class Outcome(Struct, frozen=True):
     unanswered  events without a list in the end
     """
 
+    environment: Environment
     capacity: float
     rate: float
     samples: list[Sample]
@@ -64,8 +67,32 @@ class Outcome(Struct, frozen=True):
     @property
     def memory_slope(self) -> float:
         """MiB an hour, by least squares over the settled samples."""
-        slope, _ = linear_regression([each.at for each in self.settled], [each.memory_mib for each in self.settled])
-        return slope * 3600
+        return slope([each.at for each in self.settled], [each.memory_mib for each in self.settled])[0] * 3600
+
+    @property
+    def memory_slope_error(self) -> float:
+        """Half the width of the slope's interval that holds the true one 95 times in 100."""
+        return slope([each.at for each in self.settled], [each.memory_mib for each in self.settled])[1] * 3600
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """By least squares, and half the width of its 95 % interval; what is left over may resemble what was before it.
+
+    The error of independent residuals is widened as for an autoregressive process of first order: by the root of
+    (1 + r) / (1 - r), where r is how much each residual resembles the one before.
+
+    >>> [round(each, 6) for each in slope([0, 1, 2, 3], [1, 3, 5, 7])]
+    [2.0, 0.0]
+    """
+    slope, intercept = linear_regression(x, y)
+    residuals = [b - intercept - slope * a for a, b in zip(x, y, strict=True)]
+    squares, spread = sum(each**2 for each in residuals), sum((each - fmean(x)) ** 2 for each in x)
+    if not squares:
+        return slope, 0.0
+    likeness = sum(a * b for a, b in pairwise(residuals)) / squares
+    likeness = min(max(likeness, 0.0), 0.99)
+    error = math.sqrt(squares / max(1, len(x) - 2) / spread * (1 + likeness) / (1 - likeness))
+    return slope, NormalDist().inv_cdf(0.975) * error
 
 
 def run(settings: Settings, console: Console, *, minutes: float, share: float) -> Outcome:
@@ -75,6 +102,7 @@ def run(settings: Settings, console: Console, *, minutes: float, share: float) -
 
     Raises AnabranchError when the worker ends, or no list comes.
     """
+    here = environment()
     with running(settings.home.resolve() / "soak", settings.downloads_folder.resolve(), console) as own:
         dataset = movielens(own.downloads_folder)
         load_items(own, console, dataset.uploads)
@@ -84,7 +112,8 @@ def run(settings: Settings, console: Console, *, minutes: float, share: float) -
                 capacity = _capacity(own, list(islice(events, CAPACITY_EVENTS)))
             rate = capacity * share
             console.print(f"capacity {capacity:,.0f} events/s; {minutes:g} min at {rate:,.0f} events/s")
-            return _load(own, console, events, capacity, rate, minutes * 60)
+            samples, unanswered = _load(own, console, events, rate, minutes * 60)
+            return Outcome(here, capacity, rate, samples, unanswered)
 
 
 def endless(dataset: Dataset) -> Iterator[Profile | Click | View]:
@@ -107,10 +136,10 @@ def _load(
     settings: Settings,
     console: Console,
     events: Iterator[Profile | Click | View],
-    capacity: float,
     rate: float,
     seconds: float,
-) -> Outcome:
+) -> tuple[list[Sample], int]:
+    """What was seen meanwhile, and how many events got no list."""
     process = worker_process(settings)
     samples: list[Sample] = []
     total = int(rate * seconds)
@@ -135,7 +164,7 @@ def _load(
             samples.append(_sample(watcher.report, time.monotonic() - start, process.memory() / 2**20))
             progress.update(task, completed=watcher.report.sent - samples[-1].waiting)
         watcher.wait(PATIENCE)
-    return Outcome(capacity, rate, samples, len(watcher.report.unanswered))
+    return samples, len(watcher.report.unanswered)
 
 
 def _sample(report: Report, at: float, memory_mib: float) -> Sample:
@@ -144,22 +173,55 @@ def _sample(report: Report, at: float, memory_mib: float) -> Sample:
     return Sample(at, memory_mib, len(report.unanswered), p50, p99)
 
 
-def summary(outcome: Outcome) -> Table:
-    """The report for a terminal: one line for each tenth of the time."""
-    table = Table(
-        title=f"at {outcome.rate:,.0f} of {outcome.capacity:,.0f} events/s",
-        caption=f"memory: {outcome.memory_slope:+,.1f} MiB an hour; {outcome.unanswered:,} events without a list",
-    )
-    for heading in ("minute", "memory, MiB", "most events waiting", "p50, ms", "worst p99, ms"):
-        table.add_column(heading, justify="right")
+HEADINGS = ("minute", "memory, MiB", "most events waiting", "p50, ms", "worst p99, ms")
+MARKS = ("<!-- soak -->", "<!-- /soak -->")
+
+
+def _rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
+    """One for each tenth of the time."""
     size = max(1, len(outcome.samples) // 10)
     for begin in range(0, len(outcome.samples), size):
         part = outcome.samples[begin : begin + size]
-        table.add_row(
+        yield (
             f"{part[-1].at / 60:.1f}",
             f"{part[-1].memory_mib:,.0f}",
             f"{max(each.waiting for each in part):,}",
             f"{sorted(each.p50 for each in part)[len(part) // 2] * 1000:,.0f}",
             f"{max(each.p99 for each in part) * 1000:,.0f}",
         )
+
+
+def verdict(outcome: Outcome) -> str:
+    """One sentence."""
+    return (
+        f"Memory: {outcome.memory_slope:+,.1f} ± {outcome.memory_slope_error:,.1f} MiB an hour (95 %);"
+        f" {outcome.unanswered:,} events without a list."
+    )
+
+
+def summary(outcome: Outcome) -> Table:
+    """The report for a terminal."""
+    title = f"at {outcome.rate:,.0f} of {outcome.capacity:,.0f} events/s"
+    table = Table(title=title, caption=verdict(outcome))
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right")
+    for row in _rows(outcome):
+        table.add_row(*row)
     return table
+
+
+def markdown(outcome: Outcome) -> str:
+    """A section of `docs/operations.md`."""
+    here = outcome.environment
+    lines = [
+        f"{outcome.samples[-1].at / 60:.0f} minutes at {outcome.rate:,.0f} events a second, where"
+        f" {outcome.capacity:,.0f} were handled when all were sent at once. {verdict(outcome)}",
+        "",
+        f"| {' | '.join(HEADINGS)} |",
+        f"|{'---:|' * len(HEADINGS)}",
+        *(f"| {' | '.join(row)} |" for row in _rows(outcome)),
+        "",
+        f"Machine: {here.cores} cores of {here.cpu}, {here.memory_gib:.0f} GiB; servers, worker and load share it. Load"
+        f" average before the start: {here.load_average:.1f}.",
+    ]
+    return "\n".join(lines) + "\n"

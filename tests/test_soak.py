@@ -1,12 +1,14 @@
 """What a long run saw is summed up truly."""
 
+import random
 from itertools import islice
 
 import pytest
 
+from streams.bench.report import environment
 from streams.datasets.dataset import Dataset
 from streams.events import Click, Profile
-from streams.soak import Outcome, Sample, endless, summary
+from streams.soak import Outcome, Sample, endless, markdown, slope, summary
 
 
 def samples(growth: float) -> list[Sample]:
@@ -17,9 +19,24 @@ def samples(growth: float) -> list[Sample]:
 
 @pytest.mark.parametrize("growth", [0.0, 50.0, -7.0])
 def test_the_slope_of_memory_is_that_after_caches_have_filled(growth: float) -> None:
-    outcome = Outcome(1_000.0, 700.0, samples(growth), 0)
+    outcome = Outcome(environment(), 1_000.0, 700.0, samples(growth), 0)
     assert outcome.memory_slope == pytest.approx(growth, abs=0.01)
-    assert f"{growth:+,.1f} MiB an hour" in str(summary(outcome).caption)
+    assert f"{growth:+,.1f} ± 0.0 MiB an hour" in str(summary(outcome).caption)
+    assert f"{growth:+,.1f} ± 0.0 MiB an hour" in markdown(outcome)
+
+
+@pytest.mark.parametrize("likeness", [0.0, 0.8])
+def test_the_interval_of_a_slope_holds_the_true_one_as_often_as_it_says(likeness: float) -> None:
+    chance = random.Random(3)
+    held = 0
+    for _ in range(400):
+        noise, seen = 0.0, []
+        for n in range(120):
+            noise = likeness * noise + chance.gauss(0, 1)
+            seen.append(0.5 * n + noise)
+        found, error = slope(range(120), seen)
+        held += abs(found - 0.5) <= error
+    assert 0.88 <= held / 400 <= 0.985
 
 
 def test_the_same_people_do_the_same_again_under_new_ids() -> None:

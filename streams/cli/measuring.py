@@ -26,7 +26,7 @@ def bench(
 @app.command()
 def faults(
     events: Annotated[int, typer.Option(min=1_000, help="Events that flow meanwhile.")] = 200_000,
-    count: Annotated[int, typer.Option(min=1, help="Faults; of seven, one strikes all workers.")] = 50,
+    count: Annotated[int, typer.Option(min=1, help="Faults; of eleven, one strikes all workers.")] = 50,
     workers: Annotated[int, typer.Option(min=2, help="Workers.")] = 3,
     seed: Annotated[int | None, typer.Option(help="Of an earlier run, to strike as it did.")] = None,
     report: Annotated[Path | None, typer.Option(help="A Markdown page to put the result into.")] = None,
@@ -51,12 +51,16 @@ def faults(
 def soak(
     minutes: Annotated[float, typer.Option(min=1, help="How long.")] = 30,
     share: Annotated[float, typer.Option(min=0.01, max=1, help="Of the worker's capacity, which is measured.")] = 0.7,
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the result into.")] = None,
 ) -> None:
     """Load a worker steadily and watch its memory, lag and latency, on servers of its own. Exit code 1 on a loss."""
     from streams import soak as long_run
+    from streams.bench.report import write_between
 
     outcome = long_run.run(load(), console, minutes=minutes, share=share)
     console.print(long_run.summary(outcome))
+    if report:
+        write_between(report, long_run.markdown(outcome), long_run.MARKS)
     raise typer.Exit(1 if outcome.unanswered else 0)
 
 
