@@ -86,7 +86,7 @@ class LiveQuality:
         if not len(ranks):
             return LiveFigures(0, 0.0, 0.0, 0.0, 0.0, 0.0)
         shown = np.array([count for count in self._exposure.values() if count], np.int64)
-        exposure = np.zeros(max(catalogue, len(shown)), np.int64)
+        exposure = np.zeros(max(catalogue, len(shown), 1), np.int64)
         exposure[: len(shown)] = shown
         return LiveFigures(
             clicks=len(ranks),

@@ -68,6 +68,14 @@ def test_coverage_does_not_exceed_one_where_lists_show_more_than_the_catalogue_i
     assert live.figures(catalogue=1).coverage == 1
 
 
+def test_before_anything_is_uploaded_lists_are_empty_and_show_nothing() -> None:
+    live = LiveQuality(window=10, users=2)
+    live.hold("ada", [])
+    assert live.click("ada", "alien")
+    figures = live.figures(catalogue=0)
+    assert (figures.clicks, figures.recall, figures.coverage, figures.gini) == (1, 0.0, 0.0, 0.0)
+
+
 def test_recall_is_told_apart_by_group() -> None:
     live = LiveQuality(window=100, users=10)
     for user, item, group in (("ann", "a", "F"), ("bob", "a", "M"), ("ann", "x", "F"), ("eve", "a", "")):
