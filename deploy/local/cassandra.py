@@ -25,6 +25,7 @@ TUNING = {
     "networking_cache_size": "32MiB",
     "batch_size_warn_threshold": "512KiB",
     "batch_size_fail_threshold": "4MiB",
+    "unlogged_batch_across_partitions_warn_threshold": 64,  # partitions of the same replicas share a batch
     "auto_snapshot": "false",
 }
 # What Java 17 closes and Cassandra needs open: the JDK modules of its own jvm17-server.options.
