@@ -23,8 +23,7 @@ TUNING = {
     "memtable_offheap_space": "128MiB",
     "file_cache_size": "64MiB",
     "networking_cache_size": "32MiB",
-    "batch_size_warn_threshold": "512KiB",
-    "batch_size_fail_threshold": "4MiB",
+    "batch_size_warn_threshold": "50KiB",
     "unlogged_batch_across_partitions_warn_threshold": 64,  # partitions of the same replicas share a batch
     "auto_snapshot": "false",
 }

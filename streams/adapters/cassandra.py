@@ -11,7 +11,7 @@ writes ask a quorum, so that an owner sees what the owners before it were told i
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, TypeVar
 from zlib import crc32
@@ -19,7 +19,7 @@ from zlib import crc32
 import msgspec
 from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, ReadTimeout, Unavailable, WriteTimeout
 from cassandra.cluster import NoHostAvailable, Session
-from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
+from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement, Statement
 from circuitbreaker import CircuitBreaker
 from tenacity import RetryCallState
 
@@ -40,7 +40,9 @@ from streams.settings import Cassandra
 TRANSIENT = (NoHostAvailable, OperationTimedOut, ReadTimeout, WriteTimeout, Unavailable)
 DAY = 86_400
 FORGOTTEN_SECONDS = 400 * DAY  # longer than any topic keeps events
-MAX_ROWS = 50  # in one request: 50 users of some 8 KB stay well below Cassandra's batch_size_fail_threshold
+MAX_ROWS = 50  # read by one request
+BATCH_BYTES = 40 * 1024  # written by one request: Cassandra refuses batches over 50 KiB, unless set otherwise
+VALUE_BYTES = 40  # what Cassandra adds to each value, timestamps and the like, at most
 
 T = TypeVar("T")
 
@@ -318,20 +320,20 @@ class CassandraStore:
             shards[self._shard(key(thing))].append(thing)
         return shards.items()
 
-    def _batches(self, statement: PreparedStatement, rows: Iterable[tuple[Any, ...]]) -> list[BatchStatement]:
-        """What writes these rows: those on the same replicas together, `MAX_ROWS` at once."""
+    def _batches(self, statement: PreparedStatement, rows: Iterable[tuple[Any, ...]]) -> list[Statement]:
+        """What writes these rows: those on the same replicas together, `BATCH_BYTES` at once."""
         together: dict[Any, list[BoundStatement]] = defaultdict(list)
         for row in rows:
             bound = statement.bind(row)
             together[self._home_of(bound)].append(bound)
-        return [_batch(chunk) for some in together.values() for chunk in _chunks(some, MAX_ROWS)]
+        return [request for some in together.values() for request in _requests(some)]
 
     def _home_of(self, bound: BoundStatement) -> Any:
         """The replicas of what it writes; where the driver does not know them, the partition."""
         metadata = self._session.cluster.metadata
         return frozenset(metadata.get_replicas(self.keyspace, bound.routing_key)) or bound.routing_key
 
-    async def _write(self, batches: Iterable[BatchStatement]) -> None:
+    async def _write(self, batches: Iterable[Statement]) -> None:
         await asyncio.gather(*map(self._execute, batches))
 
     async def _execute(self, statement: Any, values: tuple[Any, ...] | None = None) -> Sequence[Any]:
@@ -399,11 +401,21 @@ class CassandraStore:
         )
 
 
-def _batch(writes: Iterable[BoundStatement]) -> BatchStatement:
-    batch = BatchStatement(BatchType.UNLOGGED)
+def _requests(writes: Iterable[BoundStatement]) -> Iterator[Statement]:
+    """Unlogged batches of at most `BATCH_BYTES`; a larger row goes by itself, to which no such limit applies."""
+    batch, held = BatchStatement(BatchType.UNLOGGED), 0
     for each in writes:
+        size = sum(VALUE_BYTES + len(value or b"") for value in each.values)
+        if size > BATCH_BYTES:
+            yield each
+            continue
+        if held + size > BATCH_BYTES:
+            yield batch
+            batch, held = BatchStatement(BatchType.UNLOGGED), 0
         batch.add(each)
-    return batch
+        held += size
+    if held:
+        yield batch
 
 
 def who(user_id: str) -> bytes:

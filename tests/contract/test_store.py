@@ -108,6 +108,15 @@ async def test_many_users_are_written_and_read_at_once(store: Store) -> None:
     assert set(read) == {user.user_id for user in users}
 
 
+async def test_users_larger_than_a_request_may_be_are_written_beside_small_ones(store: Store) -> None:
+    users = [a_user() for _ in range(30)]
+    for large in users[::10]:
+        large.traits = b'{"about":"' + b"long " * 20_000 + b'"}'
+    await store.write_users(users, {})
+    read = await store.read_users([user.user_id for user in users])
+    assert {user_id: user.traits for user_id, user in read.items()} == {user.user_id: user.traits for user in users}
+
+
 @pytest.mark.parametrize("name", ["ünïcode ☃", "'; DROP TABLE users; --", " ", "x" * 128])
 async def test_any_allowed_name_is_only_a_name(store: Store, name: str) -> None:
     await store.write_users([a_user(name)], {})
