@@ -4,6 +4,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 
@@ -14,6 +16,23 @@ TALKATIVE = ("aiokafka.consumer.group_coordinator", "aiokafka.conn", "cassandra.
 
 # Without the local variables: they can hold what a user said, or a secret.
 _tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+
+class Forgiving:
+    """A stream whose lines are lost where they cannot be written: a full disk of logs ends nobody."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
 
 MOST_LINES = 1_000  # told apart at once
 
@@ -77,6 +96,6 @@ def set_up_logs(level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, Forgiving(sys.stderr))),
         cache_logger_on_first_use=True,
     )

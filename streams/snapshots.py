@@ -43,9 +43,18 @@ class SnapshotFolder:
             self._known = _followed(self._replica)
 
     def save(self, least: int = 1) -> None:
-        """Write a snapshot if at least so many messages were followed since the last one. Raises OSError."""
+        """Write a snapshot if at least so many messages were followed since the last one.
+
+        Where it cannot be written, as on a full disk, a log entry says so: the next start only takes longer.
+        """
         if _followed(self._replica) - self._known < least:
             return
+        try:
+            self._write()
+        except OSError as error:
+            log.warning("no snapshot could be written", folder=str(self._folder), reason=str(error))
+
+    def _write(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{self._number() + 1:08}{SUFFIX}"
         unfinished = path.with_suffix(f".{os.getpid()}")

@@ -1,6 +1,9 @@
 """Logs stay readable while a server is away."""
 
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 from streams.logs import Once
 
@@ -29,3 +32,14 @@ def test_different_lines_and_loggers_are_all_heard() -> None:
     once = Once(clock=lambda: 0.0)
     lines = [line("one"), line("other"), line("one", logger="cassandra")]
     assert [once.filter(record) for record in lines] == [True, True, True]
+
+
+def test_a_process_whose_log_is_on_a_full_disk_goes_on() -> None:
+    program = (
+        "import logging, structlog; from streams.logs import set_up_logs; set_up_logs();"
+        " [structlog.get_logger().warning('lost') for _ in range(3)]; logging.getLogger('other').error('lost, too');"
+        " print('here')"
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=full)
+    assert (done.stdout, done.returncode) == (b"here\n", 0)

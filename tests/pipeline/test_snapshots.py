@@ -1,5 +1,7 @@
 """A worker leaves what it knows in a folder, and the next one begins with it."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,17 @@ def test_a_snapshot_that_is_none_is_told_of_and_left_aside(tmp_path: Path, conte
         SnapshotFolder(tmp_path, replica).restore()
     assert replica.offsets[INTERACTIONS] == 0
     assert [each["event"] for each in logged] == ["snapshot does not fit, all is learned anew"]
+
+
+async def test_a_disk_that_is_full_costs_the_snapshot_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshots = SnapshotFolder(tmp_path, await a_learned_replica())
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("streams.snapshots.os.fsync", full)
+        snapshots.save()
+    assert left_in(tmp_path) == []
+    snapshots.save()
+    assert len(left_in(tmp_path)) == 1, "there is room again"
