@@ -12,11 +12,14 @@ from streams.settings import Cassandra
 HEAP = "-Xmx1g"
 # For a small machine, and batches of many users. Nothing is acknowledged before it is on disk: with `periodic`, a
 # killed process forgets what it acknowledged in its last 100 ms, mapped memory or not, as it has not yet noted there
-# how far its log goes (CASSANDRA-13987); elsewhere replicas make up for that, but here is one node. Also in
+# how far its log goes (CASSANDRA-13987); elsewhere replicas make up for that, but here is one node. One whose disk is
+# full ends, and can be started once there is room: with `stop` it stays as a process that serves nobody. Also in
 # docker-compose.yml.
 TUNING = {
     "commitlog_sync": "batch",
     "commitlog_segment_size": "16MiB",
+    "commit_failure_policy": "die",
+    "disk_failure_policy": "die",
     "concurrent_reads": 16,
     "concurrent_writes": 16,
     "memtable_heap_space": "256MiB",
