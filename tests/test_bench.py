@@ -6,8 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
+import numpy as np
 import pytest
+from rich.console import Console
 
+from encoders.throughput import Speed
+from streams.adapters.cassandra import MAX_ROWS, CassandraStore, encode_user
+from streams.adapters.index import VectorIndex
+from streams.bench.ceilings import EMBEDDED, KEYSPACE, Ceiling, Recorded, Sizes, measure, nearest, people, recall
 from streams.bench.latency import Latency, Load
 from streams.bench.report import (
     MARKS,
@@ -24,9 +30,11 @@ from streams.bench.report import (
 from streams.bench.variants import VARIANTS, Measured, Meter, Unranked, interleaved
 from streams.core.history import History
 from streams.core.recommender import Interaction, UserView
+from streams.core.vectors import unit
 from streams.errors import AnabranchError
 from streams.events import Click, Recommendations, encode
 from streams.ports import Incoming
+from streams.settings import Settings
 
 HERE = Environment(2, "a processor", 8.0, 0.1, "Linux", "3.11", {"faust-streaming": "0.15"})
 
@@ -181,3 +189,60 @@ def test_latency_is_told_at_half_of_what_the_worker_keeps_up_with() -> None:
     assert "did not keep up with 100" in latency_line([at(100, 5.0)])
     page = markdown(msgspec.structs.replace(result(), latencies=[at(100, 0.02), at(200, 5.0)]))
     assert "| 100 | 5 ms | 10 ms | 20 ms | 40 ms | 1,000 | 0 |" in page
+
+
+FEW = Sizes(users=MAX_ROWS + 2, history=5, items=300, searches=3, contents=2, rounds=2, seconds=0.01)
+
+
+def test_ours_is_compared_with_the_bare_library_of_the_same_round() -> None:
+    rounds = [(Speed(100, 50), Speed(50, 40)), (Speed(10, 50), Speed(8, 30))]
+    page = markdown(msgspec.structs.replace(result(), ceilings=[Ceiling("users written", "the driver", rounds)]))
+    assert "| users written | 29 (8-50) | 55 (10-100) | 0.65 (0.50-0.80) | 0.70 (0.60-0.80) | the driver |" in page
+
+
+def test_no_ratio_is_made_up_where_nobody_saw_the_processor() -> None:
+    rounds = [(Speed(100, 50), Speed(50, 0.0))]
+    page = markdown(
+        msgspec.structs.replace(result(), ceilings=[Ceiling("texts", "the encoder", rounds, recall=0.9876)])
+    )
+    assert "| texts (recall 0.988) | 50 | 100 | 0.50 |  | the encoder |" in page
+
+
+def test_recall_is_the_share_of_the_exact_nearest_that_is_found() -> None:
+    vectors = np.stack([unit(np.array([1, tilt], np.float32)) for tilt in (0.0, 0.1, 0.2, 5.0)])
+    index = VectorIndex(2)
+    for slot in (0, 1, 3):  # the third nearest is missing
+        index.put(slot, vectors[slot])
+    assert recall(index, vectors, vectors[:1], 2) == 1.0
+    assert recall(index, vectors, vectors[:1], 3) == pytest.approx(2 / 3)
+
+
+def test_nearest_items_are_searched_in_the_graph_of_the_bare_index() -> None:
+    found = nearest(FEW)
+    assert found.recall == 1.0 and len(found.rounds) == FEW.rounds
+    assert all(speed.per_second > 0 for pair in found.rounds for speed in pair)
+
+
+def test_made_up_users_are_as_large_as_real_ones() -> None:
+    [user] = people(Sizes(users=1))
+    size = sum(len(each) for each in encode_user(user) if isinstance(each, bytes))
+    size += sum(map(len, encode_user(user)[1].values()))
+    assert 5_000 < size < 9_000 and len(user.history) == len(user.recent_events) == 100
+
+
+def test_a_recorded_session_keeps_what_it_is_asked_and_asks() -> None:
+    asked = []
+    session = SimpleNamespace(keyspace="k", execute_async=lambda *of, **how: asked.append((of, how)) or "answer")
+    recorded = Recorded(session)
+    assert recorded.execute_async("a statement", (1,), timeout=2.0) == "answer" and recorded.keyspace == "k"
+    assert recorded.requests == [("a statement", (1,))] and asked == [(("a statement", (1,)), {"timeout": 2.0})]
+
+
+@pytest.mark.servers
+async def test_every_part_is_measured_on_the_servers(servers: Settings) -> None:
+    found = await asyncio.to_thread(measure, servers, Console(quiet=True), FEW)
+    assert [each.what for each in found][:2] == ["users written", "users read"] and len(found) == 3 + len(EMBEDDED)
+    assert all(speed.per_second > 0 for each in found for pair in each.rounds for speed in pair)
+    store = await CassandraStore.connect(servers.cassandra, dedup_window=16, keyspace=KEYSPACE)
+    assert await store.user_ids() == {user.user_id for user in people(FEW)}
+    await store.close()

@@ -16,6 +16,21 @@ from usearch.index import Index
 
 from streams.core.vectors import Vector
 
+CONNECTIVITY = 16
+EFFORT = 384  # candidates looked at in a search; with 96, one in ten of the first 100 is missed
+
+
+def empty_graph(dim: int) -> Index:
+    """What `VectorIndex` stands on: usearch's own index, for unit vectors of so many dimensions."""
+    return Index(
+        ndim=dim,
+        metric=MetricKind.IP,
+        dtype=ScalarKind.F16,
+        connectivity=CONNECTIVITY,
+        expansion_add=128,
+        expansion_search=EFFORT,
+    )
+
 
 class VectorIndex:
     """Nearest neighbours among items, approximately, by the inner product of unit vectors.
@@ -23,22 +38,9 @@ class VectorIndex:
     dim  of the vectors
     """
 
-    CONNECTIVITY = 16
-    EFFORT = 384  # candidates looked at in a search; with 96, one in ten of the first 100 is missed
-
     def __init__(self, dim: int) -> None:
         self._dim = dim
-        self._index = self._empty()
-
-    def _empty(self) -> Index:
-        return Index(
-            ndim=self._dim,
-            metric=MetricKind.IP,
-            dtype=ScalarKind.F16,
-            connectivity=self.CONNECTIVITY,
-            expansion_add=128,
-            expansion_search=self.EFFORT,
-        )
+        self._index = empty_graph(dim)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -85,5 +87,5 @@ class VectorIndex:
 
     def load(self, data: bytes) -> None:
         """Become the index that was saved."""
-        self._index = self._empty()
+        self._index = empty_graph(self._dim)
         self._index.load(data)

@@ -12,6 +12,7 @@ import psutil
 from msgspec import Struct
 from rich.table import Table
 
+from streams.bench.ceilings import Ceiling
 from streams.bench.latency import Latency
 from streams.bench.variants import VARIANTS, Measured
 from streams.errors import AnabranchError
@@ -23,9 +24,10 @@ WHAT = {
     "full": "the worker as it is",
     "without Faust": "the full pipeline behind a bare aiokafka consumer",
 }
-PACKAGES = ("faust-streaming", "aiokafka", "cassandra-driver", "uvloop", "numpy", "numba")
+PACKAGES = ("faust-streaming", "aiokafka", "cassandra-driver", "usearch", "tritonclient", "uvloop", "numpy", "numba")
 BUSY = 0.25  # load average a core at the start from which on the figures are not to be trusted
 KEPT_UP_SECONDS = 1.0  # of the slowest in a hundred: beyond, lists fall behind
+CEILING_HEADINGS = ("what", "ours/s", "bare/s", "ratio", "ratio by CPU")
 LATENCY_HEADINGS = ("live events/s", "p50", "p90", "p99", "worst", "events", "no list")
 MARKS = ("<!-- bench -->", "<!-- /bench -->")
 
@@ -55,12 +57,14 @@ class Result(Struct):
 
     events     in the backlog
     latencies  at rates that double, the last of which is too much
+    ceilings   the parts of a worker beside the bare libraries
     """
 
     environment: Environment
     events: int
     rounds: list[Round]
     latencies: list[Latency] = []
+    ceilings: list[Ceiling] = []
 
 
 class Spread(Struct, frozen=True):
@@ -209,6 +213,30 @@ def _latency_cells(each: Latency) -> tuple[str, ...]:
     return f"{each.events_per_second:,.0f}", *times, f"{each.events:,}", f"{each.unanswered:,}"
 
 
+def ceiling_table(ceilings: Sequence[Ceiling]) -> Table:
+    """For the terminal."""
+    shown = Table(title="beside the bare libraries, median of the rounds (least-most)")
+    for heading in CEILING_HEADINGS:
+        shown.add_column(heading, justify="left" if heading == "what" else "right")
+    for each in ceilings:
+        shown.add_row(*_ceiling_cells(each))
+    return shown
+
+
+def _ceiling_cells(each: Ceiling) -> tuple[str, ...]:
+    """Ratios are taken within a round; by the processor only where it is known what ours used."""
+    bare, ours = zip(*each.rounds, strict=True)
+    ratio = [our.per_second / theirs.per_second for theirs, our in each.rounds]
+    cpu_ratio = [our.cpu_per_second / theirs.cpu_per_second for theirs, our in each.rounds if our.cpu_per_second]
+    return (
+        each.what if each.recall is None else f"{each.what} (recall {each.recall:.3f})",
+        _with_spread(Spread.of([speed.per_second for speed in ours]), ",.0f"),
+        _with_spread(Spread.of([speed.per_second for speed in bare]), ",.0f"),
+        _with_spread(Spread.of(ratio), ".2f"),
+        _with_spread(Spread.of(cpu_ratio), ".2f") if cpu_ratio else "",
+    )
+
+
 def markdown(result: Result) -> str:
     """A section of `docs/performance.md`."""
     here = result.environment
@@ -222,6 +250,7 @@ def markdown(result: Result) -> str:
         *(f"| {' | '.join(_cells(each))} | {WHAT[each.variant]} |" for each in figures(result.rounds)),
         "",
         *(_latency_section(result.latencies) if result.latencies else []),
+        *(_ceiling_section(result.ceilings) if result.ceilings else []),
         f"Machine: {here.cores} cores of {here.cpu}, {here.memory_gib:.0f} GiB, {here.system}, Python {here.python};"
         f" {packages}. Servers and worker share it. Load average before the start: {here.load_average:.2f}.{busy}",
     ]
@@ -235,6 +264,15 @@ def _latency_section(latencies: Sequence[Latency]) -> list[str]:
         *(f"| {' | '.join(_latency_cells(each))} |" for each in latencies),
         "",
         latency_line(latencies),
+        "",
+    ]
+
+
+def _ceiling_section(ceilings: Sequence[Ceiling]) -> list[str]:
+    return [
+        f"| {' | '.join(CEILING_HEADINGS)} | bare |",
+        f"|{'---|' * (len(CEILING_HEADINGS) + 1)}",
+        *(f"| {' | '.join(_ceiling_cells(each))} | {each.beside} |" for each in ceilings),
         "",
     ]
 

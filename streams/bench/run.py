@@ -1,4 +1,4 @@
-"""Every variant in turn, round after round, then latency at rates that double while the worker keeps up."""
+"""Every variant in turn, round after round; latency at rates that double while the worker keeps up; the ceilings."""
 
 import asyncio
 import os
@@ -16,10 +16,11 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from streams.bench import latency, servers
+from streams.bench import ceilings, latency, servers
 from streams.bench.report import (
     Result,
     Round,
+    ceiling_table,
     environment,
     is_busy,
     keeps_up,
@@ -72,10 +73,12 @@ def run(settings: Settings, console: Console, *, events: int, rounds: int, repor
                 measured = _measure(own, console, variant, events, f"round {number}: {variant}", name)
                 result.rounds.append(Round(variant, number, measured))
         result.latencies = _latencies(own, console, events, dataset.activity, f"full_{rounds}")
+        result.ceilings = ceilings.measure(own, console, ceilings.Sizes())
     (home / "bench.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
     console.print(table(result))
     console.print(latency_table(result.latencies))
     console.print(latency_line(result.latencies), highlight=False)
+    console.print(ceiling_table(result.ceilings))
     console.print(f"written: {home / 'bench.json'}", highlight=False)
     if report:
         write_report(report, markdown(result))

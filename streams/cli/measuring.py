@@ -17,7 +17,7 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Times that each variant is measured.")] = 2,
     report: Annotated[Path | None, typer.Option(help="A Markdown page to put the result into.")] = None,
 ) -> None:
-    """Measure a worker beside an empty Faust agent, without lists and without Faust, on servers of its own."""
+    """Measure a worker beside an empty Faust agent, and its parts beside the bare libraries, on servers of its own."""
     from streams.bench.run import run
 
     run(load(), console, events=events, rounds=rounds, report=report)
