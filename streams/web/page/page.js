@@ -61,7 +61,8 @@ const titleOf = (item) => item.title || item.item_id;
 /** The item's picture, or its initials while there is none. */
 function picture(item) {
   const hue = [...item.item_id].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
-  const initials = titleOf(item).split(/\s+/).slice(0, 2).map((word) => word[0]).join("");
+  const words = titleOf(item).replace(/\(.*?\)/g, "").match(/[\p{L}\p{N}]+/gu) ?? [titleOf(item)];
+  const initials = words.length > 1 ? words.slice(0, 2).map(([first]) => first).join("") : [...words[0]].slice(0, 2).join("");
   const made = element("span", { className: "picture", title: titleOf(item) }, initials);
   made.style.setProperty("--hue", hue);
   if (item.media?.includes("image")) {
