@@ -149,7 +149,8 @@ def _ranked(each: Explanation, title: Callable[[str], str]) -> str:
     told = f"{title(each.item_id)} has place {each.place} of {each.candidates}, above all because {why}"
     if first is None:
         return f"{told}; none of your latest items speaks for it."
-    lost = "nobody would propose it" if first.place is None else f"it would have place {first.place}"
+    still = " still" if first.place == each.place else ""
+    lost = "nobody would propose it" if first.place is None else f"it would{still} have place {first.place}"
     return f"{told}; without your click on {title(first.item_id)} {lost}."
 
 

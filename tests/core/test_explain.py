@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from msgspec import structs
 from scipy.stats import spearmanr
 
 from streams.core.attention import Background, modality_weights
@@ -185,7 +186,10 @@ def test_the_sentence_names_the_reason_and_the_click_without_which_it_would_be_o
     each = town.explain(user, town.listed(user)[0][0])
     said = sentence(each, lambda item_id: item_id.upper())
     assert said.startswith(f"{each.item_id.upper()} has place 1 of {each.candidates}")
-    assert f"without your click on {each.past[0].item_id.upper()} it would have place {each.past[0].place}" in said
+    assert f"without your click on {each.past[0].item_id.upper()} it would" in said
+    moved = [structs.replace(each.past[0], place=place) for place in (7, 1)]
+    lost, kept = (sentence(structs.replace(each, past=[past]), str) for past in moved)
+    assert "it would have place 7." in lost and "it would still have place 1." in kept
 
 
 def test_what_nobody_proposes_is_said_to_be_new(town: Town) -> None:
