@@ -322,16 +322,19 @@ class CassandraStore:
 
     def _batches(self, statement: PreparedStatement, rows: Iterable[tuple[Any, ...]]) -> list[Statement]:
         """What writes these rows: those on the same replicas together, `BATCH_BYTES` at once."""
+        homes: dict[bytes, Any] = {}  # to ask for each row would cost as much as to bind it
         together: dict[Any, list[BoundStatement]] = defaultdict(list)
         for row in rows:
             bound = statement.bind(row)
-            together[self._home_of(bound)].append(bound)
+            partition = bound.routing_key
+            if partition not in homes:
+                homes[partition] = self._home_of(partition)
+            together[homes[partition]].append(bound)
         return [request for some in together.values() for request in _requests(some)]
 
-    def _home_of(self, bound: BoundStatement) -> Any:
-        """The replicas of what it writes; where the driver does not know them, the partition."""
-        metadata = self._session.cluster.metadata
-        return frozenset(metadata.get_replicas(self.keyspace, bound.routing_key)) or bound.routing_key
+    def _home_of(self, partition: bytes) -> Any:
+        """Its replicas; where the driver does not know them, the partition itself."""
+        return frozenset(self._session.cluster.metadata.get_replicas(self.keyspace, partition)) or partition
 
     async def _write(self, batches: Iterable[Statement]) -> None:
         await asyncio.gather(*map(self._execute, batches))
