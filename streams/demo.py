@@ -34,6 +34,8 @@ REASONS = {
     "similar": "often together",
     "moment": "often at once",
     "neighbours": "people like you",
+    "embedding": "like your past",
+    "graph": "two steps away",
     "stage": "users at your stage",
     "popular": "popular",
     "trending": "popular now",

@@ -15,13 +15,14 @@ from msgspec import Struct
 
 from streams.core.attention import closeness
 from streams.core.memory.exploration import Exploration
-from streams.core.memory.settings import KNOWLEDGE, ListSettings
+from streams.core.memory.settings import GRAPH, KNOWLEDGE, ListSettings
 from streams.core.ranking import Weighed
 from streams.core.recommender import Recommender
 from streams.core.user import ItemVectors, UserState, without
 from streams.core.vectors import Vector
 
 BIAS = "bias"
+PASSED = "passed over"
 PAST = 20  # of the user's latest items, those that are taken away in turn
 
 
@@ -49,7 +50,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     place       among all candidates by score, 1 the best; none where nobody proposed it: it may only be explored
     candidates  how many there are
     reason      the expert that adds most; 'exploration' where nobody proposed it
-    parts       expert, or 'bias' -> what it adds to the score: they sum to it
+    parts       expert, 'passed over' or 'bias' -> what it adds to the score: they sum to it
     closeness   modality -> what it adds to the cosine between the user's taste and the item: they sum to it
     past        the user's latest items, the one with the greatest effect first
     shared      what is known to be the same of the item and the first of `past`, `name=value` each
@@ -105,7 +106,7 @@ def explain(
     parts: dict[str, float] = {}
     if len(row):
         values = now.parts[row[0]].tolist()
-        parts = {name: part for name, part in zip([*recommender.experts, BIAS], values, strict=True) if part}
+        parts = {name: part for name, part in zip([*recommender.experts, PASSED, BIAS], values, strict=True) if part}
     score = float(now.scores[row[0]]) if len(row) else recommender.bias(slot)
     fused: Vector | None = (vectors(item_id) or {}).get("fused")
     effects = sorted(
@@ -164,6 +165,8 @@ REASONS = {
     "neighbours": "people whose latest choices are like yours chose it",
     "content": "what it says, looks and sounds like is close to your taste",
     "audience": "people who say the same of themselves as you choose it",
+    "embedding": "all that you chose points to it",
+    GRAPH: "what goes with {past} goes with it, too",
     KNOWLEDGE: "it has in common with {past}: {shared}",
     Exploration.name: "it is new",
 }
@@ -198,5 +201,5 @@ def _place(weighed: Weighed, slot: int) -> int | None:
 
 def _reason(parts: Mapping[str, float]) -> str:
     """The expert that adds most."""
-    experts = [name for name in parts if name != BIAS]
+    experts = [name for name in parts if name not in (PASSED, BIAS)]
     return max(experts, key=lambda name: parts[name]) if experts else Exploration.name

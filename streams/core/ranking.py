@@ -2,8 +2,8 @@
 
 After each interaction the weights move so that the item that was touched would have ranked higher (listwise
 loss of Cao et al., "Learning to rank: from pairwise approach to listwise approach", 2007; step sizes by
-Adagrad, Duchi et al., 2011). The weights depend on how long the user's history is: new users are served by
-other experts than old ones.
+Adagrad, Duchi et al., 2011). The weights depend on how long the user's history is, as new users are served by
+other experts than old ones; and each user leans a little to experts of their own, see `leanings`.
 """
 
 import math
@@ -23,6 +23,12 @@ SHARE_SCALE = 50.0
 
 CLEAREST = 20
 """Proposals whose biases a choice moves."""
+
+OTHERS = 1
+"""Features that are no expert's, the last: how often the item was passed over, see `served`."""
+
+PASSED_SCALE = 0.25
+"""An item that was passed over n times enters as PASSED_SCALE * log(1 + n): small, so that its weight moves slowly."""
 
 FIRST_SQUARE = 0.01
 """Where Adagrad's sums of squares start: a first step is not larger than the learning rate over its root."""
@@ -44,7 +50,8 @@ class Weighed(NamedTuple):
     """Every proposal, and what its score is made of.
 
     slots  (n,) int32   scores  (n,) float64
-    parts  (n, experts + 1) float64: what each expert adds to the score, and the item's bias; they sum to the score
+    parts  (n, experts + 2) float64: what each expert adds to the score, then that the item was passed over, then its
+           bias; they sum to the score
     """
 
     slots: Slots
@@ -52,10 +59,23 @@ class Weighed(NamedTuple):
     parts: Doubles
 
 
+class Passed(NamedTuple):
+    """Items that a user was shown and did not choose.
+
+    slots  (n,) int32    times  (n,) float32: how often
+    """
+
+    slots: Slots
+    times: Floats
+
+
+NOTHING_PASSED = Passed(np.zeros(0, np.int32), np.zeros(0, np.float32))
+
+
 class Proposals(NamedTuple):
     """The distinct items that the experts proposed for one request.
 
-    union  (n,) int32, slots    features  (n, 2 * experts) float32, see `Candidates`
+    union  (n,) int32, slots    features  (n, 2 * experts + 1) float32, see `Candidates`
     """
 
     union: Slots
@@ -69,14 +89,15 @@ class Proposals(NamedTuple):
 def only(proposals: Proposals, experts: Sequence[int]) -> Proposals:
     """What the experts in these places proposed, as if there were no others: a copy, with 0 for the others' features.
 
-    >>> both = Proposals(np.array([7, 8], np.int32), np.array([[1, 1, 0, 0], [0, 0, 2, 1]], np.float32))
+    >>> both = Proposals(np.array([7, 8], np.int32), np.array([[1, 1, 0, 0, 0], [0, 0, 2, 1, 3]], np.float32))
     >>> only(both, [1]).union.tolist(), only(both, [1]).features.tolist()
-    ([8], [[0.0, 0.0, 2.0, 1.0]])
+    ([8], [[0.0, 0.0, 2.0, 1.0, 3.0]])
     """
     columns = [column for each in experts for column in (2 * each, 2 * each + 1)]
     mine = np.zeros_like(proposals.features)
     mine[:, columns] = proposals.features[:, columns]
     proposed = mine.any(axis=1)
+    mine[:, -OTHERS:] = proposals.features[:, -OTHERS:]
     return Proposals(proposals.union[proposed], mine[proposed])
 
 
@@ -84,7 +105,7 @@ class Lesson(NamedTuple):
     """What one choice says of how to rank: the slope of its listwise loss, downhill.
 
     touches  of the user before the choice
-    slope    (2 * experts,) float32, by the weights of the features, mixed for so many touches
+    slope    (2 * experts + 1,) float32, by the weights of the features, mixed for so many touches
     slots    (n,) int32, the proposals that the choice speaks of most clearly, the item chosen among them
     pulls    (n,) float32, by the bias of each: above 0 for the item chosen, below for the others
     """
@@ -102,26 +123,37 @@ class Lesson(NamedTuple):
 class Candidates:
     """Room for what the experts propose in one request, and for the features made of it.
 
-    slots   (experts, room) int32   scores  (experts, room) float32   counts  (experts,) int32
+    room    items that an expert may propose; who scores what others propose may score all of these
+    slots   (experts, experts * room) int32   scores  likewise, float32   counts  (experts,) int32
     union   (experts * room,) int32: the distinct slots
-    features  (experts * room, 2 * experts) float32: for expert e, column 2e its share (see SHARE_SCALE),
-              column 2e + 1 its score relative to its best
+    features  (experts * room, 2 * experts + 1) float32: for expert e, column 2e its share (see SHARE_SCALE),
+              column 2e + 1 its score relative to its best; the last is how often it was passed over (see PASSED_SCALE)
     """
 
     def __init__(self, experts: int, room: int, capacity: int) -> None:
-        self.slots = np.zeros((experts, room), np.int32)
-        self.scores = np.zeros((experts, room), np.float32)
+        self.room = room
+        self.slots = np.zeros((experts, experts * room), np.int32)
+        self.scores = np.zeros((experts, experts * room), np.float32)
         self.counts = np.zeros(experts, np.int32)
         self.union = np.zeros(experts * room, np.int32)
-        self.features = np.zeros((experts * room, 2 * experts), np.float32)
+        self.features = np.zeros((experts * room, 2 * experts + OTHERS), np.float32)
         self._place = np.zeros(capacity, np.int32)  # 1 + place in the union while merging, else 0
 
     def resize(self, capacity: int) -> None:
         self._place = longer(self._place, capacity)
 
-    def merge(self) -> Proposals:
-        """Join the proposals; the result is valid until the next merge."""
-        count = _merge(self.slots, self.scores, self.counts, self._place, self.union, self.features)
+    def gather(self, experts: int) -> Slots:
+        """(n,) the distinct slots that the first so many experts proposed; valid until the next merge."""
+        return self.union[: _gather(self.slots, self.counts, experts, self._place, self.union)]
+
+    def merge(self, passed: Passed = NOTHING_PASSED) -> Proposals:
+        """Join the proposals; the result is valid until the next merge.
+
+        passed  what the user was shown before, and did not choose
+        """
+        count = _merge(
+            self.slots, self.scores, self.counts, self._place, self.union, self.features, passed.slots, passed.times
+        )  # fmt: skip
         return Proposals(self.union[:count], self.features[:count])
 
 
@@ -130,6 +162,8 @@ class Ranker:
 
     knots  history lengths, ascending, between which the weights are interpolated on a log scale
     prior  what the weights of all experts' shares, and of all their scores, sum to at the start
+
+    `own`, (2 * experts + 1,) float32, is what is added to the weights for one user; see `leanings`.
     """
 
     def __init__(
@@ -145,7 +179,9 @@ class Ranker:
         self._knots = np.log1p(np.array(knots, np.float64))
         self._rate = rate
         self._bias_rate = bias_rate
-        self.weights = np.full((len(knots), 2 * experts), prior / max(experts, 1))
+        self.weights = np.full((len(knots), 2 * experts + OTHERS), prior / max(experts, 1))
+        self.weights[:, -OTHERS:] = 0
+        self._nobodys = np.zeros(2 * experts + OTHERS, np.float32)
         self._squares = np.full_like(self.weights, FIRST_SQUARE)
         self._bias = np.zeros(capacity)
         self._bias_squares = np.zeros(capacity)
@@ -153,31 +189,39 @@ class Ranker:
     def resize(self, capacity: int) -> None:
         self._bias, self._bias_squares = longer(self._bias, capacity), longer(self._bias_squares, capacity)
 
-    def best(self, proposals: Proposals, touches: int, length: int, added: Floats | None = None) -> Ranked:
+    def best(
+        self,
+        proposals: Proposals,
+        touches: int,
+        length: int,
+        added: Floats | None = None,
+        own: Floats | None = None,
+    ) -> Ranked:
         """The best `length` of what was proposed, for a user with so many touches.
 
         added  (n,) to the score of each proposal, see `core.residual`
         """
         if added is not None:
-            own = self._bias[proposals.union]
+            biases = self._bias[proposals.union]
             self._bias[proposals.union] += added
             try:
-                return self.best(proposals, touches, length)
+                return self.best(proposals, touches, length, own=own)
             finally:
-                self._bias[proposals.union] = own
-        return Ranked(
-            *_best(proposals.features, proposals.union, self._knots, touches, self.weights, self._bias, length)
-        )
+                self._bias[proposals.union] = biases
+        mixed = self._mixed(touches, own)
+        return Ranked(*_best(proposals.features, proposals.union, mixed, self._bias, length))
 
-    def score(self, proposals: Proposals, touches: int) -> Floats:
+    def score(self, proposals: Proposals, touches: int, own: Floats | None = None) -> Floats:
         """(n,) float32, in the order of the proposals."""
-        return _score(proposals.features, proposals.union, _mixed(self._knots, touches, self.weights), self._bias)
+        return _score(proposals.features, proposals.union, self._mixed(touches, own), self._bias)
 
-    def weigh(self, proposals: Proposals, touches: int) -> Weighed:
+    def weigh(self, proposals: Proposals, touches: int, own: Floats | None = None) -> Weighed:
         """What the score of each proposal is made of, in the order of the proposals."""
-        weighted = proposals.features.astype(np.float64) * _mixed(self._knots, touches, self.weights)
-        parts = np.empty((len(weighted), weighted.shape[1] // 2 + 1))
-        parts[:, :-1] = weighted[:, 0::2] + weighted[:, 1::2]
+        weighted = proposals.features.astype(np.float64) * self._mixed(touches, own)
+        experts = weighted.shape[1] // 2
+        parts = np.empty((len(weighted), experts + 2))
+        parts[:, :experts] = weighted[:, 0:-OTHERS:2] + weighted[:, 1::2]
+        parts[:, experts] = weighted[:, -1]
         parts[:, -1] = self._bias[proposals.union]
         return Weighed(proposals.union.copy(), parts.sum(axis=1), parts)
 
@@ -185,11 +229,12 @@ class Ranker:
         """What the item's score is where nobody proposes it."""
         return float(self._bias[slot])
 
-    def judge(self, proposals: Proposals, touches: int, slot: int, weight: float) -> Lesson | None:
+    def judge(
+        self, proposals: Proposals, touches: int, slot: int, weight: float, own: Floats | None = None
+    ) -> Lesson | None:
         """What the choice of `slot` teaches; None where it was not proposed."""
-        slope, pulls = _judge(
-            proposals.features, proposals.union, self._knots, touches, self.weights, self._bias, slot, weight
-        )
+        mixed = self._mixed(touches, own)
+        slope, pulls = _judge(proposals.features, proposals.union, mixed, self._bias, slot, weight)
         if not len(pulls):
             return None
         clearest = _clearest(pulls, CLEAREST)
@@ -210,6 +255,9 @@ class Ranker:
         ranker.weights, ranker._squares = self.weights.copy(), self._squares.copy()
         return ranker
 
+    def _mixed(self, touches: int, own: Floats | None) -> Floats:
+        return _mixed(self._knots, touches, self.weights, self._nobodys if own is None else own)
+
     def state(self) -> State:
         used = int(np.flatnonzero(self._bias_squares)[-1]) + 1 if self._bias_squares.any() else 0
         return {
@@ -226,7 +274,31 @@ class Ranker:
 
 
 @compiled
-def _merge(slots: Slots, scores: Floats, counts: Counts, place: Slots, union: Slots, features: Floats) -> int:
+def _gather(slots: Slots, counts: Counts, experts: int, place: Slots, union: Slots) -> int:
+    count = 0
+    for expert in range(experts):
+        for row in range(counts[expert]):
+            slot = slots[expert, row]
+            if place[slot] == 0:
+                union[count] = slot
+                count += 1
+                place[slot] = count
+    for row in range(count):
+        place[union[row]] = 0
+    return count
+
+
+@compiled
+def _merge(
+    slots: Slots,
+    scores: Floats,
+    counts: Counts,
+    place: Slots,
+    union: Slots,
+    features: Floats,
+    passed: Slots,
+    times: Floats,
+) -> int:
     count = 0
     for expert in range(len(counts)):
         total = np.float32(0)
@@ -244,6 +316,9 @@ def _merge(slots: Slots, scores: Floats, counts: Counts, place: Slots, union: Sl
             at = place[slot] - 1
             features[at, 2 * expert] = math.log(1 + scores[expert, row] / total * np.float32(SHARE_SCALE))
             features[at, 2 * expert + 1] = scores[expert, row] / best
+    for each in range(len(passed)):
+        if place[passed[each]] > 0:
+            features[place[passed[each]] - 1, features.shape[1] - 1] = PASSED_SCALE * math.log1p(times[each])
     for row in range(count):
         place[union[row]] = 0
     return count
@@ -262,12 +337,12 @@ def _gate(knots: Doubles, touches: int) -> tuple[int, float]:
 
 
 @compiled
-def _mixed(knots: Doubles, touches: int, weights: Doubles) -> Floats:
+def _mixed(knots: Doubles, touches: int, weights: Doubles, own: Floats) -> Floats:
     low, above = _gate(knots, touches)
     high = min(low + 1, len(knots) - 1)
     mixed = np.empty(weights.shape[1], np.float32)
     for column in range(len(mixed)):
-        mixed[column] = (1 - above) * weights[low, column] + above * weights[high, column]
+        mixed[column] = (1 - above) * weights[low, column] + above * weights[high, column] + own[column]
     return mixed
 
 
@@ -283,16 +358,7 @@ def _score(features: Floats, union: Slots, mixed: Floats, bias: Doubles) -> Floa
 
 
 @compiled
-def _best(
-    features: Floats,
-    union: Slots,
-    knots: Doubles,
-    touches: int,
-    weights: Doubles,
-    bias: Doubles,
-    length: int,
-) -> tuple[Slots, Doubles, Slots]:
-    mixed = _mixed(knots, touches, weights)
+def _best(features: Floats, union: Slots, mixed: Floats, bias: Doubles, length: int) -> tuple[Slots, Doubles, Slots]:
     scores = _score(features, union, mixed, bias)
     count = len(union)
     length = min(length, count)
@@ -334,24 +400,17 @@ def _best(
 
 @compiled
 def _judge(
-    features: Floats,
-    union: Slots,
-    knots: Doubles,
-    touches: int,
-    weights: Doubles,
-    bias: Doubles,
-    slot: int,
-    weight: float,
+    features: Floats, union: Slots, mixed: Floats, bias: Doubles, slot: int, weight: float
 ) -> tuple[Floats, Floats]:
     """(slope, pulls) of all proposals; without pulls where `slot` is not among them."""
-    slope = np.zeros(weights.shape[1], np.float32)
+    slope = np.zeros(len(mixed), np.float32)
     chosen = -1
     for row in range(len(union)):
         if union[row] == slot:
             chosen = row
     if chosen < 0:
         return slope, np.empty(0, np.float32)
-    pulls = _score(features, union, _mixed(knots, touches, weights), bias)
+    pulls = _score(features, union, mixed, bias)
     best = pulls.max()
     total = np.float32(0)
     for row in range(len(union)):

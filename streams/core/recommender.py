@@ -13,6 +13,7 @@ from streams.core.catalogue import HIDDEN, Catalogue
 from streams.core.digest import digest
 from streams.core.diversity import Exposure, reordered
 from streams.core.history import History, Trail
+from streams.core.leanings import Leaning, Leanings
 from streams.core.memory.content import Nearest
 from streams.core.memory.defence import counted
 from streams.core.memory.expert import NOBODY, Floats, Request, Slots, State
@@ -37,6 +38,12 @@ __all__ = [
     "UserView",
 ]
 
+
+SEEN = 10
+"""Places of a list that a user is taken to have seen when they choose something.
+
+Of the list as it is for everybody: what is learned must not depend on the arm or the shipped model that makes a user's.
+"""
 
 PINNED = "pinned"
 """The reason of an item that nobody proposed and a rule wants."""
@@ -86,10 +93,12 @@ class Rehearsal(msgspec.Struct, frozen=True):
     """What `judge` bears in mind from one choice of a micro-batch to the next.
 
     proposals  user -> what there was for them at their first choice, of those who have been served nothing
+    leanings   user -> theirs, of those who have chosen
     """
 
     ranker: Ranker
     proposals: dict[str, Proposals]
+    leanings: dict[str, Leaning]
 
 
 class Scored(msgspec.Struct, frozen=True, gc=False):
@@ -160,8 +169,9 @@ class Recommender:
             bias_rate=settings.ranker_bias_rate,
             prior=settings.ranker_prior,
         )
+        self._leanings = Leanings(settings.sessions, self._ranker.weights.shape[1], settings.ranker_own_rate)
         self._exploration = Exploration(self.catalogue, self._panel.sizes)
-        self._served = Served(settings.served)
+        self._served = Served(settings.served, settings.passed)
         self._events: OrderedDict[str, None] = OrderedDict()
         self.rules: RuleBook | None = None
         self._no_rules = RuleBook((), self.catalogue)
@@ -186,7 +196,7 @@ class Recommender:
 
     def rehearsal(self) -> Rehearsal:
         """For `judge`, for the choices of one micro-batch."""
-        return Rehearsal(self._ranker.rehearsal(), {})
+        return Rehearsal(self._ranker.rehearsal(), {}, {})
 
     def judge(self, rehearsal: Rehearsal, user: UserView, interaction: Interaction) -> Taught | None:
         """What a choice says of the list that its user had before it; None where it says nothing.
@@ -207,12 +217,18 @@ class Recommender:
             return None
         proposals = self._served.get(user.user_id) or rehearsal.proposals.get(user.user_id)
         if proposals is None:
-            proposals = self._propose(self._request_of(user, interaction.at)).copied()
+            proposals = self._propose(self._request_of(user, interaction.at), user.user_id).copied()
             rehearsal.proposals[user.user_id] = proposals
-        lesson = rehearsal.ranker.judge(proposals, len(user.history), slot, interaction.weight)
+        self._served.chose(user.user_id, slot)
+        leaning = rehearsal.leanings.get(user.user_id)
+        if leaning is None:
+            leaning = self._leanings.of(self._sessions.find(user.user_id)).copied()
+            rehearsal.leanings[user.user_id] = leaning
+        lesson = rehearsal.ranker.judge(proposals, len(user.history), slot, interaction.weight, leaning.offsets)
         if lesson is None:
             return None
         rehearsal.ranker.rehearse(lesson)
+        self._leanings.move(leaning, lesson.slope)
         items = [self.catalogue.ids[each] for each in lesson.slots.tolist()]
         return Taught(lesson.touches, lesson.slope, items, lesson.pulls)
 
@@ -234,9 +250,13 @@ class Recommender:
         if interaction.profile is not None:
             self._sessions.tell(row, interaction.profile)
         trail, touches = self._sessions.trail(row), int(self._sessions.steps[row])
+        if touches == 0:
+            self._leanings.clear(row)
         share = counted(trail, touches, slot, interaction.at, self.settings) if self.settings.defends else 1.0
         if lesson is not None and share > 0:
-            self._ranker.learn(lesson if share == 1 else lesson.times(share))
+            lesson = lesson if share == 1 else lesson.times(share)
+            self._ranker.learn(lesson)
+            self._leanings.move(self._leanings.of(row), lesson.slope)
         if share > 0:
             request = self._request(row, trail, touches, interaction.at, None, self._sessions.profile(row))
             self._panel.learn(request, slot, interaction.weight * share)
@@ -253,8 +273,8 @@ class Recommender:
         at  now, seconds since the epoch
         """
         request = self._request_of(user, at, self._directives(user, at))
-        proposals = self._served.put(user.user_id, self._propose(request))
-        return Draft(proposals, self._ranker.score(proposals, request.touches))
+        proposals = self._served.put(user.user_id, self._propose(request, user.user_id))
+        return Draft(proposals, self._ranker.score(proposals, request.touches, self._own(request)))
 
     def recommend(
         self,
@@ -281,20 +301,42 @@ class Recommender:
             proposals = Proposals(advised.proposals.union[free], advised.proposals.features[free])
             added = advised.added[free]
         else:
-            proposals = self._propose(request)
+            proposals = self._propose(request, user.user_id)
             self._served.put(user.user_id, proposals)
+        first: Ranked | None = None
+        if how.experts == self.settings.experts and directives is NONE and not how.rearranges:
+            ranked = self._ranker.best(proposals, request.touches, k, added, self._own(request))
+            listed = self._listed(request, ranked, self._fresh(request, ranked, user.user_id, k, how), k)
+            first = ranked if added is None and k >= SEEN else None
+        else:
+            listed = self._otherwise(user.user_id, request, proposals, k, how, directives, added)
+        if first is None:
+            first = self._ranker.best(proposals, request.touches, SEEN, own=self._own(request))
+        self._served.show(user.user_id, first.slots[:SEEN])
+        return listed
+
+    def _otherwise(
+        self,
+        user_id: str,
+        request: Request,
+        proposals: Proposals,
+        k: int,
+        how: ListSettings,
+        directives: Directives,
+        added: Vector | None,
+    ) -> list[Scored]:
+        """A list of some experts alone, by rules, or rearranged."""
         if how.experts != self.settings.experts:
             proposals, added = self._asked(proposals, how), None
         if directives is not NONE or how.rearranges:
-            return self._rearranged(directives, request, proposals, user.user_id, k, how, added)
-        ranked = self._ranker.best(proposals, request.touches, k, added)
-        fresh = self._fresh(request, ranked, user.user_id, k, how)
-        return self._listed(request, ranked, fresh, k)
+            return self._rearranged(directives, request, proposals, user_id, k, how, added)
+        ranked = self._ranker.best(proposals, request.touches, k, added, self._own(request))
+        return self._listed(request, ranked, self._fresh(request, ranked, user_id, k, how), k)
 
     def weigh(
         self, user: UserView, at: float, how: ListSettings | None = None, *, hidden: str | None = None
     ) -> Weighed:
-        """What the score of every candidate for the user's list is made of: parts by `experts`, then by bias.
+        """What the score of every candidate for the user's list is made of, see `Weighed`; experts as in `experts`.
 
         how     as for `recommend`
         hidden  an item that is no candidate, although the user has not touched it
@@ -303,7 +345,8 @@ class Recommender:
         if hidden is not None and (slot := self.catalogue.slot(hidden)) >= 0:
             directives = structs.replace(directives, excluded=np.append(directives.excluded, np.int32(slot)))
         request = self._request_of(user, at, directives)
-        return self._ranker.weigh(self._asked(self._propose(request), how or self.settings), request.touches)
+        proposals = self._asked(self._propose(request, user.user_id), how or self.settings)
+        return self._ranker.weigh(proposals, request.touches, self._own(request))
 
     def bias(self, slot: int) -> float:
         """The score of an item that nobody proposes."""
@@ -316,7 +359,9 @@ class Recommender:
 
     def forget(self, user_id: str) -> None:
         """Erase what is held of this user alone; counts that many users share stay, as they name nobody."""
-        self._sessions.forget(user_id)
+        row = self._sessions.forget(user_id)
+        if row >= 0:
+            self._leanings.clear(row)
         self._served.forget(user_id)
 
     def snapshot(self) -> bytes:
@@ -324,6 +369,7 @@ class Recommender:
         parts = self._panel.state()
         parts["ranker"] = self._ranker.state()
         parts["sessions"] = self._sessions.state()
+        parts["leanings"] = self._leanings.state(parts["sessions"]["rows"])
         parts["catalogue"] = self.catalogue.state()
         ids = {
             "items": self.catalogue.ids,
@@ -355,8 +401,12 @@ class Recommender:
             return None
         return Lesson(taught.touches, taught.slope, self.catalogue.ensure_all(taught.items, at), taught.pulls)
 
-    def _propose(self, request: Request) -> Proposals:
-        return self._panel.propose(request, self._candidates)
+    def _propose(self, request: Request, user_id: str) -> Proposals:
+        return self._panel.propose(request, self._candidates, self._served.passed(user_id))
+
+    def _own(self, request: Request) -> Floats:
+        """What the user's own leaning adds to the weights of all."""
+        return self._leanings.of(request.row).offsets
 
     def _asked(self, proposals: Proposals, how: ListSettings) -> Proposals:
         """What the experts proposed that have a say."""
@@ -423,7 +473,7 @@ class Recommender:
     ) -> list[Scored]:
         """The list as the rules would have it, and as diverse as is wanted."""
         rules = self.rules or self._no_rules
-        scores = self._ranker.score(proposals, request.touches)
+        scores = self._ranker.score(proposals, request.touches, self._own(request))
         if added is not None:
             scores = scores + added
         scores = rules.boost(directives, proposals.union, scores)
@@ -465,7 +515,7 @@ class Recommender:
         """
         chosen = [rows[slot] for slot in slots if slot in rows]
         subset = Proposals(proposals.union[chosen], proposals.features[chosen])
-        ranked = self._ranker.best(subset, request.touches, len(chosen))
+        ranked = self._ranker.best(subset, request.touches, len(chosen), own=self._own(request))
         speakers = self._because(request, ranked).tolist()
         why = dict(zip(ranked.slots.tolist(), zip(ranked.experts.tolist(), speakers, strict=True), strict=True))
         floor = float(scores[chosen].min()) if chosen else 0.0
@@ -537,4 +587,5 @@ class Recommender:
         self._panel.load(parts)
         self._ranker.load(parts["ranker"])
         self._sessions.load(ids["users"], parts["sessions"])
+        self._leanings.load(parts["sessions"]["rows"], parts["leanings"])
         self._events = OrderedDict.fromkeys(ids["events"])

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.core.ranking import CLEAREST, Candidates, Proposals, Ranker
+from streams.core.ranking import CLEAREST, Candidates, Passed, Proposals, Ranker
 
 
 def make(experts: int = 2, **changes: object) -> Ranker:
@@ -31,6 +31,7 @@ def test_items_that_several_experts_propose_are_joined() -> None:
     proposals = propose({3: 1.0, 5: 3.0}, {5: 2.0})
     assert proposals.union.tolist() == [3, 5]
     relative = proposals.features[:, 1::2]
+    assert proposals.features.shape[1] == 5
     assert relative.tolist() == pytest.approx(np.array([[1 / 3, 0], [1, 1]]))
 
 
@@ -65,6 +66,36 @@ def test_an_item_that_is_chosen_more_than_its_scores_say_gets_a_bias() -> None:
         choose(ranker, proposals, 5, 2)
     proposals = propose({1: 1.0, 2: 1.0})
     assert ranker.best(proposals, 5, 2).slots.tolist() == [2, 1]
+
+
+def test_that_an_item_was_passed_over_is_worth_what_choices_say() -> None:
+    """Where items that were passed over are never chosen they go down; where they alone are, up."""
+    for tire in (True, False):
+        ranker = make(1, bias_rate=0.0)
+        candidates = Candidates(1, 50, 100)
+        for turn in range(100):
+            shown = 2 * turn % 60
+            candidates.counts[0] = 2
+            candidates.slots[0, :2], candidates.scores[0, :2] = (shown, shown + 1), 1.0
+            passed = Passed(np.array([shown, 99], np.int32), np.array([4, 7], np.float32))
+            proposals = candidates.merge(passed)
+            best = ranker.best(proposals, 5, 2).slots.tolist()
+            choose(ranker, proposals, 5, shown + 1 if tire else shown)
+        assert best == ([shown + 1, shown] if tire else [shown, shown + 1])
+        parts = ranker.weigh(proposals, 5)
+        assert (parts.parts[:, 1] != 0).tolist() == [True, False], "and the other was not passed over"
+        np.testing.assert_allclose(parts.parts.sum(axis=1), ranker.score(proposals, 5), rtol=1e-5)
+
+
+def test_a_user_may_lean_to_an_expert_of_their_own() -> None:
+    ranker = make()
+    proposals = propose({1: 1.0}, {2: 1.0})
+    own = np.array([0, 0, 1, 0, 0], np.float32)
+    assert ranker.best(proposals, 5, 1).slots.tolist() == [1]
+    assert ranker.best(proposals, 5, 1, own=own).slots.tolist() == [2]
+    lesson, leaning = ranker.judge(proposals, 5, 2, 1.0), ranker.judge(proposals, 5, 2, 1.0, own)
+    assert lesson is not None and leaning is not None
+    assert (abs(leaning.slope) < abs(lesson.slope)).sum() == 4, "who leans that way already has less to learn"
 
 
 def test_a_choice_outside_the_candidates_teaches_nothing() -> None:

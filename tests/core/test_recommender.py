@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from streams.core.history import History
 from streams.core.memory.expert import Floats, Slots
 from streams.core.memory.snapshot import MAGIC, VERSION
+from streams.core.ranking import NOTHING_PASSED
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Taught, UnknownSnapshot, UserView
+from streams.core.served import Served
 from streams.core.vectors import Vector
 
 SMALL = RecommenderSettings(
@@ -176,6 +178,71 @@ def test_who_has_been_served_nothing_is_judged_by_what_there_was_for_them_as_the
         assert with_list is not None and without is not None and with_list.items == without.items
         np.testing.assert_array_equal(with_list.pulls, without.pulls)
     assert unserved.recommender._served.get("ann") is None
+
+
+def world_where_what_was_shown_tires() -> float:
+    """Thirty people choose the first of a list that they were not shown before: how often that is among the first 3."""
+    generator = np.random.default_rng(5)
+    town = Town(msgspec.structs.replace(SMALL, capacity=256, sessions=64, served=64, experts=("popular",)), items=120)
+    for item in range(120):
+        town.click(f"first {item % 40}", item, NOON + item)
+    shown: dict[str, set[str]] = {}
+    hits = []
+    for turn in range(1200):
+        user = f"user {generator.integers(30)}"
+        at = NOON + DAY + 60 * turn
+        listed = [each.item_id for each in town.recommender.recommend(town.user(user), at, 30)]
+        seen = shown.setdefault(user, set())
+        chosen = next((item for item in listed if item not in seen), listed[-1])
+        hits.append(chosen in listed[:3])
+        seen.update(listed[:10])
+        town.click(user, int(chosen.removeprefix("item ")), at)
+    return float(np.mean(hits[600:]))
+
+
+def test_what_was_passed_over_goes_down_where_people_tire_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned = world_where_what_was_shown_tires()
+    monkeypatch.setattr(Served, "passed", lambda *_: NOTHING_PASSED)
+    assert learned > 2 * world_where_what_was_shown_tires()
+
+
+def test_one_list_is_passed_over_once() -> None:
+    town = Town()
+    town.live()
+    listed = town.listed("ann", 10)
+    items = [int(each.removeprefix("item ")) for each in listed]
+    for at, item in enumerate(items[:2]):
+        town.click("ann", item, NOON + DAY + at)
+    passed = town.recommender._served.passed("ann")
+    assert dict(zip(passed.slots.tolist(), passed.times.tolist(), strict=True)) == dict.fromkeys(items[2:], 1.0)
+
+
+def test_each_user_leans_to_the_experts_who_are_right_about_them_until_they_are_forgotten() -> None:
+    town = Town()
+    town.live()
+    for user in ("ann", "bob"):
+        for step in range(4):
+            town.listed(user)
+            town.click(user, 2 * step + (user == "bob") * (step % 2), NOON + DAY + step)
+    find, of = town.recommender._sessions.find, town.recommender._leanings.of
+    ann, bob = find("ann"), find("bob")
+    assert of(ann).offsets.any() and (of(ann).offsets != of(bob).offsets).any()
+    assert not of(find("nobody")).offsets.any()
+    again = Recommender.restore(town.recommender.snapshot(), SMALL)
+    np.testing.assert_array_equal(again._leanings.of(again._sessions.find("bob")).offsets, of(bob).offsets)
+    town.recommender.forget("ann")
+    assert not of(ann).offsets.any()
+
+
+def test_who_takes_over_the_place_of_another_leans_to_nobody() -> None:
+    town = Town(msgspec.structs.replace(SMALL, sessions=1))
+    town.live()
+    for step in range(4):
+        town.listed("ann")
+        town.click("ann", 2 * step, NOON + DAY + step)
+    assert town.recommender._leanings.of(0).offsets.any()
+    town.recommender.learn(Interaction("e", "bob", "item 3", NOON + DAY, 1.0))
+    assert not town.recommender._leanings.of(0).offsets.any()
 
 
 def test_a_lesson_of_other_experts_is_passed_over() -> None:

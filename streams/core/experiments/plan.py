@@ -8,7 +8,7 @@ import yaml
 from msgspec import Meta, Struct
 
 from encoders.contract import PARTS
-from streams.core.memory.settings import EXPERTS, KNOWLEDGE, ListSettings, RecommenderSettings
+from streams.core.memory.settings import ALL_EXPERTS, ListSettings, RecommenderSettings
 
 HOLDOUT = "holdout"
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,29}$")]
@@ -113,7 +113,7 @@ def settings(arm: Mapping[str, Any]) -> ArmSettings:
         made = msgspec.convert(dict(arm), ArmSettings)
     except msgspec.ValidationError as error:
         raise PlanError(str(error)) from error
-    _check_names("experts", made.experts, (*EXPERTS, KNOWLEDGE))
+    _check_names("experts", made.experts, ALL_EXPERTS)
     _check_names("fusion_weights", made.fusion_weights or (), PARTS)
     return made
 

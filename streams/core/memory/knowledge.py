@@ -48,6 +48,15 @@ class Knowledge:
         telling = [each for each in both if len(self._having[each]) <= COMMON]
         return sorted(telling, key=lambda each: (len(self._having[each]), each))
 
+    @property
+    def told(self) -> bool:
+        """Whether anything is known of any item."""
+        return bool(self._having)
+
+    def beside(self, slot: int) -> list[Slots]:
+        """For each attribute of the item that some others have, and not too many, who has it, the item among them."""
+        return [self._items(each) for each in self._of.get(slot, ()) if 1 < len(self._having[each]) <= COMMON]
+
     def learn(self, request: Request, slot: int, weight: float) -> None:
         pass
 

@@ -4,20 +4,22 @@ from streams.core.catalogue import Catalogue
 from streams.core.memory.audience import Audience
 from streams.core.memory.content import Content, Nearest
 from streams.core.memory.covisits import Closeness, Covisits
+from streams.core.memory.embedding import Embedding, Pool
 from streams.core.memory.expert import Expert, Request, Scratch, Slots, State
+from streams.core.memory.graph import Graph
 from streams.core.memory.knowledge import Knowledge
 from streams.core.memory.neighbours import Neighbours
 from streams.core.memory.popularity import Leaders, Popularity
 from streams.core.memory.rows import Rows
 from streams.core.memory.sessions import Sessions
-from streams.core.memory.settings import EXPERTS, KNOWLEDGE, RecommenderSettings
+from streams.core.memory.settings import ALL_EXPERTS, GRAPH, RecommenderSettings
 from streams.core.memory.sizes import Sizes
 from streams.core.memory.stage import Stage
-from streams.core.ranking import Candidates, Proposals
+from streams.core.ranking import NOTHING_PASSED, Candidates, Passed, Proposals
 
 
 class Panel:
-    """The experts that the settings name, in the order of EXPERTS."""
+    """The experts that the settings name; the last scores what the others propose."""
 
     def __init__(
         self,
@@ -26,9 +28,8 @@ class Panel:
         sessions: Sessions,
         nearest: Nearest | None = None,
     ) -> None:
-        there_are = (*EXPERTS, KNOWLEDGE)
-        if unknown := set(settings.experts) - set(there_are):
-            raise ValueError(f"experts: {sorted(unknown)} are unknown; there are {', '.join(there_are)}")
+        if unknown := set(settings.experts) - set(ALL_EXPERTS):
+            raise ValueError(f"experts: {sorted(unknown)} are unknown; there are {', '.join(ALL_EXPERTS)}")
         capacity = catalogue.capacity
         self.scratch = Scratch(capacity)
         self.sizes = Sizes(
@@ -43,13 +44,22 @@ class Panel:
         def leaders(half_life: float) -> Leaders:
             return Leaders(capacity, half_life=half_life, room=settings.leaders)
 
-        def covisits(name: str, learned: Closeness, spoken: Closeness, window: int, one_way: bool = False) -> Covisits:
-            rows = Rows(capacity, settings.covisit_width, settings.covisit_half_life)
+        def rows() -> Rows:
+            return Rows(capacity, settings.covisit_width, settings.covisit_half_life)
+
+        def covisits(
+            name: str,
+            learned: Closeness,
+            spoken: Closeness,
+            window: int,
+            one_way: bool = False,
+            held: Rows | None = None,
+        ) -> Covisits:
             return Covisits(
                 name,
                 self.scratch,
                 self.sizes,
-                rows,
+                held or rows(),
                 learned=learned,
                 spoken=spoken,
                 window=window,
@@ -96,7 +106,35 @@ class Panel:
                 considered=settings.audience_considered,
             ),
         ]
+        if GRAPH in settings.experts:
+            edges = Closeness(steps=settings.graph_learned)
+            table = rows()
+            every.append(
+                Graph(
+                    self.scratch,
+                    self.sizes,
+                    table,
+                    covisits(GRAPH, edges, edges, settings.similar_window, held=table),
+                    self.knowledge,
+                    depth=settings.graph_depth,
+                    half_life=settings.graph_half_life,
+                    width=settings.graph_width,
+                )
+            )
         every.append(self.knowledge)
+        self._pool = Pool()
+        every.append(
+            Embedding(
+                self._pool,
+                capacity,
+                dim=settings.embedding_dim,
+                depth=settings.embedding_depth,
+                half_life=settings.embedding_half_life,
+                negatives=settings.embedding_negatives,
+                recent=settings.embedding_recent,
+                rate=settings.embedding_rate,
+            )
+        )
         self.experts = [expert for expert in every if expert.name in settings.experts]
 
     def learn(self, request: Request, slot: int, weight: float) -> None:
@@ -105,11 +143,16 @@ class Panel:
         for expert in self.experts:
             expert.learn(request, slot, weight)
 
-    def propose(self, request: Request, candidates: Candidates) -> Proposals:
+    def propose(self, request: Request, candidates: Candidates, passed: Passed = NOTHING_PASSED) -> Proposals:
         """Gather what the experts propose; the result is valid until the next request."""
         for place, expert in enumerate(self.experts):
-            candidates.counts[place] = expert.propose(request, candidates.slots[place], candidates.scores[place])
-        return candidates.merge()
+            room = candidates.room
+            if expert.name == Embedding.name:
+                self._pool.slots = candidates.gather(place)
+                room = len(self._pool.slots)
+            slots, scores = candidates.slots[place, :room], candidates.scores[place, :room]
+            candidates.counts[place] = expert.propose(request, slots, scores)
+        return candidates.merge(passed)
 
     def because(self, place: int, request: Request, slots: Slots) -> Slots:
         """See `Expert.because`, of the expert in that place."""

@@ -10,15 +10,31 @@ DAY = 24 * HOUR
 YEAR = 365 * DAY
 
 Share = Annotated[float, Meta(ge=0, le=1)]
-EXPERTS = ("popular", "trending", "stage", "sequence", "similar", "moment", "neighbours", "content", "audience")
+EXPERTS = (
+    "popular",
+    "trending",
+    "stage",
+    "sequence",
+    "similar",
+    "moment",
+    "neighbours",
+    "content",
+    "audience",
+    "embedding",
+)
 KNOWLEDGE = "knowledge"
 """An expert more, where what is known of items was told."""
+
+GRAPH = "graph"
+"""An expert more, for whom it is worth its cost."""
+
+ALL_EXPERTS = (*EXPERTS, GRAPH, KNOWLEDGE)
 
 
 class ListSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a list is made by. It may differ from user to user, as nothing that is learned depends on it.
 
-    experts             which of EXPERTS have a say
+    experts             which of ALL_EXPERTS have a say
     exploration_share   of a list that is given to new items, at its end, rounded down; 0 turns exploration off
     exploration_pool    how many of the newest items are considered
     exploration_enough  an item with this many touches is no longer new
@@ -58,6 +74,7 @@ class RecommenderSettings(ListSettings, frozen=True, kw_only=True):
     touches_a_minute  of one user that teach in full; of more, each teaches less. 0: all of them
     newcomers_wait    touches of a user that teach nobody, the first
     served        users whose last list's candidates are kept for the ranker to learn from, some 30 KB each
+    passed        items that each of them was shown and did not choose, that are remembered
     """
 
     capacity: int = 131_072
@@ -66,6 +83,7 @@ class RecommenderSettings(ListSettings, frozen=True, kw_only=True):
     sessions: int = 20_000
     session_length: int = 100
     served: int = 2_000
+    passed: Annotated[int, Meta(ge=0)] = 100
     repeats_counted: Annotated[int, Meta(ge=0)] = 1
     touches_a_minute: Annotated[float, Meta(ge=0)] = 0.0
     newcomers_wait: Annotated[int, Meta(ge=0)] = 0
@@ -102,9 +120,22 @@ class RecommenderSettings(ListSettings, frozen=True, kw_only=True):
     audience_half_life: float = 60 * DAY
     audience_considered: int = 300
 
+    embedding_dim: int = 32
+    embedding_depth: int = 100
+    embedding_half_life: float = 60.0
+    embedding_negatives: int = 40
+    embedding_recent: int = 500
+    embedding_rate: float = 0.1
+
+    graph_learned: float = 9.5
+    graph_depth: int = 20
+    graph_half_life: float = 5.0
+    graph_width: int = 50
+
     ranker_knots: tuple[float, ...] = (0.0, 4.0, 20.0, 100.0)
     ranker_rate: float = 0.1
     ranker_bias_rate: float = 0.02
+    ranker_own_rate: float = 0.02
     ranker_prior: float = 2.0
 
     @property
@@ -117,6 +148,6 @@ class RecommenderSettings(ListSettings, frozen=True, kw_only=True):
         names = (
             "experts sessions session_length size_half_life leaders popular_half_life"
             " trending_half_life stages stages_finer stage_half_life covisit_width covisit_half_life neighbours_visits"
-            " ranker_knots repeats_counted touches_a_minute newcomers_wait"
+            " embedding_dim embedding_recent ranker_knots repeats_counted touches_a_minute newcomers_wait"
         )
         return msgspec.json.encode({name: getattr(self, name) for name in names.split()}).decode()

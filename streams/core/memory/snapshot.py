@@ -6,7 +6,7 @@ import numpy as np
 from streams.core.memory.expert import State
 
 MAGIC = b"anabranch-memory"
-VERSION = 2
+VERSION = 3
 
 
 class UnknownSnapshot(ValueError):

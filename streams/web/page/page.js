@@ -12,6 +12,7 @@ const MODALITIES = {
 };
 const REASONS = {
   sequence: "often next", similar: "often together", moment: "often at once", neighbours: "people like you",
+  embedding: "like your past", graph: "two steps away",
   stage: "users at your stage", popular: "popular", trending: "popular now", content: "like your taste",
   audience: "fits your profile", exploration: "new",
 };

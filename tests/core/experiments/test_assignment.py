@@ -4,7 +4,7 @@ from collections import Counter
 
 from streams.core.experiments.assignment import INTERLEAVED, Assigner
 from streams.core.experiments.plan import Plan, read
-from streams.core.memory.settings import ListSettings
+from streams.core.memory.settings import EXPERTS, ListSettings
 
 USERS = [f"user {n}" for n in range(10_000)]
 TWO = "{arms: {control: {}, other: {}}, share: 0.5}"
@@ -70,7 +70,7 @@ def test_a_user_s_lists_are_made_by_the_arms_of_all_layers_together() -> None:
     assert assigned.variants["b"] == INTERLEAVED and assigned.teams == ("all", "popular")
     share = {"x": 0.3, "y": 0.4}[assigned.variants["a"]]
     assert [each.exploration_share for each in assigned.settings] == [share, share]
-    assert [len(each.experts) for each in assigned.settings] == [9, 1]
+    assert [each.experts for each in assigned.settings] == [EXPERTS, ("popular",)]
 
 
 def test_these_users_are_in_these_arms_for_ever() -> None:

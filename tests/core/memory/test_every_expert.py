@@ -15,7 +15,10 @@ from streams.core.catalogue import HIDDEN, Catalogue
 from streams.core.memory.audience import Audience
 from streams.core.memory.content import Content
 from streams.core.memory.covisits import Closeness, Covisits
+from streams.core.memory.embedding import Embedding, Pool
 from streams.core.memory.expert import Expert, Request, Scratch
+from streams.core.memory.graph import Graph
+from streams.core.memory.knowledge import Knowledge
 from streams.core.memory.neighbours import Neighbours
 from streams.core.memory.popularity import Leaders, Popularity
 from streams.core.memory.rows import Rows
@@ -82,13 +85,18 @@ def leaders(room: int = 16, capacity: int = 32) -> Leaders:
     return Leaders(capacity, half_life=DAY, room=room)
 
 
-def covisits(world: World, name: str, closeness: Closeness, *, one_way: bool = False) -> Covisits:
-    rows = Rows(world.catalogue.capacity, 8, 365 * DAY)
+def rows(world: World) -> Rows:
+    return Rows(world.catalogue.capacity, 8, 365 * DAY)
+
+
+def covisits(
+    world: World, name: str, closeness: Closeness, *, one_way: bool = False, held: Rows | None = None
+) -> Covisits:
     return Covisits(
         name,
         world.scratch,
         world.sizes,
-        rows,
+        held or rows(world),
         learned=closeness,
         spoken=closeness,
         window=8,
@@ -101,6 +109,18 @@ def audience(world: World) -> Expert:
     for item in range(ITEMS - 1):  # the leaders are the popularity expert's, which is not here to keep them
         expert._leaders.add(item, NOON, 1.0)
     return expert
+
+
+def graph(world: World) -> Graph:
+    held, knowledge = rows(world), Knowledge(world.scratch)
+    edges = covisits(world, "graph", Closeness(steps=3), held=held)
+    return Graph(world.scratch, world.sizes, held, edges, knowledge, depth=8, half_life=4, width=6)
+
+
+def embedding(world: World) -> Embedding:
+    pool = Pool()
+    pool.slots = np.arange(ITEMS, dtype=np.int32)
+    return Embedding(pool, world.catalogue.capacity, dim=8, depth=8, half_life=8, negatives=8, recent=32, rate=0.3)
 
 
 EXPERTS: dict[str, Callable[[World], Expert]] = {
@@ -122,9 +142,11 @@ EXPERTS: dict[str, Callable[[World], Expert]] = {
     ),
     "content": lambda world: Content(world.catalogue, exact=1000),
     "audience": audience,
+    "embedding": embedding,
+    "graph": graph,
 }
 
-PERSONAL = ["sequence", "similar", "moment", "neighbours", "content", "audience"]
+PERSONAL = ["sequence", "similar", "moment", "neighbours", "content", "audience", "graph"]
 
 
 @pytest.fixture(params=EXPERTS)
@@ -226,7 +248,7 @@ def test_the_shared_room_for_sums_is_left_clean(world: World) -> None:
     assert not world.scratch.totals.any()
 
 
-@pytest.mark.parametrize("name", ["sequence", "similar", "moment", "neighbours", "content"])
+@pytest.mark.parametrize("name", ["sequence", "similar", "moment", "neighbours", "content", "embedding", "graph"])
 def test_the_reason_is_an_item_of_the_users_past(name: str) -> None:
     world = World(EXPERTS[name])
     world.live()
@@ -234,6 +256,49 @@ def test_the_reason_is_an_item_of_the_users_past(name: str) -> None:
     items = np.array([item for item in world.proposals() if item % 2 == 0], np.int32)
     because = world.expert.because(world.request("visitor", NOON + DAY), items)
     assert set(because.tolist()) <= {0, 2}
+
+
+def test_vectors_come_to_tell_the_two_kinds_apart() -> None:
+    world = World(embedding)
+    for _ in range(8):
+        world.live()
+    world.visit()
+    proposals = world.proposals(room=ITEMS)
+    assert {item % 2 for item in sorted(proposals, key=lambda item: -proposals[item])[:5]} == {0}
+
+
+def test_vectors_score_what_they_are_asked_about_alone() -> None:
+    world = World(embedding)
+    world.live()
+    world.visit()
+    assert isinstance(world.expert, Embedding)
+    world.expert._pool.slots = np.array([4, 7], np.int32)
+    assert world.proposals().keys() == {4, 7}
+
+
+def test_a_graph_leads_to_what_was_never_touched_together() -> None:
+    """0 with 2 by some, 2 with 4 by others: from 0 to 4 there are two steps, and none that is direct."""
+    found = {}
+    for name in ("similar", "graph"):
+        world = World(EXPERTS[name])
+        for user, items in (("ann", (0, 2)), ("bob", (2, 4))):
+            for step, item in enumerate(items):
+                world.touch(user, item, NOON + 20 * step)
+        world.touch("visitor", 0, NOON + DAY / 2)
+        found[name] = world.proposals().keys()
+    assert found == {"similar": {2}, "graph": {2, 4}}
+    assert world.expert.because(world.request("visitor", NOON + DAY), np.array([4], np.int32)).tolist() == [0]
+
+
+def test_a_graph_leads_over_what_is_known_to_items_that_nobody_touched() -> None:
+    world = World(graph)
+    assert isinstance(world.expert, Graph)
+    for item in (2, 19):
+        world.expert._knowledge.put(item, ["director=Ann"])
+    world.touch("ann", 0, NOON)
+    world.touch("ann", 2, NOON + 20)
+    world.touch("visitor", 0, NOON + DAY / 2)
+    assert world.proposals().keys() == {2, 19}
 
 
 def test_a_forgotten_user_speaks_no_more_as_a_neighbour() -> None:
