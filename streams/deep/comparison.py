@@ -1,6 +1,5 @@
 """`anabranch train compare`: models and parts side by side, into a page of the documentation."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -17,6 +16,9 @@ from streams.settings import Settings
 
 SETS = {"models": compare.MODELS, "parts": {"click, concatenation": compare.CLICK, **compare.ABLATIONS, **compare.RAW}}
 """What can be compared, by name."""
+
+BASES = {"models": "two towers", "parts": "click, concatenation"}
+"""What the others are compared with."""
 
 
 def run(
@@ -39,22 +41,25 @@ def run(
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("models trained", total=folds * len(models))
+        windows = splits(log, folds)
         found = compare.compare(
             log,
             known,
             told,
-            splits(log, folds),
+            windows,
             models,
             training,
             kept=settings.downloads_folder / "compared",
             advance=lambda name: progress.update(bar, advance=1, description=name),
         )
-    clicks = len(next(iter(found.values())).users)
-    shown = compare.table(found) if which == "models" else compare.differences(found, "click, concatenation")
+    clicks = len(next(iter(found.values())).verdict.ranks)
     text = (
         f"{clicks:,} clicks judged in {folds} windows, one after the other, each model trained on all before; in"
-        f" brackets 95% intervals by drawing users anew. Load average {os.getloadavg()[0]:.1f}.\n\n{shown}"
+        " brackets 95% intervals by drawing users anew.\n\n"
     )
+    if which == "models":
+        text += compare.table(found, compare.costs(log, known, told, windows[-1], models)) + "\n"
+    text += compare.differences(found, BASES[which]) + "\n" + compare.by_group(found, BASES[which])
     if page:
         write_between(page, text, (f"<!-- {which} -->", f"<!-- /{which} -->"))
     return text

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 from torch import distributed
 
-from encoders.training.deep.compare import MEASURES, Judged
+from encoders.training.deep.compare import MEASURES
 from encoders.training.deep.content import content, profiles
 from encoders.training.deep.export import export
 from encoders.training.deep.judge import Calibration, Jury, Verdict
@@ -137,9 +137,8 @@ class _processes:
 
 def measured(verdict: Verdict, calibration: Calibration) -> dict[str, float]:
     """Every measure of a model on what came later."""
-    logits = calibration(verdict.logits)
-    judged = Judged(verdict.users, verdict.hits, verdict.gains, logits, verdict.clicked, verdict.who, 0.0, 0.0, 0.0)
-    return {name: measure(judged) for name, measure in MEASURES.items()}
+    calibrated = replace(verdict, logits=calibration(verdict.logits))
+    return {name: measure(calibrated) for name, measure in MEASURES.items()}
 
 
 def description(

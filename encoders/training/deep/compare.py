@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,12 @@ from encoders.training.deep.export import export, megabytes, question
 from encoders.training.deep.judge import (
     Calibration,
     Jury,
+    Verdict,
     auc,
     calibration_error,
     logloss,
 )
-from encoders.training.deep.log import Log, Split
+from encoders.training.deep.log import Log, Places, Split
 from encoders.training.deep.rankers import Served, Shape
 from encoders.training.deep.task import Learning
 from encoders.training.deep.towers import MIXES
@@ -29,10 +29,14 @@ from encoders.training.deep.trainer import Training, fit
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 RESAMPLES = 200
 CANDIDATES = 100
-ROUNDS = 30
+ROUNDS, REPEATS = 40, 10
+
+FEW = 5
+"""Clicks by which an item, or a user, is hardly known."""
 
 CLICK = Shape("click")
 EVERYTHING = (ITEM, TEXT, IMAGE)
@@ -64,32 +68,33 @@ ABLATIONS: Mapping[str, Shape] = {
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A model over all windows, the clicks of one after those of the other.
+    """What became of a model.
 
-    logits        (m,) calibrated
-    microseconds  of processor time for a candidate, 100 at once for one user
-    megabytes     of what is served
-    seconds       of processor time for training, in each window
+    verdict  of all windows, calibrated; the rows of one after those of the other
+    learned  (m,) int64, clicks on the item of each row that the model had learned from
+    seconds  of processor time for training, in each window
     """
 
-    users: NDArray[np.int64]
-    hits: Doubles
-    gains: Doubles
-    logits: Doubles
-    clicked: NDArray[np.bool_]
-    who: NDArray[np.int64]
-    microseconds: float
-    megabytes: float
+    verdict: Verdict
+    learned: Places
     seconds: float
 
 
-MEASURES: Mapping[str, Callable[[Judged], float]] = {
-    "AUC": lambda judged: auc(judged.logits, judged.clicked),
-    "log loss": lambda judged: logloss(judged.logits, judged.clicked),
-    "calibration error": lambda judged: calibration_error(judged.logits, judged.clicked),
-    "Recall@10": lambda judged: float(judged.hits.mean()),
-    "NDCG@10": lambda judged: float(judged.gains.mean()),
+MEASURES: Mapping[str, Callable[[Verdict], float]] = {
+    "AUC": lambda verdict: auc(verdict.logits, verdict.clicked),
+    "log loss": lambda verdict: logloss(verdict.logits, verdict.clicked),
+    "calibration error": lambda verdict: calibration_error(verdict.logits, verdict.clicked),
+    "Recall@10": lambda verdict: float(verdict.hits.mean()),
+    "NDCG@10": lambda verdict: float(verdict.gains.mean()),
 }
+
+GROUPS: Mapping[str, Callable[[Judged], Bools]] = {
+    f"items clicked less than {FEW} times": lambda judged: judged.learned < FEW,
+    "other items": lambda judged: judged.learned >= FEW,
+    f"users with less than {FEW} clicks": lambda judged: judged.verdict.before < FEW,
+    "other users": lambda judged: judged.verdict.before >= FEW,
+}
+"""Whose clicks, and clicks on what, are looked at by themselves."""
 
 
 def compare(
@@ -118,7 +123,8 @@ def compare(
             else:
                 judged = _judge(log, content, profiles, window, juries, shape, training)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                np.savez(path, **{each.name: getattr(judged, each.name) for each in fields(judged)})
+                arrays = {each.name: getattr(judged.verdict, each.name) for each in fields(Verdict)}
+                np.savez(path, **arrays, learned=judged.learned, seconds=judged.seconds)
             found[name].append(judged)
             advance(name)
     return {name: _joined(each) for name, each in found.items()}
@@ -132,8 +138,8 @@ def _name(log: Log, window: Split, shape: Shape, training: Training) -> str:
 
 def _read(path: Path) -> Judged:
     with np.load(path) as arrays:
-        stored: dict[str, Any] = {name: array if array.ndim else float(array) for name, array in arrays.items()}
-        return Judged(**stored)
+        verdict = Verdict(**{each.name: arrays[each.name] for each in fields(Verdict)})
+        return Judged(verdict, arrays["learned"], float(arrays["seconds"]))
 
 
 def _judge(
@@ -152,100 +158,122 @@ def _judge(
     seconds = time.process_time() - began
     served = Served.of(task.network)
     calibration, verdict = Calibration.of(validate.verdict(served)), test.verdict(served)
-    with TemporaryDirectory() as folder:
-        version = export(task.network, calibration, log, {}, Path(folder))
-        return Judged(
-            verdict.users,
-            verdict.hits,
-            verdict.gains,
-            calibration(verdict.logits),
-            verdict.clicked,
-            verdict.who,
-            microseconds(version),
-            megabytes(version),
-            seconds,
-        )
-
-
-def microseconds(version: Path, users: int = 1) -> float:
-    """Of processor time for one candidate, as served; the least of some rounds."""
-    ranker, asked = ServedRanker(version), question(users, CANDIDATES, version)
-    took = []
-    for _ in range(ROUNDS):
-        began = time.process_time()
-        ranker(asked)
-        took.append(time.process_time() - began)
-    return min(took) / (users * CANDIDATES) * 1e6
+    calibrated = replace(verdict, logits=calibration(verdict.logits))
+    return Judged(calibrated, task.clicks[verdict.items], seconds)
 
 
 def _joined(each: Sequence[Judged]) -> Judged:
-    def end_to_end(name: str) -> NDArray[np.generic]:
-        return np.concatenate([getattr(one, name) for one in each])
-
-    def mean(name: str) -> float:
-        return float(np.mean([getattr(one, name) for one in each]))
-
-    arrays = ("users", "hits", "gains", "logits", "clicked", "who")
-    numbers = ("microseconds", "megabytes", "seconds")
-    return Judged(*map(end_to_end, arrays), *map(mean, numbers))  # type: ignore[arg-type]
+    verdicts = [one.verdict for one in each]
+    arrays = {name.name: np.concatenate([getattr(one, name.name) for one in verdicts]) for name in fields(Verdict)}
+    learned = np.concatenate([one.learned for one in each])
+    return Judged(Verdict(**arrays), learned, float(np.mean([one.seconds for one in each])))
 
 
-def resamples(judged: Judged, seed: int = 0) -> Iterator[Judged]:
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a model takes as it is served.
+
+    microseconds  of processor time for a candidate, `CANDIDATES` at once for one user
+    megabytes     of what is served
+    """
+
+    microseconds: float
+    megabytes: float
+
+
+def costs(log: Log, content: Content, profiles: Floats, window: Split, models: Mapping[str, Shape]) -> dict[str, Cost]:
+    """Name -> what such a model takes; it depends on the shape alone, so that none is trained for it."""
+    with TemporaryDirectory() as parent:
+        versions = {}
+        for number, (name, shape) in enumerate(models.items()):
+            network = Learning(log, window, shape, content, profiles).network
+            versions[name] = export(network, Calibration(1.0, 0.0), log, {}, Path(parent) / str(number))
+        took = microseconds(versions)
+        return {name: Cost(took[name], megabytes(version)) for name, version in versions.items()}
+
+
+def microseconds(versions: Mapping[str, Path], users: int = 1) -> dict[str, float]:
+    """Of processor time for one candidate, as served: the median over rounds in which all versions take turns.
+
+    Whatever else the machine does meanwhile slows all of them alike.
+    """
+    rankers = {name: (ServedRanker(folder), question(users, CANDIDATES, folder)) for name, folder in versions.items()}
+    took: dict[str, list[float]] = {name: [] for name in rankers}
+    for _ in range(ROUNDS):
+        for name, (ranker, asked) in rankers.items():
+            ranker(asked)  # warm again after the others
+            began = time.process_time()
+            for _ in range(REPEATS):
+                ranker(asked)
+            took[name].append((time.process_time() - began) / REPEATS)
+    return {name: float(np.median(each)) / (users * CANDIDATES) * 1e6 for name, each in took.items()}
+
+
+def resamples(verdict: Verdict, seed: int = 0) -> Iterator[Verdict]:
     """The same with users drawn anew, all that is theirs together: their clicks are alike (Efron and Tibshirani, 1993).
 
     The same seed draws the same users for every model.
     """
     generator = np.random.default_rng(seed)
-    people = int(judged.who.max()) + 1
+    people = int(verdict.who.max()) + 1
     for _ in range(RESAMPLES):
         times = np.bincount(generator.integers(0, people, people), minlength=people)
-        clicks, rows = (np.repeat(np.arange(len(each)), times[each]) for each in (judged.users, judged.who))
-        yield replace(
-            judged,
-            users=judged.users[clicks],
-            hits=judged.hits[clicks],
-            gains=judged.gains[clicks],
-            logits=judged.logits[rows],
-            clicked=judged.clicked[rows],
-            who=judged.who[rows],
-        )
+        yield verdict.some(np.repeat(np.arange(len(verdict.who)), times[verdict.who]))
 
 
-def sampled(judged: Judged) -> Doubles:
+def sampled(verdict: Verdict, measures: Sequence[str] = tuple(MEASURES)) -> Doubles:
     """(RESAMPLES, measures)"""
-    return np.array([[measure(each) for measure in MEASURES.values()] for each in resamples(judged)])
+    return np.array([[MEASURES[name](each) for name in measures] for each in resamples(verdict)])
 
 
-def table(found: Mapping[str, Judged]) -> str:
+def table(found: Mapping[str, Judged], taken: Mapping[str, Cost]) -> str:
     """In Markdown: every measure with its 95% interval, and what a model takes."""
     lines = [
         ["model", *MEASURES, "µs a candidate", "MB", "s to train"],
         ["---", *["---:"] * (len(MEASURES) + 3)],
     ]
     for name, judged in found.items():
-        low, high = np.percentile(sampled(judged), [2.5, 97.5], axis=0)
-        values = [measure(judged) for measure in MEASURES.values()]
+        low, high = np.percentile(sampled(judged.verdict), [2.5, 97.5], axis=0)
+        values = [measure(judged.verdict) for measure in MEASURES.values()]
         cells = [f"{value:.3f} ({a:.3f} to {b:.3f})" for value, a, b in zip(values, low, high, strict=True)]
-        lines.append([name, *cells, f"{judged.microseconds:.2f}", f"{judged.megabytes:.2f}", f"{judged.seconds:.0f}"])
+        cost = taken[name]
+        lines.append([name, *cells, f"{cost.microseconds:.2f}", f"{cost.megabytes:.2f}", f"{judged.seconds:.0f}"])
     return _markdown(lines)
 
 
 def differences(found: Mapping[str, Judged], base: str) -> str:
     """In Markdown: each model less one of them on the same users, with 95% intervals; bold where zero is outside."""
     lines = [[f"less '{base}'", *MEASURES], ["---", *["---:"] * len(MEASURES)]]
-    compared = sampled(found[base])
-    values = np.array([measure(found[base]) for measure in MEASURES.values()])
     for name, judged in found.items():
-        if name == base:
-            continue
-        low, high = np.percentile(sampled(judged) - compared, [2.5, 97.5], axis=0)
-        apart = np.array([measure(judged) for measure in MEASURES.values()]) - values
-        cells = []
-        for value, a, b in zip(apart, low, high, strict=True):
-            bold = "**" if a > 0 or b < 0 else ""
-            cells.append(f"{bold}{value:+.3f}{bold} ({a:+.3f} to {b:+.3f})")
-        lines.append([name, *cells])
+        if name != base:
+            lines.append([name, *_apart(judged.verdict, found[base].verdict, tuple(MEASURES))])
     return _markdown(lines)
+
+
+def by_group(found: Mapping[str, Judged], base: str) -> str:
+    """In Markdown: the AUC of one model in each of `GROUPS`, and how much larger that of the others is."""
+    groups = {name: rows(found[base]) for name, rows in GROUPS.items()}
+    clicked = found[base].verdict.clicked
+    groups = {name: rows for name, rows in groups.items() if 0 < clicked[rows].sum() < rows.sum()}
+    parts = {name: found[base].verdict.some(rows) for name, rows in groups.items()}
+    heads = [f"{name}, {len(part.ranks):,} clicks" for name, part in parts.items()]
+    lines = [["AUC", *heads], ["---", *["---:"] * len(groups)]]
+    lines.append([base, *(f"{part.auc:.3f}" for part in parts.values())])
+    for name, judged in found.items():
+        if name != base:
+            apart = (_apart(judged.verdict.some(rows), parts[group], ("AUC",)) for group, rows in groups.items())
+            lines.append([name, *(cell for [cell] in apart)])
+    return _markdown(lines)
+
+
+def _apart(verdict: Verdict, base: Verdict, measures: Sequence[str]) -> list[str]:
+    """How much more each measure is than of the base, with its interval."""
+    low, high = np.percentile(sampled(verdict, measures) - sampled(base, measures), [2.5, 97.5], axis=0)
+    cells = []
+    for name, a, b in zip(measures, low, high, strict=True):
+        bold = "**" if a > 0 or b < 0 else ""
+        cells.append(f"{bold}{MEASURES[name](verdict) - MEASURES[name](base):+.3f}{bold} ({a:+.3f} to {b:+.3f})")
+    return cells
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

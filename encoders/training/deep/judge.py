@@ -4,7 +4,7 @@ Each click is ranked among all items that its user could have chosen then, none 
 and as a probability it is told from a few of these, with the share of clicks among them as the base rate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -15,8 +15,8 @@ from scipy.special import expit
 from scipy.stats import rankdata
 from torch import Tensor
 
-from encoders.training.deep.examples import Examples, Known, examples
-from encoders.training.deep.log import Log, Window
+from encoders.training.deep.examples import NOBODY, Examples, Known, examples
+from encoders.training.deep.log import Log, Places, Window
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -76,27 +76,48 @@ class Jury:
         seen = self.scores(served, self._seen)[np.arange(len(self._seen)), self._seen.items] if len(self._seen) else []
         others = scores[rows[:, None], self._others]
         logits = np.concatenate([own, others.reshape(-1), seen]).astype(np.float64)
-        users = self.ranked.users
-        who = np.concatenate([users, np.repeat(users, NEGATIVES), self._seen.users])
-        return Verdict(users, better + np.maximum(equal, 0) / 2, logits, np.arange(len(logits)) < len(own), who)
+        asked = [self.ranked, self._seen]
+        users, histories = ([getattr(each, name) for each in asked] for name in ("users", "histories"))
+        lengths = [(each != NOBODY).sum(1) for each in histories]
+        return Verdict(
+            ranks=better + np.maximum(equal, 0) / 2,
+            logits=logits,
+            clicked=np.arange(len(logits)) < len(own),
+            who=_with_others(*users),
+            items=np.concatenate([self.ranked.items, self._others.reshape(-1), self._seen.items]),
+            before=_with_others(*lengths),
+        )
+
+
+def _with_others(ranked: Places, seen: Places) -> Places:
+    """What is true of clicks, of the items beside each, and of what was only seen."""
+    return np.concatenate([ranked, np.repeat(ranked, NEGATIVES), seen])
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a model made of n clicks.
+    """What a model made of n clicks, and of m - n items that were not clicked.
 
-    users   (n,) who clicked
-    ranks   (n,) float64, 0-based, of each click among what its user could have chosen; in the middle of its equals
-    logits  (m,) float64: of the clicks, then of items not clicked
-    clicked (m,) bool
-    who     (m,) whose each of these is
+    ranks    (n,) float64, 0-based, of each click among what its user could have chosen; in the middle of its equals
+    logits   (m,) float64
+    clicked  (m,) bool: n of them, in the order of the ranks
+    who      (m,) int64, whose each of these is
+    items    (m,) int64, what each is about
+    before   (m,) int64, items in the user's history, HISTORY at most
     """
 
-    users: NDArray[np.int64]
     ranks: Doubles
     logits: Doubles
     clicked: Bools
-    who: NDArray[np.int64]
+    who: Places
+    items: Places
+    before: Places
+
+    def some(self, rows: Places | Bools) -> "Verdict":
+        """Only these rows of m, each as often as it is named."""
+        clicks = (np.cumsum(self.clicked) - 1)[rows][self.clicked[rows]]
+        others = {each.name: getattr(self, each.name)[rows] for each in fields(self) if each.name != "ranks"}
+        return Verdict(ranks=self.ranks[clicks], **others)
 
     @property
     def hits(self) -> Doubles:

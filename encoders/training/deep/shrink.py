@@ -1,27 +1,23 @@
 """A trained click model made smaller and quicker: pruned, distilled, in int8; each judged as it is served."""
 
-import shutil
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders import contract
 from encoders.contract import Question, item_key
-from encoders.ranker import CHECK, NETWORK, SUMS, check, seal, verify
 from encoders.ranker import Ranker as ServedRanker
 from encoders.training.deep.compare import microseconds
 from encoders.training.deep.content import Content
 from encoders.training.deep.examples import NOBODY
 from encoders.training.deep.export import export, megabytes
-from encoders.training.deep.judge import Calibration, Jury, auc, logloss
+from encoders.training.deep.judge import Calibration, Jury, Verdict, logloss
 from encoders.training.deep.log import Log, Places, Split
 from encoders.training.deep.rankers import Ranker, Served, Shape
 from encoders.training.deep.task import Learning
@@ -30,8 +26,10 @@ from encoders.training.deep.trainer import Training, fit
 
 Floats = NDArray[np.float32]
 
-STUDENT = 16
-"""Dimensions of a distilled model's vectors."""
+STEPWISE, FUSED = "as trained, in the steps of training", "as trained"
+
+TOGETHER = (1, 8, 32)
+"""Users asked for at once, in timing."""
 
 KEPT = 0.25
 """Of the hidden units of a pruned one."""
@@ -42,7 +40,7 @@ def pruned(ranker: Ranker, share: float = KEPT) -> Ranker:
 
     A unit says as much as its weight in the answer and the length of its weights on what comes in (Li and others,
     2017).
-    Best trained on for an epoch or two.
+    Best taught again what the whole one answers.
     """
     layers = ranker.meet
     if not isinstance(layers, Layers):
@@ -109,31 +107,6 @@ class Distilling:
         return logloss(verdict.logits, verdict.clicked)
 
 
-def quantised(folder: Path, into: Path) -> Path:
-    """A version with its tables and its products in int8, ranges found as it runs (dynamic quantisation)."""
-    into.mkdir(parents=True, exist_ok=True)
-    told = {name: value for name, value in verify(folder).items() if name != SUMS}
-    shutil.copytree(folder, into, dirs_exist_ok=True)
-    quantize_dynamic(
-        folder / NETWORK,
-        into / NETWORK,
-        weight_type=QuantType.QInt8,
-        per_channel=False,
-        op_types_to_quantize=["MatMul", "Gemm", "Gather"],
-    )
-    asked, _ = check(folder)
-    seal(into, told)
-    arrays: dict[str, Any] = {
-        contract.HISTORY: asked.history,
-        contract.PROFILE: asked.profile,
-        contract.CANDIDATES: asked.candidates,
-        contract.SCORE: ServedRanker(into)(asked),
-    }
-    np.savez(into / CHECK, **arrays)
-    seal(into, {**told, "precision": "int8"})
-    return into
-
-
 class AsServed:
     """A version, to be judged like a network in training (`judge.Judgeable`)."""
 
@@ -153,12 +126,12 @@ class AsServed:
 class Smaller:
     """What became of a version.
 
-    microseconds  of processor time for a candidate, 100 at once for one user
+    microseconds  of processor time for a candidate, 100 at once for each of so many users at once, as `TOGETHER`
     """
 
     folder: Path
     megabytes: float
-    microseconds: float
+    microseconds: Sequence[float]
     auc: float
     logloss: float
     gain: float
@@ -180,54 +153,65 @@ def shrink(
     advance  told the name of each version once it is judged
     """
     validate, test = (Jury(log, window, profiles) for window in (split.validate, split.test))
-    found: dict[str, Smaller] = {}
+    folders: dict[str, Path] = {}
+    verdicts: dict[str, Verdict] = {}
 
-    def judge(name: str, folder: Path) -> None:
-        verdict = test.verdict(AsServed(folder, log))
-        found[name] = Smaller(
-            folder,
-            megabytes(folder),
-            microseconds(folder),
-            auc(verdict.logits, verdict.clicked),
-            logloss(verdict.logits, verdict.clicked),
-            float(verdict.gains.mean()),
-        )
-        advance(name)
-
-    def write(name: str, ranker: Ranker) -> None:
+    def write(name: str, ranker: Ranker, *, fused: bool = True, int8: bool = False) -> None:
         calibration = Calibration.of(validate.verdict(Served.of(ranker)))
         told = {"kind": ranker.shape.kind, "made": name}
-        judge(name, export(ranker, calibration, log, told, into / name.replace(" ", "-").replace(",", "")))
+        folder = into / name.replace(" ", "-").replace(",", "")
+        folders[name] = export(ranker, calibration, log, told, folder, fused=fused, int8=int8)
+        verdicts[name] = test.verdict(AsServed(folder, log))
+        advance(name)
 
     learning = Learning(log, split, shape, content, profiles, jury=validate, seed=training.seed)
     fit(learning, training)
     teacher = learning.network
-    write("as trained", teacher)
+    write(STEPWISE, teacher, fused=False)
+    write(FUSED, teacher)
 
-    small = replace(shape, kind="tower", parts=("item",), width=STUDENT, dropout=0.0)
-    student = Learning(log, split, small, content, profiles, jury=validate, seed=training.seed).network
-    fit(Distilling(learning, teacher, student), training)
-    write("distilled", student)
+    def taught(student: Ranker) -> Ranker:
+        fit(Distilling(learning, teacher, student), training)
+        return student
 
-    pruned(teacher)
-    fit(learning, replace(training, epochs=2))
-    write("pruned", teacher)
-    for name in ("as trained", "pruned", "distilled"):
-        made = f"{name}, int8"
-        judge(made, quantised(found[name].folder, into / made.replace(" ", "-").replace(",", "")))
-    return found
+    fewer = taught(pruned(copy.deepcopy(teacher)))
+    write("pruned", fewer)
+    narrow = replace(shape, width=max(1, shape.width // 2), dropout=0.0)
+    thinner = taught(Learning(log, split, narrow, content, profiles, jury=validate, seed=training.seed).network)
+    write("distilled", thinner)
+    both = taught(pruned(copy.deepcopy(thinner)))
+    write("distilled, pruned", both)
+    for name, ranker in ((FUSED, teacher), ("pruned", fewer), ("distilled, pruned", both)):
+        write(f"{name}, int8", ranker, int8=True)
+    took = [microseconds(folders, users) for users in TOGETHER]
+    return {
+        name: Smaller(
+            folder,
+            megabytes(folder),
+            [each[name] for each in took],
+            verdicts[name].auc,
+            logloss(verdicts[name].logits, verdicts[name].clicked),
+            float(verdicts[name].gains.mean()),
+        )
+        for name, folder in folders.items()
+    }
 
 
 def table(found: Mapping[str, Smaller]) -> str:
-    """In Markdown; loss is that of the log loss, relative to the version as trained."""
-    first = found["as trained"]
+    """In Markdown; times faster, and loss of the log loss, than the version in the steps of training."""
+    first = found[STEPWISE]
+    heads = [f"µs, {users} user{'s' if users > 1 else ''}" for users in TOGETHER]
     lines = [
-        "| version | MB | µs a candidate | times faster | AUC | log loss | relative loss | NDCG@10 |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        f"| version | MB | {' | '.join(heads)} | AUC | log loss | relative loss | NDCG@10 |",
+        f"|---|---:|{'---:|' * len(heads)}---:|---:|---:|---:|",
     ]
     for name, each in found.items():
+        times = [
+            f"{took:.2f} ({usual / took:.1f}x)"
+            for took, usual in zip(each.microseconds, first.microseconds, strict=True)
+        ]
         lines.append(
-            f"| {name} | {each.megabytes:.2f} | {each.microseconds:.2f} | {first.microseconds / each.microseconds:.1f} "
-            f"| {each.auc:.4f} | {each.logloss:.4f} | {each.logloss / first.logloss - 1:+.2%} | {each.gain:.4f} |"
+            f"| {name} | {each.megabytes:.2f} | {' | '.join(times)} | {each.auc:.4f} | {each.logloss:.4f} "
+            f"| {each.logloss / first.logloss - 1:+.2%} | {each.gain:.4f} |"
         )
     return "\n".join(lines) + "\n"

@@ -26,6 +26,8 @@ class Learning:
     content   part -> array, at least the parts of the shape
     profiles  (users, DIM) float32
     jury      of the second window, where it is at hand
+
+    `clicks` are those on each item that it learns from.
     """
 
     def __init__(
@@ -51,8 +53,9 @@ class Learning:
         self._shape, self._log, self._profiles = shape, log, profiles
         self._known = Known(log)
         self._examples = examples(log, split.train, views=shape.kind == "click")
-        counts = np.bincount(items, minlength=len(log.item_ids)).astype(np.float64) ** FLATTENED
-        self._drawn_by = counts / counts.sum()
+        self.clicks = np.bincount(items, minlength=len(log.item_ids))
+        flattened = self.clicks.astype(np.float64) ** FLATTENED
+        self._drawn_by = flattened / flattened.sum()
 
     def __len__(self) -> int:
         return len(self._examples)

@@ -212,7 +212,7 @@ class Recent(nn.Module):
     def forward(self, history: Tensor, present: Tensor, profiles: Tensor) -> Tensor:
         """(n, HISTORY, width), (n, HISTORY) bool and (n, DIM) -> (n, width)."""
         mask = present.unsqueeze(2).to(history.dtype)
-        user = (history * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+        user = (mask.transpose(1, 2) @ history).squeeze(1) / mask.sum(1).clamp(min=1.0)
         if self.profile is not None:
             user = user + self.profile(profiles)
         return user if self.refine is None else user + self.refine(user)

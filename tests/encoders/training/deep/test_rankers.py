@@ -90,7 +90,8 @@ def test_a_click_probability_is_told_after_calibration() -> None:
     generator = np.random.default_rng(0)
     true = generator.normal(size=5_000)
     clicked = generator.random(5_000) < 1 / (1 + np.exp(-true))
-    verdict = Verdict(np.zeros(1), np.zeros(1), 5 * true + 3, clicked, np.zeros(5_000))
+    nobody_in_particular = np.zeros(5_000, np.int64)
+    verdict = Verdict(np.zeros(1), 5 * true + 3, clicked, *[nobody_in_particular] * 3)
     line = Calibration.of(verdict)
     assert calibration_error(verdict.logits, clicked) > 0.1
     assert calibration_error(line(verdict.logits), clicked) < 0.03

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from encoders.ranker import Ranker, check, verify
+from encoders.ranker import NETWORK, Ranker, check, verify
 from encoders.training.deep.content import ITEM, TEXT
 from encoders.training.deep.log import splits
 from encoders.training.deep.rankers import Shape
-from encoders.training.deep.shrink import Smaller, pruned, shrink, table
+from encoders.training.deep.shrink import FUSED, STEPWISE, Smaller, pruned, shrink, table
 from encoders.training.deep.task import Learning
 from encoders.training.deep.towers import Layers
 from encoders.training.deep.trainer import Training
@@ -28,16 +29,29 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Smaller]:
 
 
 def test_every_smaller_model_is_nearly_as_good_as_the_one_it_was_made_from(found: dict[str, Smaller]) -> None:
-    assert len(found) == 6 and found["as trained"].auc > 0.85
+    assert len(found) == 8 and found[FUSED].auc > 0.85
     for name, each in found.items():
-        assert each.auc > 0.95 * found["as trained"].auc, name
+        assert each.auc > 0.95 * found[FUSED].auc, name
 
 
-def test_int8_takes_a_third_of_the_size_and_a_distilled_model_far_less(found: dict[str, Smaller]) -> None:
-    for name in ("as trained", "pruned", "distilled"):
-        assert found[f"{name}, int8"].megabytes < found[name].megabytes
-    assert found["as trained, int8"].megabytes < 0.4 * found["as trained"].megabytes
-    assert found["distilled"].megabytes < 0.5 * found["as trained"].megabytes
+def test_fewer_steps_give_the_same_answers(found: dict[str, Smaller]) -> None:
+    asked, expected = check(found[STEPWISE].folder)
+    np.testing.assert_allclose(Ranker(found[FUSED].folder)(asked), expected, atol=1e-4)
+    assert found[FUSED].logloss == pytest.approx(found[STEPWISE].logloss, abs=1e-5)
+
+
+def test_int8_takes_far_less_than_half_of_the_size_and_answers_nearly_the_same(found: dict[str, Smaller]) -> None:
+    for name in (FUSED, "pruned", "distilled, pruned"):
+        small = found[f"{name}, int8"]
+        assert tables(small.folder) < 0.3 * tables(found[name].folder)
+        assert small.logloss == pytest.approx(found[name].logloss, rel=0.01)
+    assert found["distilled, pruned"].megabytes < found["pruned"].megabytes < found[FUSED].megabytes
+
+
+def tables(folder: Path) -> int:
+    """Bytes of the tables of items in a network."""
+    weights = onnx.load(folder / NETWORK).graph.initializer
+    return sum(len(each.raw_data) for each in weights if each.dims[0:1] == [41])
 
 
 def test_each_is_a_version_that_answers_as_it_was_sealed(found: dict[str, Smaller]) -> None:
@@ -61,8 +75,8 @@ def test_pruning_keeps_the_units_that_say_most() -> None:
     assert sorted(layers.item.weight.data[:, 0].tolist()) == sorted(wanted[:, 0].tolist())
 
 
-def test_the_table_compares_with_the_model_as_trained() -> None:
-    first, quick = Smaller(Path(), 2.0, 4.0, 0.9, 0.50, 0.08), Smaller(Path(), 0.5, 1.0, 0.89, 0.505, 0.07)
-    assert "| quick | 0.50 | 1.00 | 4.0 | 0.8900 | 0.5050 | +1.00% | 0.0700 |" in table(
-        {"as trained": first, "quick": quick}
-    )
+def test_the_table_compares_with_the_model_in_the_steps_of_training() -> None:
+    first = Smaller(Path(), 2.0, [4.0, 2.0, 1.0], 0.9, 0.50, 0.08)
+    quick = Smaller(Path(), 0.5, [2.0, 0.5, 0.25], 0.89, 0.505, 0.07)
+    row = "| quick | 0.50 | 2.00 (2.0x) | 0.50 (4.0x) | 0.25 (4.0x) | 0.8900 | 0.5050 | +1.00% | 0.0700 |"
+    assert row in table({STEPWISE: first, "quick": quick})
