@@ -35,7 +35,7 @@ def test_a_comparison_is_a_table_with_intervals(
 ) -> None:
     from streams.deep import comparison
 
-    few = {name: Shape(kind, parts=("item",), width=8) for name, kind in (("one", "mf"), ("other", "click"))}
+    few = {name: Shape(kind, parts=("item",), width=8) for name, kind in (("two towers", "mf"), ("other", "click"))}
     monkeypatch.setitem(comparison.SETS, "models", few)
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- models -->\n<!-- /models -->\nafter\n")
@@ -48,8 +48,11 @@ def test_a_comparison_is_a_table_with_intervals(
         training=Training(epochs=1, batch=256),
         page=page,
     )
-    rows = [line for line in text.splitlines() if line.startswith(("| one", "| other"))]
-    assert len(rows) == 2 and all(row.count(" to ") == 5 for row in rows)
+    rows = [
+        line for line in text.splitlines() if line.startswith(("| two towers", "| other")) and line.count(" to ") == 5
+    ]
+    assert len(rows) == 3, "each with its measures, and one less the other"
+    assert "| less 'two towers' |" in text and "| AUC | other items, " in text
     assert page.read_text() == f"before\n<!-- models -->\n{text}<!-- /models -->\nafter\n"
 
 

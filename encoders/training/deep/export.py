@@ -29,6 +29,8 @@ class Table(nn.Module):
     int8  kept in a byte an entry, in steps of each column's own
     """
 
+    step: Tensor | None
+
     def __init__(self, rows: Tensor, *, int8: bool) -> None:
         super().__init__()
         padded = functional.pad(rows.detach(), (0, 0, 1, 0))
