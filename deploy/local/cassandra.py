@@ -22,7 +22,7 @@ TUNING = {
     "disk_failure_policy": "die",
     "concurrent_reads": 16,
     "concurrent_writes": 16,
-    "memtable_heap_space": "256MiB",
+    "memtable_heap_space": "128MiB",
     "memtable_offheap_space": "128MiB",
     "file_cache_size": "64MiB",
     "networking_cache_size": "32MiB",

@@ -48,8 +48,7 @@ STEPS = ((1_000, 1_000), (100_000, 1_000), (100_000, 100_000), (1_000_000, 100_0
 PAST = 100  # items of a history, the last TASTED of them in the taste
 TASTED = 20
 KINDS = 500  # of pasts; users share theirs with others, as making each anew would take hours
-WRITTEN_AT_ONCE = 400
-IN_FLIGHT = 4
+WRITTEN_AT_ONCE = 500  # about as many as in a batch of a worker that is behind
 SEED = 11
 
 IDLE_EVENTS, IDLE_RATE = 20, 2.0  # each meets a worker that has nothing to do
@@ -141,16 +140,10 @@ class Population:
         task = bar.add_task(f"{users:,} users", total=users - self.users)
         settings = self._settings
         store = await CassandraStore.connect(settings.cassandra, dedup_window=settings.worker.dedup_window)
-        room = asyncio.Semaphore(IN_FLIGHT)
-
-        async def write(some: Sequence[UserState]) -> None:
-            async with room:
-                await store.write_users(some, {})
-            bar.advance(task, len(some))
-
         try:
-            for states in batched(self.made(range(self.users, users)), WRITTEN_AT_ONCE * IN_FLIGHT):
-                await asyncio.gather(*(write(some) for some in batched(states, WRITTEN_AT_ONCE)))
+            for some in batched(self.made(range(self.users, users)), WRITTEN_AT_ONCE):
+                await store.write_users(some, {})
+                bar.advance(task, len(some))
         finally:
             await store.close()
         self.users = max(self.users, users)

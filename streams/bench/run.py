@@ -67,6 +67,8 @@ def run(settings: Settings, console: Console, *, events: int, rounds: int, repor
         servers.load_items(own, console, dataset.uploads)
         with console.status(f"sending {events:,} events"):
             servers.send_backlog(own, islice(dataset.activity, events))
+        # Two Java machines that have just started compile for as long as a variant runs, on the same cores.
+        _measure(own, console, "full", events, "warming the servers up", "warm_up")
         for number in range(1, rounds + 1):
             for variant in VARIANTS:
                 name = f"{variant}_{number}".replace(" ", "_").lower()

@@ -1,5 +1,6 @@
 """A log replayed in this process, test-then-learn: the recommender itself, with any settings, or a baseline."""
 
+import gc
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -167,6 +168,7 @@ def replay(system: System, log: Log, *, view_weight: float, on_click: Callable[[
     """Ask for a list before each click, then let the system learn it; views are shown to it, and not judged."""
     lists: list[list[str]] = []
     seconds: list[float] = []
+    gc.freeze()  # as a worker does: what is here by now is not to be looked through again and again
     for touch in log.touches:
         if not isinstance(touch, Click):
             system.see(touch.user_id, touch.item_id, touch.ts, view_weight)

@@ -7,6 +7,7 @@ copy with a random part of them. Items have unit vectors, random around a direct
 worker uses; a user's taste is the vector of their latest item.
 """
 
+import gc
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -108,6 +109,7 @@ def _measure(dataset: Dataset, size: int, clicks: int, bar: Progress) -> Point:
     task = bar.add_task(f"{size:,} items", total=len(stream))
     users: dict[str, UserView] = {}
     seconds = []
+    gc.freeze()  # as a worker does
     for number, (user_id, item, at) in enumerate(stream):
         user = users.setdefault(user_id, UserView(user_id, History()))
         started = time.thread_time()
