@@ -61,9 +61,17 @@ def run(downloads: Path, console: Console, *, clicks: int, users: int, past: int
         return measure(log, users=users, past=past, on_replay=lambda: bar.advance(task))
 
 
-def measure(log: Log, *, users: int, past: int, on_replay: Callable[[], None] = lambda: None) -> Fidelity:
+def measure(
+    log: Log,
+    *,
+    users: int,
+    past: int,
+    settings: RecommenderSettings | None = None,
+    on_replay: Callable[[], None] = lambda: None,
+) -> Fidelity:
     """Explain the lists of so many users at the end of the log, with so many past items each taken away in turn."""
-    world = _World(log)
+    settings = settings or RecommenderSettings()
+    world = _World(log, settings)
     stated: list[Effects] = []
     kept: list[Effects] = []
     replayed: list[Effects] = []
@@ -77,7 +85,7 @@ def measure(log: Log, *, users: int, past: int, on_replay: Callable[[], None] = 
         now = world.scores(user_id, item_ids)
         aside, never, free = [], [], []
         for other in touched:
-            without = _World(log, but=(user_id, other))
+            without = _World(log, settings, but=(user_id, other))
             aside.append(now - world.scores(user_id, item_ids, but=other))
             never.append(now - without.scores(user_id, item_ids, but=other))
             free.append(now - without.scores(user_id, item_ids))
@@ -122,8 +130,8 @@ def _chosen(log: Log, users: int, past: int) -> list[str]:
 class _World:
     """The recommender, and its users, after the log, or after the log without one user's clicks on one item."""
 
-    def __init__(self, log: Log, but: tuple[str, str] | None = None) -> None:
-        self._recommender = Recommender(RecommenderSettings())
+    def __init__(self, log: Log, settings: RecommenderSettings, but: tuple[str, str] | None = None) -> None:
+        self._recommender = Recommender(settings)
         self._at = log.touches[-1].ts
         self._histories: dict[str, History] = {}
         for item_id in log.items:
