@@ -3,7 +3,7 @@
 import os
 import random
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from streams import settings as settings_module
 from streams.errors import AnabranchError
@@ -66,13 +66,17 @@ def settle(settings: Settings, starting: Iterable[str], *, free_ports: bool) -> 
                 )
             if key in os.environ:
                 raise PortTaken(f"{key}={port} is taken by another program; unset it to let another be chosen")
-            moved[key] = choose(host)
+            moved[key] = choose(host, but=moved.values())
     return note(settings, moved) if moved else settings
 
 
 def choose_all(settings: Settings) -> Settings:
     """Other ports for everything, so that a second set of servers can run beside the usual one."""
-    return note(settings, {PREFIX + name: choose() for each in named(settings).values() for name in each})
+    chosen: dict[str, int] = {}
+    for each in named(settings).values():
+        for name in each:
+            chosen[PREFIX + name] = choose(but=chosen.values())
+    return note(settings, chosen)
 
 
 def note(settings: Settings, chosen: Mapping[str, int]) -> Settings:
@@ -104,6 +108,9 @@ def listens(port: int, host: str = "127.0.0.1") -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
-def choose(host: str = "127.0.0.1") -> int:
-    """A port that is free now, at random, so that two who choose at once hardly choose the same."""
-    return next(port for port in random.sample(CHOICE, len(CHOICE)) if is_free(port, host))
+def choose(host: str = "127.0.0.1", *, but: Collection[int] = ()) -> int:
+    """A port that is free now, at random, so that two who choose at once hardly choose the same.
+
+    but  those that are spoken for, though nobody listens there yet
+    """
+    return next(port for port in random.sample(CHOICE, len(CHOICE)) if port not in but and is_free(port, host))

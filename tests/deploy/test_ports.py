@@ -62,3 +62,11 @@ def test_a_port_that_the_environment_fixes_is_not_moved(
 
 def test_the_ports_of_a_running_server_are_not_asked_for(settings: Settings, taken: int) -> None:
     assert ports.settle(settings, ["triton"], free_ports=False) == settings
+
+
+def test_no_port_is_chosen_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "CHOICE", range(20_000, 20_030))
+    for turn in range(20):
+        settings = ports.choose_all(load(home=tmp_path / str(turn)))
+        chosen = [port for each in ports.named(settings).values() for port in each.values()]
+        assert len(set(chosen)) == len(chosen)
