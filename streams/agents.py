@@ -29,7 +29,7 @@ from streams import tracing
 from streams.pipeline import Pipeline
 from streams.ports import Incoming
 
-INTERACTIONS = ("events.click", "events.view")
+CLICKS_AND_VIEWS = ("events.click", "events.view")
 HANDOVER_SECONDS = 3.0
 BATCHES_IN_HAND = 4  # of an agent at once when behind, all but one of them waiting to be durable
 
@@ -66,7 +66,7 @@ class Agents:
     ) -> None:
         self._pipeline = pipeline
         self._handlers: dict[tuple[str, ...], Overlap] = {
-            INTERACTIONS: pipeline.interactions,
+            CLICKS_AND_VIEWS: pipeline.interactions,
             ("events.upload",): _one_at_a_time(pipeline.uploads),
             ("events.profile",): _one_at_a_time(pipeline.profiles),
             ("events.forget",): _one_at_a_time(pipeline.forgets),

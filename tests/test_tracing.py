@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from streams import tracing
-from streams.agents import INTERACTIONS, Agents
+from streams.agents import CLICKS_AND_VIEWS, Agents
 from streams.logs import with_trace
 from tests.pipeline.test_pipeline import World
 from tests.test_agents import GENERATION, FakeConsumer, FakeMessage
@@ -53,7 +53,7 @@ async def handle(world: World, *messages: FakeMessage) -> list[str]:
     """As an agent does; how the process died, if it did."""
     deaths: list[str] = []
     agents = Agents(world.pipeline, batch_size=10, die=lambda: deaths.append("died"))
-    handler = agents._handlers[INTERACTIONS]
+    handler = agents._handlers[CLICKS_AND_VIEWS]
     await agents._handle_or_die(handler, messages, FakeConsumer(), None, lambda: None)  # type: ignore[arg-type]
     return deaths
 

@@ -24,7 +24,7 @@ from prometheus_client import REGISTRY
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
-from streams.agents import BATCHES_IN_HAND, INTERACTIONS
+from streams.agents import BATCHES_IN_HAND, CLICKS_AND_VIEWS
 from streams.app import faust_app, following, open_pipeline, open_store, serve
 from streams.core.memory.settings import ListSettings
 from streams.core.recommender import (
@@ -142,7 +142,7 @@ async def empty_agent(settings: Settings, meter: Meter) -> None:
         async for _ in stream:
             meter.add(1)
 
-    for name in INTERACTIONS:
+    for name in CLICKS_AND_VIEWS:
         topic = app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
         app.agent(topic, name=f"bench.{name}")(count)
     await app.start()
@@ -178,7 +178,7 @@ async def without_faust(settings: Settings, meter: Meter) -> None:
         _count(pipeline, meter)
         await pipeline.own(range(settings.kafka.partitions))
         consumer = AIOKafkaConsumer(
-            *INTERACTIONS,
+            *CLICKS_AND_VIEWS,
             bootstrap_servers=settings.kafka.address,
             group_id=settings.kafka.group,
             enable_auto_commit=False,
