@@ -219,7 +219,9 @@ def test_recall_is_the_share_of_the_exact_nearest_that_is_found() -> None:
 
 def test_nearest_items_are_searched_in_the_graph_of_the_bare_index() -> None:
     found = nearest(FEW)
-    assert found.recall == 1.0 and len(found.rounds) == FEW.rounds
+    # the graph is approximate, and built by as many threads as there are: not each time the same
+    assert found.recall is not None and 0.9 < found.recall <= 1.0
+    assert len(found.rounds) == FEW.rounds
     assert all(speed.per_second > 0 for pair in found.rounds for speed in pair)
 
 
