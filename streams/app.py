@@ -92,8 +92,8 @@ async def run_worker(settings: Settings) -> None:
                 ):
                     log.info("memory is up to date", items=len(pipeline.replica.item_vectors))
                     snapshots.save(least=WORTH_A_SNAPSHOT)
-                    async with open_search(settings, pipeline.store, health) as (search, following_items):
-                        queries = Queries(search, pipeline.sink)
+                    async with open_search(settings, pipeline.store, health) as (search, following_items, complete):
+                        queries = Queries(search, pipeline.sink, complete)
                         followers = [follower, following_items]
                         await serve(settings, pipeline, followers, stopping, health, answer=queries.answer)
                 snapshots.save()
@@ -123,10 +123,18 @@ async def _showing(health: Health, where: Metrics) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def following(
-    kafka: Kafka, follows: Replica | Search, health: Health | None = None, *, name: str = "memory"
-) -> AsyncIterator[asyncio.Task[None]]:
-    """A task that keeps the replica up to date, begun once it is; what ends the task is raised here until then.
+async def following(kafka: Kafka, replica: Replica, health: Health | None = None) -> AsyncIterator[asyncio.Task[None]]:
+    """A task that keeps the replica up to date, begun once it is; what ends the task is raised here until then."""
+    async with _catching_up(kafka, replica, health, name="memory") as (task, caught_up):
+        await _first(caught_up.wait(), task)
+        yield task
+
+
+@asynccontextmanager
+async def _catching_up(
+    kafka: Kafka, follows: Replica | Search, health: Health | None, *, name: str
+) -> AsyncIterator[tuple[asyncio.Task[None], asyncio.Event]]:
+    """A task that follows the logs, and what says that it has read all that was there at its start.
 
     name  of the check of health
     """
@@ -135,8 +143,7 @@ async def following(
         health.ready.checks[name] = follower.check
     task = asyncio.create_task(follower.run())
     try:
-        await _first(follower.caught_up.wait(), task)
-        yield task
+        yield task, follower.caught_up
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -229,8 +236,11 @@ async def open_pipeline(
 @asynccontextmanager
 async def open_search(
     settings: Settings, store: Store, health: Health | None = None
-) -> AsyncIterator[tuple[Search, asyncio.Task[None]]]:
-    """What answers queries, once it knows every item; and the task that keeps it up to date, in any process."""
+) -> AsyncIterator[tuple[Search, asyncio.Task[None], asyncio.Event]]:
+    """What answers queries; the task that keeps it up to date; and what says that it knows every item by now.
+
+    Its indexes are built from the log while lists are already made: that takes a minute for 100,000 items.
+    """
     triton = TritonEmbedder(settings.triton)
 
     async def taste(user_id: str) -> Vector | None:
@@ -242,10 +252,23 @@ async def open_search(
         health.ready.breakers["triton"] = lambda: str(hasty.breaker.state)
     search = empty_search(settings, hasty, taste)
     try:
-        async with following(settings.kafka, search, health, name="search") as task:
-            yield search, task
+        async with _catching_up(settings.kafka, search, health, name="search") as (task, complete):
+            keeping = asyncio.create_task(_keep_what_comes(complete))
+            try:
+                yield search, task, complete
+            finally:
+                keeping.cancel()
     finally:
         await triton.close()
+
+
+async def _keep_what_comes(complete: asyncio.Event) -> None:
+    """What search takes in while it catches up stays: the collector must not look through it again and again."""
+    while not complete.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(complete.wait(), timeout=1)
+        gc.freeze()
+    log.info("search is up to date")
 
 
 def faust_app(settings: Settings) -> faust.App:

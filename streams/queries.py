@@ -17,17 +17,22 @@ TOPIC = "search.results"
 class Queries:
     """Handles `events.query`. A query that is delivered twice is answered twice.
 
-    clock  the wall clock, seconds since the epoch
+    complete  once it is set, the search knows every item; until then queries wait
+    clock     the wall clock, seconds since the epoch
     """
 
-    def __init__(self, search: Search, sink: Sink, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, search: Search, sink: Sink, complete: asyncio.Event, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._search = search
         self._sink = sink
+        self._complete = complete
         self._clock = clock
 
     async def answer(self, batch: Sequence[Incoming]) -> None:
         """Answer all of them, their parts embedded together; done once the answers are acknowledged."""
         metrics.BATCH.labels(batch[0].topic).observe(len(batch))
+        await self._complete.wait()
         answered = await asyncio.gather(*(self._answer(message) for message in batch))
         await self._sink.publish(answered)
 

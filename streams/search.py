@@ -19,7 +19,7 @@ from streams.events import Embedded, FoundItem, Query, SearchResults, read_embed
 from streams.ports import Embedder, Logged, Media
 from streams.replica import ITEMS, left_out
 
-BREATH = 20  # items followed before other tasks get a turn
+BREATH = 4  # items followed before other tasks get a turn: some 2 ms
 
 Tastes = Callable[[str], Awaitable[Vector | None]]
 

@@ -35,7 +35,7 @@ from streams.verify import replayed
 from tests.fakes import FakeEmbedder, FakeStore
 from tests.fuzzing import ITEM_IDS, NOW, QUIET, SHARES, USERS, Fuzzer, batches, show
 from tests.pipeline.test_pipeline import FILMS, Loop, World
-from tests.pipeline.test_queries import search
+from tests.pipeline.test_queries import known, search
 
 ACCEPTED = {
     "anabranch_events_total",
@@ -123,7 +123,7 @@ async def test_whatever_comes_each_message_is_accepted_or_rejected_and_counts_on
         "events.upload": world.pipeline.uploads,
         "events.profile": world.pipeline.profiles,
         "events.forget": world.pipeline.forgets,
-        "events.query": Queries(searching, world.sink, clock=lambda: NOW).answer,
+        "events.query": Queries(searching, world.sink, known(), clock=lambda: NOW).answer,
     }
     before, accepted, outcomes = counted(), [], Counter[str]()
     with capsys.disabled(), bars(Console(quiet=wanted <= QUIET)) as progress:

@@ -1,5 +1,6 @@
 """A batch of queries leaves as answers under the same keys, and what is no query as a dead letter."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -37,12 +38,33 @@ def logged(*items: Embedded) -> list[Logged]:
     return [Logged(offset, encode(item)) for offset, item in enumerate(items)]
 
 
+def known() -> asyncio.Event:
+    """That the search knows every item."""
+    complete = asyncio.Event()
+    complete.set()
+    return complete
+
+
+async def test_queries_wait_until_the_search_knows_every_item() -> None:
+    sink, answering, complete = FakeSink(), search(), asyncio.Event()
+    queries = Queries(answering, sink, complete, clock=lambda: NOW)
+    asked = asyncio.create_task(queries.answer([message(0, {"event_id": "q", "ts": NOW, "text": "alien"}, b"q")]))
+    await asyncio.sleep(0)
+    assert not asked.done() and not sink.messages
+    await answering.follow(ITEMS, logged(Embedded(item_id="alien", at=1.0, title="Alien")))
+    complete.set()
+    await asked
+    (answer,) = sink.on("search.results")
+    found = msgspec.json.decode(answer.value, type=SearchResults)
+    assert [item.item_id for item in found.items] == ["alien"]
+
+
 async def test_each_query_is_answered_under_its_own_key_and_a_bad_one_is_a_dead_letter() -> None:
     sink, answering = FakeSink(), search()
     await answering.follow(
         ITEMS, logged(Embedded(item_id="alien", at=1.0, title="Alien"), Embedded(item_id="b", at=1.0))
     )
-    queries = Queries(answering, sink, clock=lambda: NOW)
+    queries = Queries(answering, sink, known(), clock=lambda: NOW)
     await queries.answer(
         [
             message(0, {"event_id": "q1", "ts": NOW, "text": "alien"}, b"q1"),
@@ -68,7 +90,7 @@ async def test_an_older_upload_that_comes_late_in_the_log_changes_nothing() -> N
         Embedded(item_id="b", at=1.0, title="old"),
     )
     await answering.follow(ITEMS, log)
-    queries = Queries(answering, sink, clock=lambda: NOW)
+    queries = Queries(answering, sink, known(), clock=lambda: NOW)
     await queries.answer([message(0, {"event_id": "q", "ts": NOW}, b"q")])
     answer = msgspec.json.decode(sink.on("search.results")[0].value, type=SearchResults)
     assert [(item.item_id, item.title) for item in answer.items] == [("a", "new")]
