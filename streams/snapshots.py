@@ -4,8 +4,10 @@ All workers know the same at the same place of the logs (`streams.replica`), so 
 with it; workers of one machine share the folder.
 
 A snapshot may hold a user who is forgotten later: all are erased when somebody is, and written anew by the next `save`.
+So is what a worker that was killed left unfinished: it may hold anybody.
 """
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -32,6 +34,9 @@ class SnapshotFolder:
 
     def restore(self) -> None:
         """Begin with the newest snapshot, where there is one and it fits; a log entry says if it does not."""
+        for each in self._unfinished():
+            if not _is_being_written(each):
+                each.unlink(missing_ok=True)
         path = self._newest()
         if path is None:
             return
@@ -60,6 +65,7 @@ class SnapshotFolder:
         unfinished = path.with_suffix(f".{os.getpid()}")
         try:
             with unfinished.open("wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed, be it by our death: we are still at it
                 file.write(self._replica.snapshot())
                 file.flush()
                 os.fsync(file.fileno())
@@ -75,8 +81,8 @@ class SnapshotFolder:
             self.clear()
 
     def clear(self) -> None:
-        """Erase every snapshot, whoever wrote it."""
-        for each in self._files():
+        """Erase every snapshot, whoever wrote it or is at it: what is being written fails, and is by a later `save`."""
+        for each in [*self._files(), *self._unfinished()]:
             each.unlink(missing_ok=True)
         self._known = 0
 
@@ -89,6 +95,19 @@ class SnapshotFolder:
 
     def _files(self) -> list[Path]:
         return sorted(each for each in self._folder.glob(f"*{SUFFIX}") if each.stem.isdigit())
+
+    def _unfinished(self) -> list[Path]:
+        return [each for each in self._folder.glob("*.*") if each.stem.isdigit() and each.suffix[1:].isdigit()]
+
+
+def _is_being_written(unfinished: Path) -> bool:
+    """Whether somebody is at it; a process id would not tell, as each container has its own."""
+    try:
+        with unfinished.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # locked, or gone by now
+        return True
+    return False
 
 
 def _followed(replica: Replica) -> int:

@@ -1,12 +1,18 @@
 """A worker leaves what it knows in a folder, and the next one begins with it."""
 
 import errno
+import fcntl
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import structlog
 
+from streams.events import Learned, encode
+from streams.ports import Logged
 from streams.replica import INTERACTIONS, Replica
 from streams.snapshots import KEPT, SnapshotFolder
 from tests.pipeline.test_replica import a_replica, follow, interactions
@@ -68,3 +74,56 @@ async def test_a_disk_that_is_full_costs_the_snapshot_alone(tmp_path: Path, monk
     assert left_in(tmp_path) == []
     snapshots.save()
     assert len(left_in(tmp_path)) == 1, "there is room again"
+
+
+KILLED_AMID_A_WRITE = """
+import os, signal, sys
+from pathlib import Path
+from streams.snapshots import SnapshotFolder
+from tests.pipeline.test_replica import a_replica
+
+replica = a_replica()
+replica.offsets["interactions"] = 1
+replica.snapshot = lambda: b"forgotten-zaphod"
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+SnapshotFolder(Path(sys.argv[1]), replica).save()
+"""
+
+
+def killed_amid_a_write(folder: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", KILLED_AMID_A_WRITE, str(folder)], timeout=120, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    [unfinished] = folder.iterdir()
+    assert unfinished.suffix != ".snapshot" and b"zaphod" in unfinished.read_bytes()
+
+
+async def test_what_a_killed_worker_left_unfinished_is_erased_when_somebody_is_forgotten(tmp_path: Path) -> None:
+    replica = a_replica()
+    SnapshotFolder(tmp_path, replica)
+    killed_amid_a_write(tmp_path)
+    forgotten = Learned(user_id="zaphod", touches=[], worker="w", forgotten=True)
+    await replica.follow(INTERACTIONS, [Logged(0, encode(forgotten))])
+    assert left_in(tmp_path) == []
+
+
+def test_a_worker_that_starts_sweeps_what_was_left_unfinished_and_nothing_that_is_being_written(tmp_path: Path) -> None:
+    killed_amid_a_write(tmp_path)
+    at_it = tmp_path / "00000001.1"
+    with at_it.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        SnapshotFolder(tmp_path, a_replica()).restore()
+        assert left_in(tmp_path) == ["00000001.1"]
+    SnapshotFolder(tmp_path, a_replica()).restore()
+    assert left_in(tmp_path) == []
+
+
+async def test_a_snapshot_that_was_erased_while_it_was_written_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, neighbour = SnapshotFolder(tmp_path, await a_learned_replica()), SnapshotFolder(tmp_path, a_replica())
+    with monkeypatch.context() as patch:
+        patch.setattr("streams.snapshots.os.fsync", lambda _: neighbour.clear())
+        writing.save()
+    assert left_in(tmp_path) == []
+    writing.save()
+    assert left_in(tmp_path) == ["00000001.snapshot"]
