@@ -20,7 +20,7 @@ PAGE = ROOT / "docs" / "operations.md"
 MARKS = ("<!-- metrics -->\n", "<!-- /metrics -->")
 ROWS = {
     "Stream": r"events|event_to|dependency|lists|stage|batch|consumer_lag|owned|uploads|users|clicks_unjudged",
-    "Quality": r"_at_10|exposure|judged|diversity",
+    "Quality": r"_at_10|list_click|exposure|judged|diversity",
     "Experiments and rules": r"experiment|rule",
     "Shipped models": r"ranker|unadvised",
     "Memory and items": r"replica|index|log_|parts|texts|cached",

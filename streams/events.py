@@ -84,7 +84,7 @@ class Interaction(Event, kw_only=True, frozen=True, gc=False):
     """A user met an item.
 
     position  0-based place in the list where it was shown, if it was
-    variant   the experiment arm of that list
+    variant   an experiment arm by which that list was made; a click that names another is put down to no list
     query_id  the `event_id` of the query whose answer showed it, if one did; `position` is the place there
     dwell_s   seconds spent on the item
     rating    what the user said of it, from 0, the worst, to 1

@@ -41,6 +41,14 @@ EXPERIMENT_LISTS = Counter("anabranch_experiment_lists", "Lists published, by ar
 EXPERIMENT_HITS = Counter(
     "anabranch_experiment_hits", "Lists of which one of the first ten items was clicked, by arm", ["experiment", "arm"]
 )
+LIST_CLICKS = Histogram(
+    "anabranch_list_click_place", "Place, 1 the first, of a clicked item in the list that showed it", buckets=_PLACES
+)
+OTHER_LIST = Counter(
+    "anabranch_list_clicks_astray",
+    "Clicks that name another `position` or `variant` than the list that their user holds has: they saw another one",
+    ["differs"],
+)
 PARTS_REFUSED = Counter(
     "anabranch_parts_refused", "Parts of items and queries that could not be embedded", ["modality", "reason"]
 )

@@ -69,6 +69,13 @@ class LiveQuality:
         self._exposure.update(held)
         return True
 
+    def place(self, user_id: str, item_id: str) -> int | None:
+        """Of the item in the list that the user holds, 1 the first; 0 where not among the first K, None: not known."""
+        held = self._held.get(user_id)
+        if held is None:
+            return None
+        return held.index(item_id) + 1 if item_id in held else 0
+
     def forget(self, user_id: str) -> None:
         """Erase the list that is held for this user; the items of lists that were judged name nobody."""
         self._held.pop(user_id, None)

@@ -82,11 +82,11 @@ class Lists:
         """Judge what is held by a click that was not known before."""
         if not self.quality.click(click.user_id, click.item_id, self._group(user)):
             metrics.UNJUDGED.inc()
-        if click.query_id is None and self.attribution is not None:
-            self.attribution.click(click.user_id, click.item_id, self._clock())
         if self.advice is not None:
             self.advice.residual.choose(click.user_id, self._replica.recommender.catalogue.slot(click.item_id))
-        if click.query_id is not None and click.position is not None:
+        if click.query_id is None:
+            self._put_down(click)
+        elif click.position is not None:
             metrics.SEARCH_CLICKS.observe(click.position + 1)
 
     def forget(self, user_id: str) -> None:
@@ -104,6 +104,20 @@ class Lists:
             self.attribution.forget_lists()
         if self.advice is not None:
             self.advice.residual.forget_lists()
+
+    def _put_down(self, click: Click) -> None:
+        """To the list that the user holds, unless the click names an arm that had no part in it."""
+        if click.position is not None:
+            metrics.LIST_CLICKS.observe(click.position + 1)
+            held_at = self.quality.place(click.user_id, click.item_id)
+            if click.position < K and held_at is not None and held_at != click.position + 1:
+                metrics.OTHER_LIST.labels("position").inc()
+        if self.attribution is None:
+            return
+        if click.variant is not None and self.attribution.is_of_another(click.user_id, click.variant):
+            metrics.OTHER_LIST.labels("variant").inc()
+        else:
+            self.attribution.click(click.user_id, click.item_id, self._clock())
 
     def _group(self, user: UserState) -> str:
         """Of users, by the trait whose values are told apart."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
+from prometheus_client import REGISTRY
 
 from streams.core.digest import digest
 from streams.core.experiments.assignment import Assigner
@@ -129,3 +130,43 @@ async def test_outcomes_name_nobody_and_make_the_report() -> None:
     [found] = report(PLAN, [msgspec.json.decode(each, type=Outcome) for each in every])
     assert sum(arm.users for arm in found.arms) == 23  # the critics, too
     assert found.arms[1].click_through > 0 == found.arms[0].click_through
+
+
+def astray(differs: str) -> float:
+    return REGISTRY.get_sample_value("anabranch_list_clicks_astray_total", {"differs": differs}) or 0.0
+
+
+async def test_a_click_that_names_an_arm_its_list_was_not_made_by_counts_for_no_list_and_is_counted() -> None:
+    world = await cinema()
+    user = in_arm("all")
+    first = await click(world, user, "alien")
+    before = astray("variant")
+    for item, variant in zip(first.items, ("popular", "all"), strict=False):
+        await world.pipeline.interactions([world.click(user, item.item_id, variant=variant)])
+    assert astray("variant") - before == 1
+    _, other, own = outcomes(world, user)
+    assert (other.clicks, other.place, own.clicks) == (0, 0, 1)
+
+
+async def test_a_click_may_name_either_arm_of_an_interleaved_list() -> None:
+    world = await cinema(MIXED)
+    mixed = await click(world, "ann", "alien")
+    before = astray("variant")
+    chosen = mixed.items[0]
+    await world.pipeline.interactions([world.click("ann", chosen.item_id, variant=chosen.arm)])
+    assert astray("variant") == before and outcomes(world, "ann")[-1].clicks == 1
+
+
+async def test_places_of_clicks_are_counted_and_those_that_another_list_must_have_shown() -> None:
+    world = await cinema(None)
+    first = await click(world, "ann", "alien")
+    name = "anabranch_list_click_place"
+    places, total = (REGISTRY.get_sample_value(f"{name}_{what}") or 0 for what in ("count", "sum"))
+    before = astray("position")
+    await world.pipeline.interactions([world.click("ann", first.items[1].item_id, position=1)])
+    assert astray("position") == before
+    await world.pipeline.interactions([world.click("ann", "alien", position=4)])
+    await world.pipeline.interactions([world.click("nobody yet", "alien", position=0)])
+    assert astray("position") == before + 1
+    assert REGISTRY.get_sample_value(f"{name}_count") == places + 3
+    assert REGISTRY.get_sample_value(f"{name}_sum") == total + 2 + 5 + 1

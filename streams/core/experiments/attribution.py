@@ -69,6 +69,11 @@ class Attribution:
                 held.credit[held.teams[place]] += 1
         return True
 
+    def is_of_another(self, user_id: str, variant: str) -> bool:
+        """Whether the list that the user holds was made by other arms than this; False where none is known."""
+        held = self._held.get(user_id)
+        return held is not None and variant not in held.variants.values() and variant not in held.teams
+
     def forget(self, user_id: str) -> None:
         """Erase the list that is held for this user."""
         self._held.pop(user_id, None)
