@@ -81,9 +81,14 @@ CACHED_USERS = Gauge("anabranch_cached_users", "Users held in this worker")
 QUALITY = {
     "clicks": Gauge("anabranch_judged_clicks", "Clicks that lists are judged by: the latest 10,000 at most"),
     "recall": Gauge("anabranch_recall_at_10", "Share of these clicks whose item was in the list that the user held"),
-    "ndcg": Gauge("anabranch_ndcg_at_10", "The same, the higher the item stood the better: 1 / log2(1 + rank)"),
+    "precision": Gauge("anabranch_precision_at_10", "Share of the places of those lists that held it"),
+    "ndcg": Gauge("anabranch_ndcg_at_10", "Recall, the higher the item stood the better: 1 / log2(1 + rank)"),
     "mrr": Gauge("anabranch_mrr_at_10", "The same, 1 / rank"),
     "coverage": Gauge("anabranch_coverage_at_10", "Share of the catalogue in any of those lists"),
+    "novelty": Gauge(
+        "anabranch_novelty_at_10_bits",
+        "Self-information of the items in those lists, by how many of these clicks were on each until then",
+    ),
     "gini": Gauge(
         "anabranch_exposure_gini",
         "How unevenly those lists show the catalogue: 0 all items alike, near 1 few items only",

@@ -3,6 +3,8 @@
 from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from math import log2
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -16,16 +18,35 @@ GROUPS = 20
 class LiveFigures(Struct, frozen=True):
     """Means over the clicks in the window, as in `evaluation.Quality`; all 0 while there are none.
 
-    groups  group of users -> Recall of their clicks, the most frequent groups
+    novelty  by how popular items were among the clicks of the window, up to each
+    groups   group of users -> Recall of their clicks, the most frequent groups
     """
 
     clicks: int
     recall: float
+    precision: float
     ndcg: float
     mrr: float
     coverage: float
+    novelty: float
     gini: float
     groups: dict[str, float] = {}
+
+
+class _Judged(NamedTuple):
+    """A click, and the list it was judged by.
+
+    rank      of the item in the list, 0 where it was not there
+    before    clicks in the window when it came
+    familiar  mean of log2(1 + how many of them were on it), over the items of the list
+    """
+
+    rank: int
+    held: tuple[str, ...]
+    item_id: str
+    group: str
+    before: int
+    familiar: float
 
 
 class LiveQuality:
@@ -38,14 +59,16 @@ class LiveQuality:
     >>> live.hold("ann", ["a", "b"])
     >>> live.click("ann", "b"), live.click("bob", "b")
     (True, False)
-    >>> live.figures(catalogue=4)
-    LiveFigures(clicks=1, recall=1.0, ndcg=0.6309297535714575, mrr=0.5, coverage=0.5, gini=0.5, groups={})
+    >>> now = live.figures(catalogue=4)
+    >>> now.clicks, now.recall, now.precision, now.mrr, now.coverage, now.novelty
+    (1, 1.0, 0.1, 0.5, 0.5, 2.0)
     """
 
     def __init__(self, *, window: int, users: int) -> None:
         self._users = users
         self._held: OrderedDict[str, tuple[str, ...]] = OrderedDict()
-        self._judged: deque[tuple[int, tuple[str, ...], str]] = deque(maxlen=window)  # rank, list, group
+        self._judged: deque[_Judged] = deque(maxlen=window)
+        self._clicks: dict[str, int] = {}  # item -> how many of those in the window
         self._exposure: Counter[str] = Counter()
 
     def hold(self, user_id: str, item_ids: Sequence[str]) -> None:
@@ -64,8 +87,12 @@ class LiveQuality:
         if held is None:
             return False
         if len(self._judged) == self._judged.maxlen:
-            self._exposure.subtract(self._judged[0][1])
-        self._judged.append((held.index(item_id) + 1 if item_id in held else 0, held, group))
+            self._expire(self._judged.popleft())
+        clicks = self._clicks
+        familiar = sum(log2(1 + clicks.get(each, 0)) for each in held) / max(1, len(held))
+        rank = held.index(item_id) + 1 if item_id in held else 0
+        self._judged.append(_Judged(rank, held, item_id, group, len(self._judged), familiar))
+        clicks[item_id] = clicks.get(item_id, 0) + 1
         self._exposure.update(held)
         return True
 
@@ -75,6 +102,12 @@ class LiveQuality:
         if held is None:
             return None
         return held.index(item_id) + 1 if item_id in held else 0
+
+    def _expire(self, judged: _Judged) -> None:
+        self._exposure.subtract(judged.held)
+        self._clicks[judged.item_id] -= 1
+        if not self._clicks[judged.item_id]:
+            del self._clicks[judged.item_id]
 
     def forget(self, user_id: str) -> None:
         """Erase the list that is held for this user; the items of lists that were judged name nobody."""
@@ -89,18 +122,21 @@ class LiveQuality:
 
         catalogue  items that could be recommended
         """
-        ranks = np.fromiter((rank for rank, *_ in self._judged), np.int32, len(self._judged))
+        ranks = np.fromiter((each.rank for each in self._judged), np.int32, len(self._judged))
         if not len(ranks):
-            return LiveFigures(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            return LiveFigures(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         shown = np.array([count for count in self._exposure.values() if count], np.int64)
         exposure = np.zeros(max(catalogue, len(shown), 1), np.int64)
         exposure[: len(shown)] = shown
+        recall = float((ranks > 0).mean())
         return LiveFigures(
             clicks=len(ranks),
-            recall=float((ranks > 0).mean()),
+            recall=recall,
+            precision=recall / K,
             ndcg=float(gains(ranks).mean()),
             mrr=float(reciprocals(ranks).mean()),
             coverage=len(shown) / len(exposure),
+            novelty=self._novelty(len(exposure)),
             gini=gini(exposure),
             groups=self._by_group(),
         )
@@ -114,7 +150,13 @@ class LiveQuality:
         """The lists that were held last."""
         return list(islice(reversed(self._held.values()), count))
 
+    def _novelty(self, catalogue: int) -> float:
+        """As in `evaluation.judge`; an empty list has none."""
+        told = [(each.before, each.familiar) for each in self._judged if each.held]
+        before, familiar = np.array(told, np.float64).reshape(-1, 2).T
+        return float((np.log2(before + catalogue) - familiar).sum()) / len(self._judged)
+
     def _by_group(self) -> dict[str, float]:
-        clicks = Counter(group for *_, group in self._judged if group)
-        hits = Counter(group for rank, _, group in self._judged if group and rank)
+        clicks = Counter(each.group for each in self._judged if each.group)
+        hits = Counter(each.group for each in self._judged if each.group and each.rank)
         return {group: hits[group] / count for group, count in clicks.most_common(GROUPS)}

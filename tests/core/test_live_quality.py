@@ -1,10 +1,13 @@
 """The gauges of the running stream say what the protocol would say of the same clicks."""
 
+from collections import Counter
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.core.evaluation import judge, quality
+from streams.core.evaluation import K, judge, quality
 from streams.core.live_quality import LiveFigures, LiveQuality
 
 ITEMS = [f"item {number}" for number in range(15)]
@@ -27,8 +30,21 @@ def test_live_figures_are_those_of_the_latest_clicks(story: list[tuple[int, list
     )
     found = live.figures(len(ITEMS))
     assert found.clicks == len(latest)
-    for name in ("recall", "ndcg", "mrr", "coverage", "gini"):
+    for name in ("recall", "precision", "ndcg", "mrr", "coverage", "gini"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name)), name
+    if window >= len(story):
+        assert found.novelty == pytest.approx(expected.novelty)
+    else:
+        assert found.novelty == pytest.approx(
+            np.mean([novelty(story, at, window) for at in range(len(story))][-window:])
+        )
+
+
+def novelty(story: list[tuple[int, list[str], str]], at: int, window: int) -> float:
+    """Of the list before a click, by the clicks that were in the window as it came."""
+    clicks = Counter(item for *_, item in story[max(0, at - window + 1) : at])
+    held = story[at][1][:K]
+    return float(np.mean([-np.log2((clicks[item] + 1) / (clicks.total() + len(ITEMS))) for item in held]))
 
 
 def test_two_clicks_on_one_list_are_both_judged_by_it() -> None:
@@ -50,7 +66,7 @@ def test_a_newer_list_takes_the_place_of_the_older() -> None:
 def test_clicks_of_users_whose_list_is_unknown_are_not_judged() -> None:
     live = LiveQuality(window=10, users=2)
     assert not live.click("ann", "a")
-    assert live.figures(5) == LiveFigures(0, 0, 0, 0, 0, 0)
+    assert live.figures(5) == LiveFigures(0, 0, 0, 0, 0, 0, 0, 0)
     for user in ("ann", "bob", "ann", "cleo"):
         live.hold(user, ["a"])
     assert [live.click(user, "a") for user in ("ann", "bob", "cleo")] == [True, False, True], "bob's was the oldest"
@@ -74,6 +90,7 @@ def test_before_anything_is_uploaded_lists_are_empty_and_show_nothing() -> None:
     assert live.click("ada", "alien")
     figures = live.figures(catalogue=0)
     assert (figures.clicks, figures.recall, figures.coverage, figures.gini) == (1, 0.0, 0.0, 0.0)
+    assert (figures.precision, figures.novelty) == (0.0, 0.0)
 
 
 def test_recall_is_told_apart_by_group() -> None:
