@@ -145,7 +145,9 @@ class Replica:
             self._orders[item_id] = tuple(order)
             if known:
                 self.item_vectors[item_id] = dict(islice(rows, count))
-                self.background.add(self.item_vectors[item_id])
+        modalities = np.array(ids["modalities"])
+        for modality in dict.fromkeys(ids["modalities"]):
+            self.background.add_all(modality, items["vectors"][modalities == modality])
         self.offsets = dict(zip(ids["topics"], whole["offsets"].tolist(), strict=True))
         metrics.ITEMS.set(len(self.item_vectors))
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from msgspec import Struct, field
+from numpy.typing import NDArray
 
 from streams.core.taste import Taste
 from streams.core.vectors import Vector, unit
@@ -38,6 +39,12 @@ class Background(Struct):
             self.sums[name] = self.sums[name] + vector if name in self.sums else vector.astype(np.float64)
             self.counts[name] = self.counts.get(name, 0) + 1
             self.known.pop(name, None)
+
+    def add_all(self, modality: str, vectors: NDArray[np.float32]) -> None:
+        """Items have come, (n, dim), all at once."""
+        self.sums[modality] = self.sums.get(modality, 0.0) + vectors.sum(0, dtype=np.float64)
+        self.counts[modality] = self.counts.get(modality, 0) + len(vectors)
+        self.known.pop(modality, None)
 
     def remove(self, item: Mapping[str, Vector]) -> None:
         """An item that was added has gone, or is about to be added with other vectors."""

@@ -1,7 +1,7 @@
 """The items: which dense slot each has, whether it is listed, and what is known of it."""
 
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import islice, repeat
 from typing import TypeVar
 
 import numpy as np
@@ -126,8 +126,8 @@ class Catalogue:
             self._grow()
         self.ids = list(ids)
         self._slots = {item_id: slot for slot, item_id in enumerate(ids)}
-        ends = np.cumsum(state["attribute_counts"])
-        self.attributes = [tuple(each) for each in np.split(np.array(attributes, object), ends[:-1])]
+        each = iter(attributes)
+        self.attributes = [tuple(islice(each, count)) for count in state["attribute_counts"].tolist()]
         used = slice(len(ids))
         self.shown[used] = np.where(state["hidden"], HIDDEN, 0)
         self.first_seen[used] = state["first_seen"]
