@@ -487,6 +487,12 @@ def read_learned(value: bytes, *, dim: int = DIM) -> Learned:
         learned = _learned.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _explain(value, error) from error
+    check_learned(learned, dim=dim)
+    return learned
+
+
+def check_learned(learned: Learned, *, dim: int = DIM) -> None:
+    """Whether it can be learned from. Raises `Rejected`, as `read_learned`."""
     if learned.profile:
         _check_vector(learned.profile, dim, "profile")
     for touched in learned.touches:
@@ -494,7 +500,6 @@ def read_learned(value: bytes, *, dim: int = DIM) -> Learned:
         if touched.lesson is not None:
             _check_vector(touched.lesson.slope, None, "slope of a lesson")
             _check_vector(touched.lesson.pulls, len(touched.lesson.items), "pulls of a lesson")
-    return learned
 
 
 def _check_vector(data: bytes, dim: int | None, what: str) -> None:

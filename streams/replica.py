@@ -22,8 +22,8 @@ from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Taught
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import Rejected
-from streams.events import Embedded, Learned, LearnedLesson, read_embedded, read_learned
-from streams.ports import Index, Logged
+from streams.events import Embedded, Learned, LearnedLesson, check_learned, encode, read_embedded, read_learned
+from streams.ports import Index, Logged, Outgoing
 
 ITEMS = "items.embedded"
 INTERACTIONS = "interactions"
@@ -63,6 +63,7 @@ class Replica:
         self.background = Background()
         self._orders: dict[str, tuple[int, int]] = {}
         self.offsets = dict.fromkeys(TOPICS, 0)
+        self._told: dict[bytes, Learned] = {}
         self._published = 0  # messages of our own that have not come back yet
         self._learned_all = asyncio.Event()
         self._learned_all.set()
@@ -81,13 +82,19 @@ class Replica:
                     self.on_item(item)
                     await self._breathe()
                 elif message.value is not None:
-                    learned = read_learned(message.value, dim=self._dim)
+                    learned = self._read(message.value)
                     await self._learn(learned)
                     self.on_learned(learned)
             except Rejected as refusal:
                 left_out(topic, message.offset, refusal)
             self.offsets[topic] = message.offset + 1
         metrics.ITEMS.set(len(self.item_vectors))
+
+    def telling(self, learned: Learned) -> Outgoing:
+        """What all workers are to hear; kept until it comes back from the log, so that it is not decoded again."""
+        value = encode(learned)
+        self._told[value] = learned
+        return Outgoing(INTERACTIONS, learned.user_id.encode(), value)
 
     def publishing(self, messages: int) -> None:
         """So many messages of this worker are about to enter the log of interactions."""
@@ -168,6 +175,13 @@ class Replica:
         self.recommender.put_item(item.item_id, fused, item.at, tuple(item.attributes))
         if fused is not None:
             self.index.put(catalogue.slot(item.item_id), fused)
+
+    def _read(self, value: bytes) -> Learned:
+        own = self._told.pop(value, None)
+        if own is None:
+            return read_learned(value, dim=self._dim)
+        check_learned(own, dim=self._dim)
+        return own
 
     async def _learn(self, learned: Learned) -> None:
         profile = from_bytes(learned.profile) if learned.profile else None

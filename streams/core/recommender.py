@@ -198,6 +198,10 @@ class Recommender:
         """For `judge`, for the choices of one micro-batch."""
         return Rehearsal(self._ranker.rehearsal(), {}, {})
 
+    def has_served(self, user_id: str) -> bool:
+        """Whether it is known what the user's last list was picked from."""
+        return self._served.get(user_id) is not None
+
     def judge(self, rehearsal: Rehearsal, user: UserView, interaction: Interaction) -> Taught | None:
         """What a choice says of the list that its user had before it; None where it says nothing.
 
@@ -205,7 +209,7 @@ class Recommender:
         The choices of a micro-batch are learned later, but each is judged as if those before it had been. Who has been
         served nothing is judged, throughout the batch, by what they would have been served at its beginning.
 
-        user  as before the choice
+        user  as before the choice; neither taste nor profile are looked at where `has_served`
         """
         slot = self.catalogue.slot(interaction.item_id)
         if (
@@ -258,7 +262,9 @@ class Recommender:
             self._ranker.learn(lesson)
             self._leanings.move(self._leanings.of(row), lesson.slope)
         if share > 0:
-            request = self._request(row, trail, touches, interaction.at, None, self._sessions.profile(row))
+            # Without a mark of what the user has touched: nothing is proposed here.
+            told = self._sessions.profile(row)
+            request = Request(row, trail, touches, interaction.at, self.catalogue.shown, HIDDEN, None, told)
             self._panel.learn(request, slot, interaction.weight * share)
         self._sessions.add(row, slot, interaction.at, interaction.weight)
 

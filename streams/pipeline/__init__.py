@@ -42,6 +42,9 @@ from streams.pipeline.policy import Policy
 from streams.ports import Embedder, Incoming, Media, Outgoing, Sink, Store
 from streams.replica import INTERACTIONS, ITEMS, Replica
 
+STEPS_TO_LEAVE = 4
+"""Turns of the event loop after which a message that is published is on its way: the producer's own tasks need them."""
+
 
 class Pipeline:
     """Handles micro-batches of the event topics, but for queries.
@@ -132,9 +135,11 @@ class Pipeline:
                 lists=self.lists,
                 deniability=self.deniability,
             )
-            durable = await self._write_and_refresh(owned, users, accepted, [*learned, *rejected])
+            # Told before the lists are made: it comes back meanwhile, and the next batch need not wait for it.
+            told = self._publish(learned)
+            durable = await self._write_and_refresh(owned, users, accepted, rejected)
         handed_over()
-        await durable
+        await asyncio.gather(told, durable)
 
     async def profiles(self, batch: Sequence[Incoming]) -> None:
         """Profiles: embed what users say of themselves, do as they allow, and give each a list, be it their first."""
@@ -281,7 +286,8 @@ class Pipeline:
             settle(user, self.replica.item_vectors.get, self.policy.taste_half_life, self.policy.remembered)
             user.version = owned.next_version(user, homes[user.user_id])
         write = asyncio.create_task(self._write(owned, users, epochs))
-        await asyncio.sleep(0)  # the requests leave now, and travel while we rank
+        for _ in range(STEPS_TO_LEAVE):  # the requests leave now, and travel while we rank
+            await asyncio.sleep(0)
         made = await self.lists.make([(users[user_id], causes) for user_id, causes in by_key(accepted).items()])
         return asyncio.gather(write, self._publish([*self.lists.hand_out(made, users), *others]))
 

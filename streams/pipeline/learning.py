@@ -8,14 +8,14 @@ from msgspec import structs
 
 from streams import metrics
 from streams.core.memory.deniability import Deniability
-from streams.core.recommender import Interaction, Taught
+from streams.core.recommender import Interaction, Taught, UserView
 from streams.core.user import Touch, UserState, apply
 from streams.core.vectors import to_bytes
-from streams.events import Click, Learned, LearnedLesson, LearnedTouch, View, encode
+from streams.events import Click, Learned, LearnedLesson, LearnedTouch, View
 from streams.pipeline.lists import Lists
 from streams.pipeline.policy import Policy
 from streams.ports import Outgoing
-from streams.replica import INTERACTIONS, Replica
+from streams.replica import Replica
 
 
 def learn(
@@ -47,7 +47,9 @@ def learn(
             metrics.UNPROFILED.inc()
             continue
         if event.user_id not in views:
-            views[event.user_id] = user.view(lists.weights(user))
+            # Who was served something is judged by that alone: what their taste says is not asked for.
+            served = recommender.has_served(event.user_id)
+            views[event.user_id] = UserView(user.user_id, user.history) if served else user.view(lists.weights(user))
         interaction = Interaction(event.event_id, event.user_id, event.item_id, event.ts, weight)
         taught = None
         if deniability is None:
@@ -66,11 +68,10 @@ def learn(
 
 
 def _logged(user: UserState, touches: list[LearnedTouch], replica: Replica) -> Outgoing:
-    known, own = replica.recommender.profile(user.user_id), user.view({}).profile
+    known, own = replica.recommender.profile(user.user_id), user.profile if user.consent.use_profile else None
     news = own is not None and (known is None or not np.array_equal(known, own))
     profile = to_bytes(own) if news and own is not None else b""
-    learned = Learned(user_id=user.user_id, touches=touches, worker=replica.worker, profile=profile)
-    return Outgoing(INTERACTIONS, user.user_id.encode(), encode(learned))
+    return replica.telling(Learned(user_id=user.user_id, touches=touches, worker=replica.worker, profile=profile))
 
 
 def _touched(interaction: Interaction, taught: Taught | None) -> LearnedTouch:

@@ -14,7 +14,7 @@ from streams.core.history import History
 from streams.core.memory.snapshot import UnknownSnapshot
 from streams.core.recommender import RecommenderSettings, Scored, UserView
 from streams.core.vectors import to_bytes, unit
-from streams.events import Embedded, Learned, LearnedTouch, encode
+from streams.events import Embedded, Learned, LearnedTouch, encode, read_learned
 from streams.ports import Logged
 from streams.replica import INTERACTIONS, ITEMS, Replica
 
@@ -75,6 +75,30 @@ async def test_workers_at_the_same_place_of_the_logs_know_the_same_and_give_the_
     assert one.recommender.snapshot() == other.recommender.snapshot()
     for user in ("user 0", "user 5", "somebody new"):
         assert listed(one, user) == listed(other, user) != []
+
+
+async def test_a_worker_learns_from_what_it_told_as_all_who_read_it_do() -> None:
+    teller, reader = a_replica("w1"), a_replica("w2")
+    log = interactions()
+    for each in log:
+        assert each.value is not None
+        learned = read_learned(each.value, dim=DIM)
+        if learned.worker == "w1":
+            assert teller.telling(learned).value == each.value
+    for replica in (teller, reader):
+        await follow(replica, ITEMS, items())
+        await follow(replica, INTERACTIONS, log)
+    assert teller.recommender.snapshot() == reader.recommender.snapshot()
+
+
+async def test_a_worker_that_told_what_cannot_be_learned_leaves_it_out_as_all_others_do() -> None:
+    teller, reader = a_replica("w1"), a_replica("w2")
+    endless = LearnedTouch(event_id="e", item_id="item 1", at=float("1e300"), weight=1.0)
+    told = teller.telling(Learned(user_id="u", touches=[endless], worker="w1"))
+    for replica in (teller, reader):
+        await replica.follow(INTERACTIONS, [Logged(0, told.value)])
+        assert replica.offsets[INTERACTIONS] == 1
+    assert teller.recommender.snapshot() == reader.recommender.snapshot() == a_replica().recommender.snapshot()
 
 
 async def test_a_worker_knows_when_all_that_it_published_has_come_back() -> None:
