@@ -7,6 +7,7 @@ worker; a missing or wrong one is refused with a reason (`REASONS`) and becomes 
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -127,9 +128,13 @@ class Upload(Event, kw_only=True, frozen=True):
     withdrawn: bool = False
     allowed: Annotated[str, Meta(max_length=64)] = ""
 
-    def content(self) -> bytes:
-        """What a moderator looks at, as bytes."""
-        return encode([self.item_id, self.title, self.text, sorted(self.media.items()), self.attributes])
+    def content(self, digests: Mapping[str, str]) -> bytes:
+        """What a moderator looks at, as bytes.
+
+        digests  of the files that were looked at, see `Embedded`: what a URI leads to may change
+        """
+        files = [(part, uri, digests.get(part)) for part, uri in sorted(self.media.items())]
+        return encode([self.item_id, self.title, self.text, files, self.attributes])
 
 
 class Profile(Event, kw_only=True, frozen=True):
@@ -309,11 +314,13 @@ class Held(Struct, kw_only=True, frozen=True):
 
     scores   part -> how harmful it is, 0 to 1
     held_at  seconds since the epoch
+    digests  of its files as they were looked at, see `Embedded`
     """
 
     upload: Upload
     scores: dict[str, float]
     held_at: float
+    digests: dict[str, str] = {}
     version: int = VERSION
 
 
@@ -323,7 +330,9 @@ class Embedded(Struct, kw_only=True, frozen=True):
     text     what there is to read about it, and what is said in its speech
     at       `ts` of the upload
     offset   of the upload in its partition of `events.upload`
-    media    modality -> URI of the file, as in the upload; without those that are the content itself (`data:`)
+    media    modality -> URI of the file, as in the upload; without those that were refused, or are the content itself
+             (`data:`)
+    digests  modality -> SHA-256 of the file that was embedded and looked at, hexadecimal: another may not be shown
     vectors  'fused' and each modality present -> (dim,) little-endian float32
     refused  part -> why it could not be embedded
     language ISO 639 code of the language of its title, text and attributes; empty where that is not clear
@@ -335,6 +344,7 @@ class Embedded(Struct, kw_only=True, frozen=True):
     text: str = ""
     attributes: list[str] = []
     media: dict[str, str] = {}
+    digests: dict[str, str] = {}
     vectors: dict[str, bytes] = {}
     refused: dict[str, str] = {}
     language: str = ""

@@ -125,6 +125,11 @@ HTTP = Histogram(
     buckets=_FAST,
 )
 HTTP_LISTS = Counter("anabranch_http_lists", "Lists given out over HTTP: made, fresh or stale", ["how"])
+HTTP_FILES_KEPT_BACK = Counter(
+    "anabranch_http_files_kept_back",
+    "Files not shown: changed since they were uploaded, or unchecked, where uploads are moderated and this one was not",
+    ["why"],
+)
 HTTP_STREAMS = Gauge("anabranch_http_streams", "Clients that wait for refreshed lists")
 ERRORS = Counter("anabranch_dependency_errors", "Failed calls to Triton, Cassandra, Kafka", ["dependency", "error"])
 RETRIES = Counter("anabranch_dependency_retries", "Calls tried again, after a pause", ["dependency"])

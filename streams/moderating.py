@@ -43,13 +43,16 @@ def held(kafka: Kafka) -> dict[str, Held]:
 
 
 def allow(settings: Settings, item_id: str) -> None:
-    """Send the item's upload again, sealed: it is listed from now on, unless it has been uploaded anew since."""
-    upload = _held(settings, item_id).upload
+    """Send the item's upload again, sealed: it is listed from now on, unless it has been uploaded anew since.
+
+    The seal is of the files that were looked at: had one been replaced meanwhile, the item would be looked at anew.
+    """
+    waiting = _held(settings, item_id)
     key = settings.moderation.key
     if key is None:
         raise AnabranchError("ANABRANCH_MODERATION__KEY is not set: nobody could tell that this was allowed")
-    sealed = seal(key.get_secret_value().encode(), upload.content())
-    _send(settings, structs.replace(upload, event_id=f"allowed-{uuid4()}", allowed=sealed))
+    sealed = seal(key.get_secret_value().encode(), waiting.upload.content(waiting.digests))
+    _send(settings, structs.replace(waiting.upload, event_id=f"allowed-{uuid4()}", allowed=sealed))
 
 
 def refuse(settings: Settings, item_id: str) -> None:

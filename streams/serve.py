@@ -137,6 +137,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
             media=media_reader(settings.worker),
             search=search.search,
             experiments=watcher.report,
+            moderated=settings.moderation.enabled,
             pseudonym=settings.kafka.pseudonym,
         )
         yield api, health, feed, following, replica

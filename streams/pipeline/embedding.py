@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 
 from encoders.contract import MODALITIES
 from streams import metrics
@@ -55,6 +56,7 @@ async def embed(
     uploads = [upload for _, upload in accepted]
     vectors: dict[str, dict[str, Vector]] = {upload.item_id: {} for upload in uploads}
     refused: dict[str, dict[str, str]] = {upload.item_id: {} for upload in uploads}
+    digests: dict[str, dict[str, str]] = {upload.item_id: {} for upload in uploads}
     languages: dict[str, str] = {}
     heard: dict[str, str] = {}
     present = [upload for upload in uploads if not upload.withdrawn]
@@ -71,6 +73,7 @@ async def embed(
             count_refusal(modality, str(part))
         else:
             contents.setdefault(modality, []).append((item_id, part))
+            digests[item_id][modality] = sha256(part).hexdigest()
     for modality, parts in contents.items():
         embedded = await embedder.embed(modality, [part for _, part in parts])
         for (item_id, _), vector, error, language, words in zip(
@@ -83,6 +86,7 @@ async def embed(
                 metrics.LANGUAGES.labels(language).inc()
             if vector is None:
                 refused[item_id][modality] = error
+                digests[item_id].pop(modality, None)
                 count_refusal(modality, error)
             else:
                 vectors[item_id][modality] = vector
@@ -97,6 +101,7 @@ async def embed(
             fuse,
             vectors[upload.item_id],
             refused[upload.item_id],
+            digests[upload.item_id],
             language=languages.get(upload.item_id, ""),
             heard=heard.get(upload.item_id, ""),
         )
@@ -119,6 +124,7 @@ def _item(
     fuse: Fuse,
     vectors: dict[str, Vector],
     refused: dict[str, str],
+    digests: dict[str, str],
     *,
     language: str,
     heard: str,
@@ -130,7 +136,8 @@ def _item(
         title=upload.title,
         text="\n".join(filter(None, (upload.text, heard))),
         attributes=upload.attributes,
-        media={modality: uri for modality, uri in upload.media.items() if not uri.startswith("data:")},
+        media={name: uri for name, uri in upload.media.items() if name in digests and not uri.startswith("data:")},
+        digests=digests,
         vectors={
             name: to_bytes(vector)
             for name, vector in (vectors | ({"fused": fused} if fused is not None else {})).items()

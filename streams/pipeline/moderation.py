@@ -29,7 +29,7 @@ class Moderation(Struct, frozen=True):
     ) -> tuple[Embedded, Outgoing]:
         """The item, withdrawn where it is held or refused; and what the moderators' queue is to hear of it."""
         scores: Mapping[str, float] = {}
-        if not (upload.withdrawn or is_sealed(self.key, upload.content(), upload.allowed)):
+        if not (upload.withdrawn or is_sealed(self.key, upload.content(item.digests), upload.allowed)):
             words = "\n".join(filter(None, (item.title, item.text, " ".join(item.attributes))))
             scores = await self.moderator.judge(words, item.language, pictures)
         outcome = verdict(scores, self.limits)
@@ -39,5 +39,5 @@ class Moderation(Struct, frozen=True):
             item = replace(item, withdrawn=True, refused=item.refused | {"moderation": f"{outcome}: {reason}"})
         value = None  # nothing, or no longer, to look at
         if outcome == "hold":
-            value = encode(Held(upload=upload, scores=dict(scores), held_at=now))
+            value = encode(Held(upload=upload, scores=dict(scores), held_at=now, digests=item.digests))
         return item, Outgoing(QUEUE, item.item_id.encode(), value)

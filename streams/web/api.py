@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
 from typing import Annotated, Any, TypeVar
 from uuid import uuid4
 
@@ -87,6 +88,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 class Api:
     """The handlers.
 
+    moderated  whether uploads are looked at: of a file nobody knows to have been, nothing is shown then
     pseudonym  user id -> what stands for it in Kafka and Cassandra; who asks is told of the id that they asked with
     clock      the wall clock, seconds since the epoch
     """
@@ -102,6 +104,7 @@ class Api:
         media: Media,
         search: Searching,
         experiments: Callable[[], Experiments],
+        moderated: bool = False,
         pseudonym: Callable[[str], str] = str,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -113,6 +116,7 @@ class Api:
         self._media = media
         self._search = search
         self._experiments = experiments
+        self._moderated = moderated
         self._pseudonym = pseudonym
         self._clock = clock
 
@@ -314,14 +318,20 @@ class Api:
 
     async def file(self, request: web.Request) -> web.Response:
         modality = request.match_info["modality"]
-        uri = self._shelf.file(_id(request, "item_id"), modality)
-        if uri is None or modality not in FILES:
+        found = self._shelf.file(_id(request, "item_id"), modality)
+        if found is None or modality not in FILES:
             raise web.HTTPNotFound(text="the item has no such file")
+        if found.digest is None and self._moderated:
+            metrics.HTTP_FILES_KEPT_BACK.labels("unchecked").inc()
+            raise web.HTTPNotFound(text="nobody knows whether this file was looked at; upload the item again")
         try:
-            content = await self._media.fetch(uri, MODALITIES[modality].max_bytes)
+            content = await self._media.fetch(found.uri, MODALITIES[modality].max_bytes)
         except PartRefused as refusal:
             # Where the file is, and why it cannot be read, is for the operator.
             raise web.HTTPNotFound(text=f"the file cannot be read: {str(refusal).partition(':')[0]}") from refusal
+        if found.digest is not None and sha256(content).hexdigest() != found.digest:
+            metrics.HTTP_FILES_KEPT_BACK.labels("changed").inc()
+            raise web.HTTPNotFound(text="this is no longer the file that was uploaded; upload the item again")
         kind = files.media_type(content)
         if kind is None:
             raise web.HTTPNotFound(text="the file is neither a picture, a sound nor a film that browsers show")

@@ -6,6 +6,16 @@ from streams.events import Embedded
 from streams.web.answers import Item, ListedItem, Touch
 
 
+class File(Struct, frozen=True):
+    """A file of an item.
+
+    digest  SHA-256 of what was embedded and looked at, hexadecimal; None of items that say nothing of it
+    """
+
+    uri: str
+    digest: str | None
+
+
 class Shelf:
     """The items, to be shown."""
 
@@ -14,9 +24,18 @@ class Shelf:
 
     def put(self, item: Embedded) -> None:
         """An item has come, has changed or is withdrawn."""
-        modalities = [name for name in item.vectors if name != "fused"]
+        files = {
+            name: File(uri, item.digests.get(name)) for name, uri in item.media.items() if name not in item.refused
+        }
         self._items[item.item_id] = _Shown(
-            item.at, item.title, item.attributes, item.media, modalities, item.refused, item.language, item.withdrawn
+            item.at,
+            item.title,
+            item.attributes,
+            files,
+            [name for name in item.vectors if name != "fused"],
+            item.refused,
+            item.language,
+            item.withdrawn,
         )
 
     def __len__(self) -> int:
@@ -46,8 +65,8 @@ class Shelf:
         shown = self._items.get(item_id)
         return shown.title if shown else ""
 
-    def file(self, item_id: str, modality: str) -> str | None:
-        """The URI of an item's file."""
+    def file(self, item_id: str, modality: str) -> File | None:
+        """Where an item's file is."""
         shown = self._items.get(item_id)
         return None if shown is None or shown.withdrawn else shown.media.get(modality)
 
@@ -79,7 +98,7 @@ class _Shown(Struct, frozen=True):
     at: float
     title: str
     attributes: list[str]
-    media: dict[str, str]
+    media: dict[str, File]
     modalities: list[str]
     refused: dict[str, str]
     language: str

@@ -1,9 +1,13 @@
 """Uploads are looked at before they are listed."""
 
+from hashlib import sha256
+from pathlib import Path
+
 import msgspec
 import pytest
 from msgspec.structs import replace
 
+from streams.adapters.media import MediaReader
 from streams.core.moderation import Limits, seal
 from streams.events import Embedded, Held, Upload, encode
 from streams.pipeline.moderation import Moderation
@@ -79,7 +83,7 @@ async def test_a_picture_is_looked_at_too(world: World) -> None:
 async def test_what_a_moderator_allows_is_listed_and_waits_no_more(world: World) -> None:
     await world.pipeline.uploads([world.upload("odd", title="a mild film")])
     held = queue(world)["odd"]
-    await world.pipeline.uploads([again(world, held, allowed=seal(KEY, held.upload.content()))])
+    await world.pipeline.uploads([again(world, held, allowed=seal(KEY, held.upload.content(held.digests)))])
     assert listed(world, "odd") and queue(world) == {}
     assert "moderation" not in world.store.items["odd"].refused
 
@@ -88,9 +92,37 @@ async def test_what_a_moderator_allows_is_listed_and_waits_no_more(world: World)
 async def test_a_seal_is_of_no_use_for_other_content_or_from_others(world: World, change: dict[str, str]) -> None:
     await world.pipeline.uploads([world.upload("odd", title="a mild film")])
     held = queue(world)["odd"]
-    forged = {"allowed": seal(KEY, held.upload.content())} | change
+    forged = {"allowed": seal(KEY, held.upload.content(held.digests))} | change
     await world.pipeline.uploads([again(world, held, **forged)])
     assert not listed(world, "odd") and "odd" in queue(world)
+
+
+async def test_a_seal_is_of_no_use_once_a_file_is_another_though_its_address_is_the_same(
+    world: World, tmp_path: Path
+) -> None:
+    file = tmp_path / "odd.png"
+    file.write_bytes(b"mild")
+    world.pipeline.media = MediaReader(tmp_path)
+    await world.pipeline.uploads([world.upload("odd", title="a film", media={"image": file.as_uri()})])
+    held = queue(world)["odd"]
+    assert held.digests == {"image": sha256(b"mild").hexdigest()}
+    sealed = seal(KEY, held.upload.content(held.digests))
+    file.write_bytes(b"vile")
+    await world.pipeline.uploads([again(world, held, allowed=sealed)])
+    assert (
+        not listed(world, "odd") and world.store.items["odd"].refused["moderation"] == "refuse: text 0.10, image 1.00"
+    )
+    file.write_bytes(b"mild")
+    await world.pipeline.uploads([again(world, held, allowed=sealed)])
+    assert listed(world, "odd") and world.store.items["odd"].digests == held.digests
+
+
+async def test_a_picture_that_cannot_be_had_is_no_part_of_the_item(world: World, tmp_path: Path) -> None:
+    world.pipeline.media = MediaReader(tmp_path)
+    gone = (tmp_path / "gone.png").as_uri()
+    await world.pipeline.uploads([world.upload("odd", title="a film", media={"image": gone, "audio": "data:,corrupt"})])
+    assert listed(world, "odd")
+    assert (world.store.items["odd"].media, world.store.items["odd"].digests) == ({}, {})
 
 
 async def test_what_a_moderator_refuses_waits_no_more(world: World) -> None:
@@ -105,7 +137,7 @@ async def test_a_newer_upload_is_not_undone_by_an_old_one_that_is_allowed(world:
     held = queue(world)["odd"]
     await world.pipeline.uploads([world.upload("odd", title="a harmless film")])
     assert listed(world, "odd") and queue(world) == {}
-    await world.pipeline.uploads([again(world, held, allowed=seal(KEY, held.upload.content()))])
+    await world.pipeline.uploads([again(world, held, allowed=seal(KEY, held.upload.content(held.digests)))])
     assert world.store.items["odd"].title == "a harmless film"
 
 

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from streams.core.experiments.plan import read
-from streams.events import EVENT_TYPES
+from streams.events import EVENT_TYPES, Embedded
 from streams.web.access import Tokens, UnusableTokens, user_token
 from tests.pipeline.test_pipeline import FILMS, NOW
 from tests.web.fuzzing import Caller
@@ -182,10 +183,12 @@ async def test_somebody_elses_list_is_not_explained(guarded: HttpWorld) -> None:
 
 
 async def test_an_item_is_shown_with_what_was_understood_of_it(world: HttpWorld) -> None:
-    await world.upload("boat", title="A boat", media={"image": "file:///pictures/boat.png", "audio": "data:,corrupt"})
+    world.media.files |= {"file:///p/boat": PICTURE, "file:///p/horn": b"corrupt"}
+    files = {"image": "file:///p/boat", "audio": "file:///p/horn", "speech": "data:,ahoy", "video": "file:///p/gone"}
+    await world.upload("boat", title="A boat", media=files)
     status, item = await world.get("/items/boat")
     assert (status, item["title"], item["media"]) == (200, "A boat", ["image"])
-    assert set(item["modalities"]) == {"text"} and set(item["refused"]) == {"image", "audio"}
+    assert set(item["modalities"]) == {"text", "image", "speech"} and set(item["refused"]) == {"audio", "video"}
 
 
 async def test_an_id_with_a_slash_in_it_is_one_id(world: HttpWorld) -> None:
@@ -213,6 +216,52 @@ async def test_a_file_is_shown_as_what_it_is(world: HttpWorld) -> None:
         assert (answer.status, answer.content_type, await answer.read()) == (200, "image/png", PICTURE)
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+async def kept_back(world: HttpWorld, item: str, why: str) -> str:
+    """What is said in place of an item's picture, which is counted."""
+    before = REGISTRY.get_sample_value("anabranch_http_files_kept_back_total", {"why": why}) or 0
+    status, problem = await world.get(f"/items/{item}/media/image")
+    assert status == 404
+    assert REGISTRY.get_sample_value("anabranch_http_files_kept_back_total", {"why": why}) == before + 1
+    return str(problem["detail"])
+
+
+async def test_a_file_that_was_replaced_since_it_was_uploaded_is_not_shown(world: HttpWorld) -> None:
+    world.media.files["file:///p/boat"] = PICTURE
+    await world.upload("boat", title="A boat", media={"image": "file:///p/boat"})
+    world.media.files["file:///p/boat"] = PICTURE + b"of something else"
+    assert "no longer the file" in await kept_back(world, "boat", "changed")
+    await world.upload("boat", title="A boat", media={"image": "file:///p/boat"})
+    async with world.client.get("/items/boat/media/image") as answer:
+        assert await answer.read() == PICTURE + b"of something else"
+
+
+async def test_a_file_that_came_only_after_the_upload_is_not_shown(world: HttpWorld) -> None:
+    await world.upload("boat", title="A boat", media={"image": "file:///p/boat"})
+    world.media.files["file:///p/boat"] = PICTURE
+    assert (await world.get("/items/boat"))[1]["media"] == []
+    assert (await world.get("/items/boat/media/image"))[0] == 404
+
+
+@pytest.mark.parametrize("moderated", [True, False])
+async def test_where_uploads_are_moderated_a_file_of_which_nobody_knows_that_it_was_is_not_shown(
+    moderated: bool,
+) -> None:
+    world = HttpWorld(moderated=moderated)
+    await world.open()
+    try:
+        world.media.files["file:///p/boat"] = PICTURE
+        media = {"image": "file:///p/boat", "audio": "file:///p/boat"}
+        world.shelf.put(Embedded(item_id="old", at=NOW, media=media, refused={"audio": "HttpRefused"}))
+        assert (await world.get("/items/old"))[1]["media"] == ["image"]
+        if moderated:
+            assert "upload the item again" in await kept_back(world, "old", "unchecked")
+        else:
+            async with world.client.get("/items/old/media/image") as answer:
+                assert await answer.read() == PICTURE
+    finally:
+        await world.close()
 
 
 async def test_a_file_that_browsers_could_run_or_that_is_away_is_not_shown(world: HttpWorld) -> None:

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from encoders.contract import DIM
 from streams.adapters.index import VectorIndex
+from streams.adapters.media import MediaReader
 from streams.adapters.words import WordIndex
 from streams.core.experiments.plan import Plan
 from streams.core.search.searcher import Searcher
@@ -47,12 +48,15 @@ class BreakableSink(FakeSink):
 
 
 class FakeMedia:
-    """Files by URI."""
+    """Files by URI, and those that are their own content."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self._inline = MediaReader(None)
 
     async def fetch(self, uri: str, limit: int) -> bytes:
+        if uri.startswith("data:"):
+            return await self._inline.fetch(uri, limit)
         if uri not in self.files:
             raise PartRefused(f"FileUnreadable: {uri} at /a/secret/place")
         return self.files[uri]
@@ -62,11 +66,17 @@ class HttpWorld:
     """A worker's pipeline among fakes, whose log a second process follows and answers from."""
 
     def __init__(
-        self, tokens: Tokens | None = None, plan: Plan | None = None, pseudonym: Callable[[str], str] = str
+        self,
+        tokens: Tokens | None = None,
+        plan: Plan | None = None,
+        pseudonym: Callable[[str], str] = str,
+        *,
+        moderated: bool = False,
     ) -> None:
         self.worker = World(plan=plan)
         self.store = self.worker.store
         self.sink, self.media, self.health = BreakableSink(), FakeMedia(), Health()
+        self.worker.pipeline.media = self.media
         self.shelf = Shelf()
         replica = self.worker.replica
         half_life = self.worker.pipeline.policy.taste_half_life
@@ -89,6 +99,7 @@ class HttpWorld:
             media=self.media,
             search=self.search.search,
             experiments=self.watcher.report,
+            moderated=moderated,
             pseudonym=pseudonym,
             clock=lambda: NOW,
         )
