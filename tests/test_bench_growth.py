@@ -37,9 +37,20 @@ def test_a_user_has_a_past_of_a_hundred_and_a_taste_of_the_last() -> None:
 
 def test_what_was_measured_is_told_in_tables() -> None:
     latency = Latency(400.0, 2.0, 4_000, 0, p50=0.012, p90=0.02, p99=0.05, max=0.1)
-    step = Step(1_000, 100, 2.5, 3.0, latency, latency, 0.0008, 400 * 1024**2, 4_000_000)
+    step = Step(1_000, 100, 3.0, 2.5, latency, latency, 2_100.0, 0.0008, 400 * 1024**2, 4_000_000)
     grown, fresh = sheets(Growth([step], [Fresh("text", [0.1, 0.2, 0.9])]))
     assert grown.rows == [
-        ["1,000", "100", "2.5 s", "3.0 s", "12 / 100 ms", "12 / 50 ms", "0.80 ms", "400 MiB", "4,000 bytes a user"]
+        [
+            "1,000",
+            "100",
+            "2.5 s",
+            "3.0 s",
+            "12 / 100 ms",
+            "12 / 50 ms",
+            "2,100",
+            "0.80 ms",
+            "400 MiB",
+            "4,000 bytes a user",
+        ]
     ]
     assert fresh.rows == [["text", "200 ms", "900 ms", "3"]]

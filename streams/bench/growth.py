@@ -44,7 +44,13 @@ from streams.replica import ITEMS
 from streams.settings import Settings
 
 MARKS = ("<!-- growth -->", "<!-- /growth -->")
-STEPS = ((1_000, 1_000), (100_000, 1_000), (100_000, 100_000), (1_000_000, 100_000))  # (users, items)
+STEPS = (  # (users, items)
+    (1_000, 1_000),
+    (100_000, 1_000),
+    (100_000, 10_000),
+    (100_000, 100_000),
+    (1_000_000, 100_000),
+)
 PAST = 100  # items of a history, the last TASTED of them in the taste
 TASTED = 20
 KINDS = 500  # of pasts; users share theirs with others, as making each anew would take hours
@@ -53,6 +59,7 @@ SEED = 11
 
 IDLE_EVENTS, IDLE_RATE = 20, 2.0  # each meets a worker that has nothing to do
 LOAD_RATE, LOAD_SECONDS, LOAD_WARM_UP = 400.0, 12.0, 2.0
+BURST, AT_ONCE = 8_000, 1e6  # clicks that are all sent as fast as it goes, to see how soon they are handled
 FRESH = 10  # uploads of each kind
 GLANCE_SECONDS = 0.01  # from one view of a user who waits for the new item to the next
 PATIENCE = 300.0
@@ -62,10 +69,11 @@ DAY = 86_400.0
 class Step(Struct, frozen=True):
     """A worker with so many users and items stored; times in seconds.
 
-    ready      from its start until it says that it serves, with a snapshot from the worker before it
-    first      from its start to the list of an event that was waiting for it
+    first      from its start to the list of an event that was waiting for it, with a snapshot from the worker before it
+    ready      from its start until it says that it is ready: queries are answered, too
     idle       lone events
     load       at `LOAD_RATE`
+    capacity   events/s handled of a burst
     cpu        of the worker, for an event of the load
     memory     bytes of the worker, resident
     disk       bytes of all users' rows on disk; what Cassandra has in memory alone is not among them
@@ -77,6 +85,7 @@ class Step(Struct, frozen=True):
     first: float
     idle: latency.Latency
     load: latency.Latency
+    capacity: float
     cpu: float
     memory: int
     disk: int
@@ -111,8 +120,8 @@ def run(settings: Settings, console: Console, steps: Sequence[tuple[int, int]] =
         for users, listed in steps:
             with bars(console) as bar:
                 asyncio.run(population.grow(users, listed, bar))
-            with console.status("a worker reads the log of items once, and leaves a snapshot"):
-                _start_and_stop(own)
+            with console.status("a worker reads the log of items, warms the servers up, and leaves a snapshot"):
+                asyncio.run(_warm_up(own, population))
             with console.status(f"measuring {users:,} users, {listed:,} items"):
                 found.append(asyncio.run(_measure(own, population)))
         with console.status("uploading, and watching lists"), running_worker(own) as worker:
@@ -200,15 +209,16 @@ class Population:
 def sheets(growth: Growth) -> list[Sheet]:
     """As tables: what grows, and how soon."""
     under_load = f"{LOAD_RATE:,.0f}/s p50 / p99"
-    headings = ("users", "items", "start to ready", "to first list", "lone event p50 / max", under_load)
+    headings = ("users", "items", "start to first list", "to search", "lone event p50 / max", under_load, "events/s")
     rows = [
         [
             f"{each.users:,}",
             f"{each.items:,}",
-            f"{each.ready:.1f} s",
             f"{each.first:.1f} s",
+            f"{each.ready:.1f} s",
             f"{each.idle.p50 * 1e3:.0f} / {each.idle.max * 1e3:.0f} ms",
             f"{each.load.p50 * 1e3:.0f} / {each.load.p99 * 1e3:.0f} ms",
+            f"{each.capacity:,.0f}",
             f"{each.cpu * 1e3:.2f} ms",
             f"{each.memory / 1024**2:,.0f} MiB",
             f"{each.disk / each.users:,.0f} bytes a user",
@@ -225,10 +235,18 @@ def sheets(growth: Growth) -> list[Sheet]:
     ]
 
 
-def _start_and_stop(settings: Settings) -> None:
+async def _warm_up(settings: Settings, population: Population) -> None:
     with running_worker(settings) as worker:
-        _wait_until_ready(worker)
-        worker.terminate()
+        await asyncio.to_thread(_wait_until_ready, worker)
+        await _under_load(settings, population)
+        await asyncio.to_thread(worker.terminate)
+
+
+async def _under_load(settings: Settings, population: Population) -> tuple[latency.Latency, int]:
+    """What it measured, and events sent."""
+    clicks = [population.click() for _ in range(int(LOAD_RATE * LOAD_SECONDS))]
+    measured = await latency.measure(settings.kafka, clicks, events_per_second=LOAD_RATE, warm_up=LOAD_WARM_UP)
+    return measured, len(clicks)
 
 
 def _wait_until_ready(worker: RunningWorker) -> None:
@@ -244,11 +262,11 @@ async def _measure(settings: Settings, population: Population) -> Step:
         began = time.monotonic()
         await load.send([population.click()], began, 1.0)
         with running_worker(settings) as worker:
-            await asyncio.to_thread(_wait_until_ready, worker)
-            ready = time.monotonic() - began
             if not await load.answered(PATIENCE):
                 raise AnabranchError(f"no list came for an event in {PATIENCE:.0f} s; see {worker.log}")
             [(_, first)] = load.latencies
+            await asyncio.to_thread(_wait_until_ready, worker)
+            ready = time.monotonic() - began
             idle = await latency.measure(
                 settings.kafka,
                 [population.click() for _ in range(IDLE_EVENTS)],
@@ -257,13 +275,15 @@ async def _measure(settings: Settings, population: Population) -> Step:
             )
             process = psutil.Process(worker.pid)
             before = sum(process.cpu_times()[:2])
-            clicks = [population.click() for _ in range(int(LOAD_RATE * LOAD_SECONDS))]
-            measured = await latency.measure(settings.kafka, clicks, events_per_second=LOAD_RATE, warm_up=LOAD_WARM_UP)
-            cpu = (sum(process.cpu_times()[:2]) - before) / len(clicks)
+            measured, sent = await _under_load(settings, population)
+            cpu = (sum(process.cpu_times()[:2]) - before) / sent
             memory = process.memory_info().rss
+            burst = [population.click() for _ in range(BURST)]
+            handled = await latency.measure(settings.kafka, burst, events_per_second=AT_ONCE, warm_up=0.0)
             await asyncio.to_thread(worker.terminate)
     disk = _size(settings.home / "cassandra" / "data" / "data" / settings.cassandra.keyspace)
-    return Step(population.users, population.items, ready, first, idle, measured, cpu, memory, disk)
+    capacity = handled.events / handled.max
+    return Step(population.users, population.items, ready, first, idle, measured, capacity, cpu, memory, disk)
 
 
 def _size(keyspace: Path) -> int:
