@@ -1,7 +1,7 @@
 """What a shipped model has to say of lists: asked once for a whole micro-batch, and judged by what users then choose.
 
-Without a shipped model nothing of this is called. Where Triton does not answer in time, lists are made without, and it
-is not asked again until it has told anew who is served by what.
+Without a shipped model nothing of this is called. Lists are made without a version that does not answer in time, which is
+not asked again until Triton has told anew who is served by what.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import structlog
+from msgspec import structs
 from numpy.typing import NDArray
 
 from encoders.contract import DIM, HISTORY_LENGTH, RANKER_MAX_BATCH, Question, item_key
@@ -38,6 +39,7 @@ class Advice:
         self._scorer = scorer
         self._least_weight = least_weight
         self._keys = np.zeros(0, np.int64)
+        self._compared = (0, 0)
 
     @property
     def serves(self) -> bool:
@@ -48,15 +50,21 @@ class Advice:
         """Keep asking who is served by what."""
         while True:
             try:
-                arms = await self._scorer.arms()
-                if arms != self.arms:
-                    log.info("rankers that are served", stable=arms.stable, canary=arms.canary, share=arms.share)
-                self.arms = arms
+                self.serve(await self._scorer.arms())
             except RankerUnavailable as error:
                 if self.arms != Arms():
                     log.warning("lists are made without the deep ranker", error=str(error))
                 self.arms = Arms()
             await asyncio.sleep(FOLLOW_SECONDS)
+
+    def serve(self, arms: Arms) -> None:
+        """Ask these versions from now on; others than before start level."""
+        if arms != self.arms:
+            log.info("rankers that are served", stable=arms.stable, canary=arms.canary, share=arms.share)
+        if (arms.stable, arms.canary) != self._compared:
+            self._compared = arms.stable, arms.canary
+            self.residual.start_level()
+        self.arms = arms
 
     def version_of(self, user_id: str) -> int:
         """The version that serves a user; 0 for none."""
@@ -90,8 +98,8 @@ class Advice:
                 scores = await self._scorer.score(version, question)
         except RankerUnavailable as error:
             metrics.UNADVISED.labels(str(version)).inc(len(users))
-            log.warning("lists are made without the deep ranker", error=str(error))
-            self.arms = Arms()
+            log.warning("lists are made without a version of the deep ranker", version=version, error=str(error))
+            self.arms = _without(self.arms, version)
             return {}
         found = {}
         for (user, _), draft, row in zip(users, drafts, scores, strict=True):
@@ -122,3 +130,10 @@ class Advice:
             new = [item_key(item_id) for item_id in catalogue.ids[len(self._keys) :]]
             self._keys = np.concatenate([self._keys, np.array(new, np.int64)])
         return self._keys
+
+
+def _without(arms: Arms, version: int) -> Arms:
+    """The users of a canary that is left out are served by the stable version; those of that one by none."""
+    if version == arms.canary:
+        return Arms(stable=arms.stable)
+    return structs.replace(arms, stable=0)

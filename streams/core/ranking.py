@@ -3,7 +3,7 @@
 After each interaction the weights move so that the item that was touched would have ranked higher (listwise
 loss of Cao et al., "Learning to rank: from pairwise approach to listwise approach", 2007; step sizes by
 Adagrad, Duchi et al., 2011). The weights depend on how long the user's history is, as new users are served by
-other experts than old ones; and each user leans a little to experts of their own, see `leanings`.
+other experts than old ones.
 """
 
 import math
@@ -162,8 +162,6 @@ class Ranker:
 
     knots  history lengths, ascending, between which the weights are interpolated on a log scale
     prior  what the weights of all experts' shares, and of all their scores, sum to at the start
-
-    `own`, (2 * experts + 1,) float32, is what is added to the weights for one user; see `leanings`.
     """
 
     def __init__(
@@ -181,7 +179,6 @@ class Ranker:
         self._bias_rate = bias_rate
         self.weights = np.full((len(knots), 2 * experts + OTHERS), prior / max(experts, 1))
         self.weights[:, -OTHERS:] = 0
-        self._nobodys = np.zeros(2 * experts + OTHERS, np.float32)
         self._squares = np.full_like(self.weights, FIRST_SQUARE)
         self._bias = np.zeros(capacity)
         self._bias_squares = np.zeros(capacity)
@@ -195,7 +192,6 @@ class Ranker:
         touches: int,
         length: int,
         added: Floats | None = None,
-        own: Floats | None = None,
     ) -> Ranked:
         """The best `length` of what was proposed, for a user with so many touches.
 
@@ -205,19 +201,19 @@ class Ranker:
             biases = self._bias[proposals.union]
             self._bias[proposals.union] += added
             try:
-                return self.best(proposals, touches, length, own=own)
+                return self.best(proposals, touches, length)
             finally:
                 self._bias[proposals.union] = biases
-        mixed = self._mixed(touches, own)
+        mixed = self._mixed(touches)
         return Ranked(*_best(proposals.features, proposals.union, mixed, self._bias, length))
 
-    def score(self, proposals: Proposals, touches: int, own: Floats | None = None) -> Floats:
+    def score(self, proposals: Proposals, touches: int) -> Floats:
         """(n,) float32, in the order of the proposals."""
-        return _score(proposals.features, proposals.union, self._mixed(touches, own), self._bias)
+        return _score(proposals.features, proposals.union, self._mixed(touches), self._bias)
 
-    def weigh(self, proposals: Proposals, touches: int, own: Floats | None = None) -> Weighed:
+    def weigh(self, proposals: Proposals, touches: int) -> Weighed:
         """What the score of each proposal is made of, in the order of the proposals."""
-        weighted = proposals.features.astype(np.float64) * self._mixed(touches, own)
+        weighted = proposals.features.astype(np.float64) * self._mixed(touches)
         experts = weighted.shape[1] // 2
         parts = np.empty((len(weighted), experts + 2))
         parts[:, :experts] = weighted[:, 0:-OTHERS:2] + weighted[:, 1::2]
@@ -229,11 +225,9 @@ class Ranker:
         """What the item's score is where nobody proposes it."""
         return float(self._bias[slot])
 
-    def judge(
-        self, proposals: Proposals, touches: int, slot: int, weight: float, own: Floats | None = None
-    ) -> Lesson | None:
+    def judge(self, proposals: Proposals, touches: int, slot: int, weight: float) -> Lesson | None:
         """What the choice of `slot` teaches; None where it was not proposed."""
-        mixed = self._mixed(touches, own)
+        mixed = self._mixed(touches)
         slope, pulls = _judge(proposals.features, proposals.union, mixed, self._bias, slot, weight)
         if not len(pulls):
             return None
@@ -255,8 +249,8 @@ class Ranker:
         ranker.weights, ranker._squares = self.weights.copy(), self._squares.copy()
         return ranker
 
-    def _mixed(self, touches: int, own: Floats | None) -> Floats:
-        return _mixed(self._knots, touches, self.weights, self._nobodys if own is None else own)
+    def _mixed(self, touches: int) -> Floats:
+        return _mixed(self._knots, touches, self.weights)
 
     def state(self) -> State:
         used = int(np.flatnonzero(self._bias_squares)[-1]) + 1 if self._bias_squares.any() else 0
@@ -337,12 +331,12 @@ def _gate(knots: Doubles, touches: int) -> tuple[int, float]:
 
 
 @compiled
-def _mixed(knots: Doubles, touches: int, weights: Doubles, own: Floats) -> Floats:
+def _mixed(knots: Doubles, touches: int, weights: Doubles) -> Floats:
     low, above = _gate(knots, touches)
     high = min(low + 1, len(knots) - 1)
     mixed = np.empty(weights.shape[1], np.float32)
     for column in range(len(mixed)):
-        mixed[column] = (1 - above) * weights[low, column] + above * weights[high, column] + own[column]
+        mixed[column] = (1 - above) * weights[low, column] + above * weights[high, column]
     return mixed
 
 

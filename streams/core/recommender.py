@@ -13,7 +13,6 @@ from streams.core.catalogue import HIDDEN, Catalogue
 from streams.core.digest import digest
 from streams.core.diversity import Exposure, reordered
 from streams.core.history import History, Trail
-from streams.core.leanings import Leaning, Leanings
 from streams.core.memory.content import Nearest
 from streams.core.memory.defence import counted
 from streams.core.memory.expert import NOBODY, Floats, Request, Slots, State
@@ -93,12 +92,10 @@ class Rehearsal(msgspec.Struct, frozen=True):
     """What `judge` bears in mind from one choice of a micro-batch to the next.
 
     proposals  user -> what there was for them at their first choice, of those who have been served nothing
-    leanings   user -> theirs, of those who have chosen
     """
 
     ranker: Ranker
     proposals: dict[str, Proposals]
-    leanings: dict[str, Leaning]
 
 
 class Scored(msgspec.Struct, frozen=True, gc=False):
@@ -169,7 +166,6 @@ class Recommender:
             bias_rate=settings.ranker_bias_rate,
             prior=settings.ranker_prior,
         )
-        self._leanings = Leanings(settings.sessions, self._ranker.weights.shape[1], settings.ranker_own_rate)
         self._exploration = Exploration(self.catalogue, self._panel.sizes)
         self._served = Served(settings.served, settings.passed)
         self._events: OrderedDict[str, None] = OrderedDict()
@@ -196,7 +192,7 @@ class Recommender:
 
     def rehearsal(self) -> Rehearsal:
         """For `judge`, for the choices of one micro-batch."""
-        return Rehearsal(self._ranker.rehearsal(), {}, {})
+        return Rehearsal(self._ranker.rehearsal(), {})
 
     def has_served(self, user_id: str) -> bool:
         """Whether it is known what the user's last list was picked from."""
@@ -224,15 +220,10 @@ class Recommender:
             proposals = self._propose(self._request_of(user, interaction.at), user.user_id).copied()
             rehearsal.proposals[user.user_id] = proposals
         self._served.chose(user.user_id, slot)
-        leaning = rehearsal.leanings.get(user.user_id)
-        if leaning is None:
-            leaning = self._leanings.of(self._sessions.find(user.user_id)).copied()
-            rehearsal.leanings[user.user_id] = leaning
-        lesson = rehearsal.ranker.judge(proposals, len(user.history), slot, interaction.weight, leaning.offsets)
+        lesson = rehearsal.ranker.judge(proposals, len(user.history), slot, interaction.weight)
         if lesson is None:
             return None
         rehearsal.ranker.rehearse(lesson)
-        self._leanings.move(leaning, lesson.slope)
         items = [self.catalogue.ids[each] for each in lesson.slots.tolist()]
         return Taught(lesson.touches, lesson.slope, items, lesson.pulls)
 
@@ -254,13 +245,10 @@ class Recommender:
         if interaction.profile is not None:
             self._sessions.tell(row, interaction.profile)
         trail, touches = self._sessions.trail(row), int(self._sessions.steps[row])
-        if touches == 0:
-            self._leanings.clear(row)
         share = counted(trail, touches, slot, interaction.at, self.settings) if self.settings.defends else 1.0
         if lesson is not None and share > 0:
             lesson = lesson if share == 1 else lesson.times(share)
             self._ranker.learn(lesson)
-            self._leanings.move(self._leanings.of(row), lesson.slope)
         if share > 0:
             # Without a mark of what the user has touched: nothing is proposed here.
             told = self._sessions.profile(row)
@@ -280,7 +268,7 @@ class Recommender:
         """
         request = self._request_of(user, at, self._directives(user, at))
         proposals = self._served.put(user.user_id, self._propose(request, user.user_id))
-        return Draft(proposals, self._ranker.score(proposals, request.touches, self._own(request)))
+        return Draft(proposals, self._ranker.score(proposals, request.touches))
 
     def recommend(
         self,
@@ -311,13 +299,13 @@ class Recommender:
             self._served.put(user.user_id, proposals)
         first: Ranked | None = None
         if how.experts == self.settings.experts and directives is NONE and not how.rearranges:
-            ranked = self._ranker.best(proposals, request.touches, k, added, self._own(request))
+            ranked = self._ranker.best(proposals, request.touches, k, added)
             listed = self._listed(request, ranked, self._fresh(request, ranked, user.user_id, k, how), k)
             first = ranked if added is None and k >= SEEN else None
         else:
             listed = self._otherwise(user.user_id, request, proposals, k, how, directives, added)
         if first is None:
-            first = self._ranker.best(proposals, request.touches, SEEN, own=self._own(request))
+            first = self._ranker.best(proposals, request.touches, SEEN)
         self._served.show(user.user_id, first.slots[:SEEN])
         return listed
 
@@ -336,7 +324,7 @@ class Recommender:
             proposals, added = self._asked(proposals, how), None
         if directives is not NONE or how.rearranges:
             return self._rearranged(directives, request, proposals, user_id, k, how, added)
-        ranked = self._ranker.best(proposals, request.touches, k, added, self._own(request))
+        ranked = self._ranker.best(proposals, request.touches, k, added)
         return self._listed(request, ranked, self._fresh(request, ranked, user_id, k, how), k)
 
     def weigh(
@@ -352,7 +340,7 @@ class Recommender:
             directives = structs.replace(directives, excluded=np.append(directives.excluded, np.int32(slot)))
         request = self._request_of(user, at, directives)
         proposals = self._asked(self._propose(request, user.user_id), how or self.settings)
-        return self._ranker.weigh(proposals, request.touches, self._own(request))
+        return self._ranker.weigh(proposals, request.touches)
 
     def bias(self, slot: int) -> float:
         """The score of an item that nobody proposes."""
@@ -365,9 +353,7 @@ class Recommender:
 
     def forget(self, user_id: str) -> None:
         """Erase what is held of this user alone; counts that many users share stay, as they name nobody."""
-        row = self._sessions.forget(user_id)
-        if row >= 0:
-            self._leanings.clear(row)
+        self._sessions.forget(user_id)
         self._served.forget(user_id)
 
     def snapshot(self) -> bytes:
@@ -375,7 +361,6 @@ class Recommender:
         parts = self._panel.state()
         parts["ranker"] = self._ranker.state()
         parts["sessions"] = self._sessions.state()
-        parts["leanings"] = self._leanings.state(parts["sessions"]["rows"])
         parts["catalogue"] = self.catalogue.state()
         ids = {
             "items": self.catalogue.ids,
@@ -409,10 +394,6 @@ class Recommender:
 
     def _propose(self, request: Request, user_id: str) -> Proposals:
         return self._panel.propose(request, self._candidates, self._served.passed(user_id))
-
-    def _own(self, request: Request) -> Floats:
-        """What the user's own leaning adds to the weights of all."""
-        return self._leanings.of(request.row).offsets
 
     def _asked(self, proposals: Proposals, how: ListSettings) -> Proposals:
         """What the experts proposed that have a say."""
@@ -479,7 +460,7 @@ class Recommender:
     ) -> list[Scored]:
         """The list as the rules would have it, and as diverse as is wanted."""
         rules = self.rules or self._no_rules
-        scores = self._ranker.score(proposals, request.touches, self._own(request))
+        scores = self._ranker.score(proposals, request.touches)
         if added is not None:
             scores = scores + added
         scores = rules.boost(directives, proposals.union, scores)
@@ -521,7 +502,7 @@ class Recommender:
         """
         chosen = [rows[slot] for slot in slots if slot in rows]
         subset = Proposals(proposals.union[chosen], proposals.features[chosen])
-        ranked = self._ranker.best(subset, request.touches, len(chosen), own=self._own(request))
+        ranked = self._ranker.best(subset, request.touches, len(chosen))
         speakers = self._because(request, ranked).tolist()
         why = dict(zip(ranked.slots.tolist(), zip(ranked.experts.tolist(), speakers, strict=True), strict=True))
         floor = float(scores[chosen].min()) if chosen else 0.0
@@ -593,5 +574,4 @@ class Recommender:
         self._panel.load(parts)
         self._ranker.load(parts["ranker"])
         self._sessions.load(ids["users"], parts["sessions"])
-        self._leanings.load(parts["sessions"]["rows"], parts["leanings"])
         self._events = OrderedDict.fromkeys(ids["events"])

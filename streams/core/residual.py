@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.core.digest import digest
+from streams.core.experiments.sequential import p_value
 
 Floats = NDArray[np.float32]
 Slots = NDArray[np.int32]
@@ -39,7 +40,7 @@ def standardised(logits: Floats) -> Floats:
 
 
 class Figures(NamedTuple):
-    """How a version has done since it was first asked.
+    """How a version has done since other versions than now were compared, see `Residual.start_level`.
 
     choices  of which it had scored the item chosen
     gain     what it added to the NDCG of the chosen item among the proposals, summed over these choices
@@ -153,6 +154,14 @@ class Residual:
         """Erase every list that is held: another worker may make newer ones from now on."""
         self._held.clear()
 
+    def start_level(self) -> None:
+        """Count anew how every version does, so that those compared from now on meet the same days and users.
+
+        What was learned of their weights stays.
+        """
+        for each in self._standings.values():
+            each.choices, each.gain, each.squares = 0, 0.0, 0.0
+
     def figures(self) -> Mapping[int, Figures]:
         """Version -> how it has done."""
         return {
@@ -180,13 +189,19 @@ def in_canary(user_id: str, version: int, share: float) -> bool:
     return int.from_bytes(digest(f"{version} {user_id}"), "little") < share * 2**64
 
 
-CERTAIN = 1.96
+DOUBT = 0.05
+"""Of versions no better than others, how many may be taken for better, however often somebody looks."""
+
+EFFECT = 0.005
+"""Of the NDCG of a choice: about what a version is hoped to gain."""
 
 
 def decide(canary: Figures, stable: Figures | None, *, least: int, most: int) -> str:
     """'promote', 'roll back' or 'wait': by how much a choice gains from the canary, less from the stable version.
 
     stable  None where there is none: then the canary is compared with doing without
+    The test holds whenever somebody looks (`experiments.sequential`): it is asked every hour.
+
     least   choices before anything is decided
     most    choices after which the better mean decides, certain or not
 
@@ -196,9 +211,7 @@ def decide(canary: Figures, stable: Figures | None, *, least: int, most: int) ->
     if canary.choices < least or (stable is not None and stable.choices < least):
         return "wait"
     apart = canary.mean - (stable.mean if stable else 0.0)
-    error = math.hypot(canary.error, stable.error if stable else 0.0)
-    if apart > CERTAIN * error or (canary.choices >= most and apart > 0):
-        return "promote"
-    if apart < -CERTAIN * error or canary.choices >= most:
-        return "roll back"
+    variance = canary.error**2 + (stable.error**2 if stable else 0.0)
+    if p_value(apart, variance, EFFECT) < DOUBT or canary.choices >= most:
+        return "promote" if apart > 0 else "roll back"
     return "wait"

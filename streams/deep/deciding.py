@@ -12,7 +12,7 @@ from urllib3.exceptions import HTTPError
 
 from streams.core import residual
 from streams.core.residual import Figures
-from streams.deep.registry import NoSuchVersion, Registry
+from streams.deep.registry import Registry
 from streams.errors import AnabranchError
 from streams.metrics import ADVICE
 from streams.settings import Settings
@@ -29,11 +29,16 @@ def decide(settings: Settings, registry: Registry, *, least: int, most: int) -> 
 
     least, most  choices, see `core.residual.decide`
 
-    Raises AnabranchError without a canary, and where no worker answers.
+    Raises AnabranchError where no worker answers.
     """
+    with registry.locked():
+        return _decide(settings, registry, least=least, most=most)
+
+
+def _decide(settings: Settings, registry: Registry, *, least: int, most: int) -> tuple[str, Table]:
     state = registry.state
     if not state.canary:
-        raise NoSuchVersion("there is no canary to decide on; see: anabranch models canary")
+        return "there is no canary to decide on; see: anabranch models canary", table({})
     shown = [_ask(worker) for worker in settings.http.workers or (f"{settings.metrics.host}:{settings.metrics.port}",)]
     figures, unadvised = added_up(shown)
     canary = figures.get(state.canary, Figures(0, 0.0, 0.0, 0.0))

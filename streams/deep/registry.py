@@ -8,6 +8,7 @@ A version is tried in Triton before it counts: it has to load there, answer what
 quick. What fails is taken out again, and what was served before goes on being served.
 """
 
+import fcntl
 import json
 import shutil
 import time
@@ -109,6 +110,21 @@ class Registry:
     def __init__(self, models: Path, server: Server, clock: Callable[[], float] = time.perf_counter) -> None:
         self._models, self._server, self._clock = models, server, clock
         self._served = repository(models) / contract.RANKER_MODEL
+        self._holds = False
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else changes what is served meanwhile, in whatever process; whoever has the lock may take it again."""
+        if self._holds:
+            yield
+            return
+        with (self._models / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed, be it by our death
+            self._holds = True
+            try:
+                yield
+            finally:
+                self._holds = False
 
     @property
     def state(self) -> State:
@@ -126,42 +142,47 @@ class Registry:
             verify(folder)
         except WeightsUnusable as error:
             raise ModelRefused("corrupt", str(error)) from error
-        number = max(self.versions(), default=0) + 1
-        shutil.copytree(folder, self._folder(number))
-        (self._folder(number) / "model.py").write_text(SHIM)
-        try:
-            with self._trying(number):
-                self._examine(number)
-        except AnabranchError:
-            shutil.rmtree(self._folder(number))
-            raise
-        return number
+        with self.locked():
+            number = max(self.versions(), default=0) + 1
+            shutil.copytree(folder, self._folder(number))
+            (self._folder(number) / "model.py").write_text(SHIM)
+            try:
+                with self._trying(number):
+                    self._examine(number)
+            except AnabranchError:
+                shutil.rmtree(self._folder(number))
+                raise
+            return number
 
     def canary(self, number: int, share: float) -> None:
         """Serve a version to a share of the users, 0 to 1, and the stable one to the others."""
         if number not in self.versions():
             raise NoSuchVersion(f"version {number} was never shipped; there are: {_listed(self.versions())}")
-        state = self.state
-        if number == state.stable:
-            raise NoSuchVersion(f"version {number} is the stable one already")
-        self._serve(msgspec.structs.replace(state, canary=number, share=share))
+        with self.locked():
+            state = self.state
+            if number == state.stable:
+                raise NoSuchVersion(f"version {number} is the stable one already")
+            self._serve(msgspec.structs.replace(state, canary=number, share=share))
 
     def promote(self) -> int:
         """Make the canary the stable version; its number."""
-        state = self.state
-        if not state.canary:
-            raise NoSuchVersion("there is no canary to promote")
-        self._serve(State(stable=state.canary, previous=state.stable))
-        return state.canary
+        with self.locked():
+            state = self.state
+            if not state.canary:
+                raise NoSuchVersion("there is no canary to promote")
+            self._serve(State(stable=state.canary, previous=state.stable))
+            return state.canary
 
     def roll_back(self) -> int:
         """Take back the canary, or where there is none the stable version for the one before it; what is stable now."""
-        state = self.state
-        if not state.canary and not state.stable:
-            raise NoSuchVersion("no version is served, so there is nothing to roll back")
-        after = State(stable=state.stable, previous=state.previous) if state.canary else State(stable=state.previous)
-        self._serve(after)
-        return after.stable
+        with self.locked():
+            state = self.state
+            if not state.canary and not state.stable:
+                raise NoSuchVersion("no version is served, so there is nothing to roll back")
+            canary = bool(state.canary)
+            after = State(stable=state.stable, previous=state.previous) if canary else State(stable=state.previous)
+            self._serve(after)
+            return after.stable
 
     def milliseconds(self, number: int) -> float:
         """How long Triton takes for one call, in nine of ten cases; it has to be served."""
@@ -213,7 +234,9 @@ class Registry:
         except AnabranchError:
             self._settle(before)
             raise
-        (self._models / "state.json").write_bytes(msgspec.json.encode(state))
+        unfinished = self._models / "state.json.new"
+        unfinished.write_bytes(msgspec.json.encode(state))
+        unfinished.replace(self._models / "state.json")
         self._settle(state)
 
     def _settle(self, state: State) -> None:

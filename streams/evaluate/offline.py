@@ -154,7 +154,6 @@ def ablations(settings: RecommenderSettings) -> dict[str, RecommenderSettings]:
     }
     if GRAPH not in settings.experts:
         changes[f"with {GRAPH}"] = {"experts": (*settings.experts, GRAPH)}
-    changes["without leanings of users"] = {"ranker_own_rate": 0.0}
     changes["without what was passed over"] = {"passed": 0}
     changes["without item bias"] = {"ranker_bias_rate": 0.0}
     changes["without gating by history"] = {"ranker_knots": (0.0,)}

@@ -87,17 +87,6 @@ def test_that_an_item_was_passed_over_is_worth_what_choices_say() -> None:
         np.testing.assert_allclose(parts.parts.sum(axis=1), ranker.score(proposals, 5), rtol=1e-5)
 
 
-def test_a_user_may_lean_to_an_expert_of_their_own() -> None:
-    ranker = make()
-    proposals = propose({1: 1.0}, {2: 1.0})
-    own = np.array([0, 0, 1, 0, 0], np.float32)
-    assert ranker.best(proposals, 5, 1).slots.tolist() == [1]
-    assert ranker.best(proposals, 5, 1, own=own).slots.tolist() == [2]
-    lesson, leaning = ranker.judge(proposals, 5, 2, 1.0), ranker.judge(proposals, 5, 2, 1.0, own)
-    assert lesson is not None and leaning is not None
-    assert (abs(leaning.slope) < abs(lesson.slope)).sum() == 4, "who leans that way already has less to learn"
-
-
 def test_a_choice_outside_the_candidates_teaches_nothing() -> None:
     ranker = make()
     before = ranker.weights.copy()

@@ -217,34 +217,6 @@ def test_one_list_is_passed_over_once() -> None:
     assert dict(zip(passed.slots.tolist(), passed.times.tolist(), strict=True)) == dict.fromkeys(items[2:], 1.0)
 
 
-def test_each_user_leans_to_the_experts_who_are_right_about_them_until_they_are_forgotten() -> None:
-    town = Town()
-    town.live()
-    for user in ("ann", "bob"):
-        for step in range(4):
-            town.listed(user)
-            town.click(user, 2 * step + (user == "bob") * (step % 2), NOON + DAY + step)
-    find, of = town.recommender._sessions.find, town.recommender._leanings.of
-    ann, bob = find("ann"), find("bob")
-    assert of(ann).offsets.any() and (of(ann).offsets != of(bob).offsets).any()
-    assert not of(find("nobody")).offsets.any()
-    again = Recommender.restore(town.recommender.snapshot(), SMALL)
-    np.testing.assert_array_equal(again._leanings.of(again._sessions.find("bob")).offsets, of(bob).offsets)
-    town.recommender.forget("ann")
-    assert not of(ann).offsets.any()
-
-
-def test_who_takes_over_the_place_of_another_leans_to_nobody() -> None:
-    town = Town(msgspec.structs.replace(SMALL, sessions=1))
-    town.live()
-    for step in range(4):
-        town.listed("ann")
-        town.click("ann", 2 * step, NOON + DAY + step)
-    assert town.recommender._leanings.of(0).offsets.any()
-    town.recommender.learn(Interaction("e", "bob", "item 3", NOON + DAY, 1.0))
-    assert not town.recommender._leanings.of(0).offsets.any()
-
-
 def test_a_lesson_of_other_experts_is_passed_over() -> None:
     town = Town()
     before = town.recommender._ranker.weights.copy()

@@ -103,5 +103,18 @@ def test_a_canary_is_promoted_or_rolled_back_by_rule(canary: Figures, stable: Fi
     assert decide(canary, stable, least=300, most=5_000) == decision
 
 
+def test_a_canary_that_is_no_better_is_hardly_ever_promoted_however_often_somebody_looks() -> None:
+    generator = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(200):
+        canary, stable = (generator.normal(0, 0.07, 4_000) for _ in range(2))
+        looks = [
+            [Figures(n, of[:n].sum(), (of[:n] ** 2).sum(), 0.1) for of in (canary, stable)]
+            for n in range(300, 4_001, 100)
+        ]
+        wrong += any(decide(*each, least=300, most=5_000) == "promote" for each in looks)
+    assert wrong <= 10, "5% in either direction, where 1.96 standard errors at each look would find 30 or more"
+
+
 def test_the_figures_of_two_workers_add_up() -> None:
     assert Figures(1, 0.5, 0.25, 1.0) + Figures(3, 0.5, 0.25, 0.0) == Figures(4, 1.0, 0.5, 0.25)

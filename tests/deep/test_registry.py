@@ -1,5 +1,6 @@
 """What is shipped is tried first; what is served changes by name, and can be taken back."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,18 @@ def test_a_canary_is_served_beside_the_stable_version_and_then_in_its_place(busy
     assert 'key: "share" value: { string_value: "0.1" }' in busy.triton.config
     assert busy.registry.promote() == 2
     assert busy.served == [2] and busy.registry.state == State(stable=2, previous=1)
+
+
+def test_whoever_changes_what_is_served_waits_for_who_is_at_it(busy: Shop, tmp_path: Path) -> None:
+    other = Registry(tmp_path / "models", busy.triton)
+    with ThreadPoolExecutor(1) as pool:
+        with busy.registry.locked():
+            asked = pool.submit(other.canary, 2, 0.1)
+            busy.registry.canary(2, 0.5)
+            assert busy.registry.promote() == 2 and not asked.done()
+        with pytest.raises(NoSuchVersion, match="version 2 is the stable one already"):
+            asked.result(timeout=60)
+    assert busy.registry.state == State(stable=2, previous=1)
 
 
 def test_rolling_back_takes_the_canary_first_and_then_the_stable_version(busy: Shop) -> None:

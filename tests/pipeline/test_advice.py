@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 
 from encoders.contract import Question, item_key
 from streams.advice import Advice
-from streams.core.residual import in_canary
+from streams.core.residual import Figures, in_canary
 from streams.errors import RankerUnavailable
 from streams.ports import Arms
 from tests.pipeline.test_pipeline import FILMS, NOW, World
@@ -131,6 +131,26 @@ async def test_a_model_that_does_not_answer_costs_no_list_and_is_left_alone(worl
     assert await world.list_after("ann", "star")
     assert len(world.scorer.asked) == 1
     assert REGISTRY.get_sample_value("anabranch_lists_unadvised_total", {"version": "1"}) == before + 1
+
+
+async def test_a_canary_that_does_not_answer_leaves_its_users_to_the_stable_version(world: Advised) -> None:
+    world.advice.arms = Arms(stable=1, canary=2, share=1.0)
+    world.scorer.fails = True
+    await world.list_after("ann", "alien")
+    world.scorer.fails = False
+    await world.list_after("ann", "star")
+    assert [version for version, _ in world.scorer.asked] == [2, 1]
+
+
+async def test_versions_that_are_compared_anew_start_level_and_keep_what_their_scores_weigh(world: Advised) -> None:
+    world.advice.serve(Arms(stable=1))
+    await world.list_after("ann", "alien")
+    await world.list_after("ann", "kiss")
+    before = world.advice.residual.figures()[1]
+    world.advice.serve(Arms(stable=1))
+    assert world.advice.residual.figures()[1] == before and before.choices == 1
+    world.advice.serve(Arms(stable=1, canary=2, share=0.5))
+    assert world.advice.residual.figures()[1] == Figures(0, 0.0, 0.0, before.weight)
 
 
 async def test_without_a_shipped_model_nobody_is_asked(world: Advised) -> None:

@@ -135,7 +135,6 @@ class RecommenderSettings(ListSettings, frozen=True, kw_only=True):
     ranker_knots: tuple[float, ...] = (0.0, 4.0, 20.0, 100.0)
     ranker_rate: float = 0.1
     ranker_bias_rate: float = 0.02
-    ranker_own_rate: float = 0.02
     ranker_prior: float = 2.0
 
     @property
