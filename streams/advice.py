@@ -1,7 +1,7 @@
 """What a shipped model has to say of lists: asked once for a whole micro-batch, and judged by what users then choose.
 
-Without a shipped model nothing of this is called. Lists are made without a version that does not answer in time, which is
-not asked again until Triton has told anew who is served by what.
+Without a shipped model nothing of this is called. Lists are made without a version that does not answer in time, which
+is not asked again until Triton has told anew who is served by what.
 """
 
 import asyncio
