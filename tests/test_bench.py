@@ -15,6 +15,7 @@ from streams.adapters.cassandra import MAX_ROWS, CassandraStore, encode_user
 from streams.adapters.index import VectorIndex
 from streams.bench.ceilings import EMBEDDED, KEYSPACE, Ceiling, Recorded, Sizes, measure, nearest, people, recall
 from streams.bench.latency import Latency, Load
+from streams.bench.plots import draw
 from streams.bench.report import (
     MARKS,
     Environment,
@@ -198,6 +199,17 @@ def test_ours_is_compared_with_the_bare_library_of_the_same_round() -> None:
     rounds = [(Speed(100, 50), Speed(50, 40)), (Speed(10, 50), Speed(8, 30))]
     page = markdown(msgspec.structs.replace(result(), ceilings=[Ceiling("users written", "the driver", rounds)]))
     assert "| users written | 29 (8-50) | 55 (10-100) | 0.65 (0.50-0.80) | 0.70 (0.60-0.80) | the driver |" in page
+
+
+def test_a_picture_shows_each_variant_each_part_and_each_rate_that_was_kept_up_with() -> None:
+    shown = result()
+    shown.latencies = [Latency(rate, 2.0, 100, 0, 0.01, 0.02, p99, p99) for rate, p99 in ((100.0, 0.05), (200.0, 3.0))]
+    shown.ceilings = [Ceiling("users read", "the driver", [(Speed(100.0, 100.0), Speed(90.0, 0.0))])]
+    variants, parts, latencies = draw(shown).axes
+    assert [each.get_text() for each in variants.get_yticklabels()] == [each.variant for each in figures(shown.rounds)]
+    assert [each.get_text() for each in parts.get_yticklabels()] == ["users read"]
+    assert [bar.get_width() for bar in parts.patches] == [0.9], "no bar of what nobody saw"
+    assert [each.get_text() for each in latencies.get_xticklabels()] == ["100"]
 
 
 def test_no_ratio_is_made_up_where_nobody_saw_the_processor() -> None:

@@ -223,17 +223,22 @@ def ceiling_table(ceilings: Sequence[Ceiling]) -> Table:
     return shown
 
 
-def _ceiling_cells(each: Ceiling) -> tuple[str, ...]:
-    """Ratios are taken within a round; by the processor only where it is known what ours used."""
-    bare, ours = zip(*each.rounds, strict=True)
+def ratios(each: Ceiling) -> tuple[Spread, Spread | None]:
+    """Of ours to the bare library, within a round: by the clock, and by the processor where ours is known."""
     ratio = [our.per_second / theirs.per_second for theirs, our in each.rounds]
     cpu_ratio = [our.cpu_per_second / theirs.cpu_per_second for theirs, our in each.rounds if our.cpu_per_second]
+    return Spread.of(ratio), Spread.of(cpu_ratio) if cpu_ratio else None
+
+
+def _ceiling_cells(each: Ceiling) -> tuple[str, ...]:
+    bare, ours = zip(*each.rounds, strict=True)
+    ratio, cpu_ratio = ratios(each)
     return (
         each.what if each.recall is None else f"{each.what} (recall {each.recall:.3f})",
         _with_spread(Spread.of([speed.per_second for speed in ours]), ",.0f"),
         _with_spread(Spread.of([speed.per_second for speed in bare]), ",.0f"),
-        _with_spread(Spread.of(ratio), ".2f"),
-        _with_spread(Spread.of(cpu_ratio), ".2f") if cpu_ratio else "",
+        _with_spread(ratio, ".2f"),
+        _with_spread(cpu_ratio, ".2f") if cpu_ratio else "",
     )
 
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streams.bench import ceilings, latency, servers
+from streams.bench.plots import draw
 from streams.bench.report import (
     Result,
     Round,
@@ -33,6 +34,7 @@ from streams.bench.report import write_between as write_report
 from streams.bench.variants import VARIANTS, Handled, Measured
 from streams.datasets.movielens import movielens
 from streams.errors import AnabranchError
+from streams.evaluate.plots import png
 from streams.events import Click, View
 from streams.settings import Settings
 
@@ -51,7 +53,7 @@ def run(settings: Settings, console: Console, *, events: int, rounds: int, repor
     settings  of the usual home: its downloads are shared, its servers left alone
     events    in the backlog
     rounds    of all variants
-    report    a Markdown page to put the result into
+    report    a Markdown page to put the result into; a picture and all figures as JSON go beside it
 
     Raises AnabranchError when a variant fails.
     """
@@ -76,7 +78,8 @@ def run(settings: Settings, console: Console, *, events: int, rounds: int, repor
                 result.rounds.append(Round(variant, number, measured))
         result.latencies = _latencies(own, console, events, dataset.activity, f"full_{rounds}")
         result.ceilings = ceilings.measure(own, console, ceilings.Sizes())
-    (home / "bench.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+    figures = msgspec.json.format(msgspec.json.encode(result))
+    (home / "bench.json").write_bytes(figures)
     console.print(table(result))
     console.print(latency_table(result.latencies))
     console.print(latency_line(result.latencies), highlight=False)
@@ -84,7 +87,9 @@ def run(settings: Settings, console: Console, *, events: int, rounds: int, repor
     console.print(f"written: {home / 'bench.json'}", highlight=False)
     if report:
         write_report(report, markdown(result))
-        console.print(f"written: {report}", highlight=False)
+        report.with_suffix(".json").write_bytes(figures)
+        report.with_suffix(".png").write_bytes(png(draw(result)))
+        console.print(f"written: {report}, and .json and .png beside it", highlight=False)
     return result
 
 
