@@ -5,13 +5,16 @@ gives them the same memory, whereas counts that fade, rows that drop their weake
 only be merged roughly.
 """
 
+import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from streams.core.catalogue import HIDDEN, Catalogue
+from streams.core.history import Trail
 from streams.core.memory.audience import Audience
 from streams.core.memory.content import Content
 from streams.core.memory.covisits import Closeness, Covisits
@@ -117,6 +120,13 @@ def graph(world: World) -> Graph:
     return Graph(world.scratch, world.sizes, held, edges, knowledge, depth=8, half_life=4, width=6)
 
 
+def knowledge(world: World) -> Knowledge:
+    expert = Knowledge(world.scratch)
+    for item in range(ITEMS):
+        expert.put(item, ["kind=comedy" if item % 2 == 0 else "kind=drama"])
+    return expert
+
+
 def embedding(world: World) -> Embedding:
     pool = Pool()
     pool.slots = np.arange(ITEMS, dtype=np.int32)
@@ -144,9 +154,10 @@ EXPERTS: dict[str, Callable[[World], Expert]] = {
     "audience": audience,
     "embedding": embedding,
     "graph": graph,
+    "knowledge": knowledge,
 }
 
-PERSONAL = ["sequence", "similar", "moment", "neighbours", "content", "audience", "graph"]
+PERSONAL = ["sequence", "similar", "moment", "neighbours", "content", "audience", "graph", "knowledge"]
 
 
 @pytest.fixture(params=EXPERTS)
@@ -248,7 +259,7 @@ def test_the_shared_room_for_sums_is_left_clean(world: World) -> None:
     assert not world.scratch.totals.any()
 
 
-@pytest.mark.parametrize("name", ["sequence", "similar", "moment", "neighbours", "content", "embedding", "graph"])
+@pytest.mark.parametrize("name", [*(name for name in PERSONAL if name != "audience"), "embedding"])
 def test_the_reason_is_an_item_of_the_users_past(name: str) -> None:
     world = World(EXPERTS[name])
     world.live()
@@ -256,6 +267,77 @@ def test_the_reason_is_an_item_of_the_users_past(name: str) -> None:
     items = np.array([item for item in world.proposals() if item % 2 == 0], np.int32)
     because = world.expert.because(world.request("visitor", NOON + DAY), items)
     assert set(because.tolist()) <= {0, 2}
+
+
+@pytest.fixture
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compiled is Python meanwhile, whose lines can be counted."""
+    for module in [each for name, each in sys.modules.items() if name.startswith("streams.core.memory.")]:
+        for name, function in list(vars(module).items()):
+            if hasattr(function, "py_func"):
+                monkeypatch.setattr(module, name, function.py_func)
+
+
+def lines_run(do: Callable[[], object]) -> int:
+    """How many of the memory's own."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        if "core/memory" not in frame.f_code.co_filename:
+            return None
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        do()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def after(world: World, touches: int) -> Request:
+    """Of a user who has touched the same five comedies in turn, so many touches in all."""
+    back = np.arange(touches)[::-1]
+    trail = Trail((back % 5 * 2).astype(np.int32), NOON + DAY - 20.0 * back, np.ones(touches, np.float32))
+    mark = world.catalogue.mark(trail.slots)
+    return world.request("visitor", NOON + DAY)._replace(trail=trail, touches=touches, mark=mark)
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+@pytest.mark.usefixtures("interpreted")
+def test_an_event_costs_the_same_however_much_its_user_has_touched_before(name: str) -> None:
+    def cost(touches: int) -> tuple[int, int, int]:
+        world = World(EXPERTS[name])
+        with np.errstate(over="ignore"):
+            world.live()
+            request = after(world, touches)
+            expert, slots, scores = world.expert, np.zeros(ROOM, np.int32), np.zeros(ROOM, np.float32)
+            learned = lines_run(lambda: expert.learn(request, 18, 1.0))
+            proposed = lines_run(lambda: expert.propose(request, slots, scores))
+            return learned, proposed, lines_run(lambda: expert.because(request, np.array([18], np.int32)))
+
+    assert cost(150) == cost(1500)
+    assert min(cost(150)) > 0, "something is counted"
+
+
+def test_who_was_forgotten_is_proposed_what_anybody_new_is(world: World) -> None:
+    world.live()
+    before = world.proposals("user 0")
+    world.sessions.forget("user 0")
+    assert world.proposals("user 0") == world.proposals("newcomer") != before
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERTS if name != "neighbours"])
+def test_who_was_forgotten_leaves_to_others_what_counts_of_many_say(name: str) -> None:
+    world = World(EXPERTS[name])
+    world.live()
+    world.visit()
+    before = world.proposals()
+    world.sessions.forget("user 0")
+    assert world.proposals() == before
 
 
 def test_vectors_come_to_tell_the_two_kinds_apart() -> None:
@@ -308,6 +390,8 @@ def test_a_forgotten_user_speaks_no_more_as_a_neighbour() -> None:
     world.touch("visitor", 0, NOON + DAY / 2)
     assert world.proposals().keys() == {4}
     world.sessions.forget("only one")
+    assert world.proposals() == {}
+    world.touch("new one", 6, NOON + DAY / 2 + 20)  # and takes over the place that has become free
     assert world.proposals() == {}
 
 
