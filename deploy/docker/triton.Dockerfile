@@ -6,7 +6,8 @@
 ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:25.08-py3
 FROM ${TRITON_IMAGE}
 
-# The Python backend runs the first `python3` of the path.
+# The Python backend runs the first `python3` of the path. Its version is the one of the image, whichever that is.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3-venv \
     && rm -rf /var/lib/apt/lists/* \

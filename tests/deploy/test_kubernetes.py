@@ -9,6 +9,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import kubernetes_validate
 import pytest
 import yaml
@@ -288,6 +289,45 @@ def test_what_decodes_the_files_of_strangers_reaches_nobody() -> None:
             (expression,) = each["spec"]["podSelector"]["matchExpressions"]
             assert "triton" not in expression["values"]
     assert named("NetworkPolicy", "nothing-else")["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+KEDA = jsonschema_rs.validator_for(yaml.safe_load((Path(__file__).parent / "keda.yaml").read_text()))
+
+
+@pytest.mark.parametrize("resource", read("keda/scaling.yaml"), ids=lambda each: each["kind"])
+def test_keda_would_take_it(resource: dict[str, Any]) -> None:
+    KEDA.validate(resource)
+
+
+def test_how_keda_is_to_scale_is_what_an_autoscaler_takes() -> None:
+    scaled, _ = read("keda/scaling.yaml")
+    spec = {
+        "scaleTargetRef": scaled["spec"]["scaleTargetRef"],
+        "minReplicas": scaled["spec"]["minReplicaCount"],
+        "maxReplicas": scaled["spec"]["maxReplicaCount"],
+        "behavior": scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"],
+    }
+    made = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "x"}, "spec": spec}
+    kubernetes_validate.validate(made, OLDEST, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("spec", "triggers", 0, "metadata", "lagThreshold"), 3000),
+        (("spec", "triggers", 0, "metadata", "lagTreshold"), "3000"),
+        (("spec", "triggers", 0, "metadata", "tls"), "true"),
+        (("spec", "maxReplicas"), 8),
+    ],
+)
+def test_a_mistake_in_what_keda_reads_is_found(place: tuple[str | int, ...], value: object) -> None:
+    resource, _ = read("keda/scaling.yaml")
+    *way, last = place
+    spot: Any = resource
+    for step in way:
+        spot = spot[step]
+    spot[last] = value
+    assert not KEDA.is_valid(resource)
 
 
 def test_workers_are_added_by_what_waits_in_topics_that_exist_and_no_more_than_there_are_partitions() -> None:
