@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSettings
 
 from encoders.contract import PARTS
-from streams.core.memory.settings import EXPERTS, GRAPH, KNOWLEDGE, RecommenderSettings
+from streams.core.memory.settings import EXPERTS, KNOWLEDGE, RecommenderSettings
 from streams.core.moderation import Limits
 from streams.core.pseudonyms import pseudonym
 from streams.core.search.settings import WEIGHTS
@@ -333,8 +333,8 @@ class Worker(Group):
     media_stores             prefixes, JSON list, of URIs that fsspec may open, such as `s3://bucket/uploads/`
     media_seconds            for fetching one file
     knowledge_file           CSV or JSON-LD of what is known of items, see docs/knowledge.md; the same for every process
-    graph                    lists are made by one expert more, that walks the graph of items; see docs/quality.md. The
-                             same for every process
+    more_experts             that lists are made by beside the usual ones, JSON list of `embedding` and `graph`; see
+                             docs/quality.md. The same for every process
     experiments              YAML file of a plan of experiments, see docs/experiments.md; the same for every process
     """
 
@@ -357,7 +357,7 @@ class Worker(Group):
     media_stores: frozenset[str] = frozenset()
     media_seconds: Positive = 10.0
     knowledge_file: FilePath | None = None
-    graph: bool = False
+    more_experts: frozenset[Literal["embedding", "graph"]] = frozenset()
     experiments: FilePath | None = None
 
 
@@ -471,8 +471,8 @@ class Settings(BaseSettings):
     @property
     def recommender(self) -> RecommenderSettings:
         """What the recommender of every process that follows the logs is set to."""
-        asked = {GRAPH: self.worker.graph, KNOWLEDGE: self.worker.knowledge_file is not None}
-        experts = (*EXPERTS, *(name for name, wanted in asked.items() if wanted))
+        known = [KNOWLEDGE] if self.worker.knowledge_file is not None else []
+        experts = (*EXPERTS, *sorted(self.worker.more_experts), *known)
         return RecommenderSettings(experts=experts, **self.lists.model_dump(), **self.defence.model_dump())
 
     @property

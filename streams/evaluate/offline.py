@@ -14,7 +14,7 @@ from streams.core.baselines import BASELINES, System
 from streams.core.evaluation import K
 from streams.core.history import History
 from streams.core.memory.deniability import Deniability
-from streams.core.memory.settings import EXPERTS, GRAPH
+from streams.core.memory.settings import EMBEDDING, EXPERTS, GRAPH
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UserView
 from streams.evaluate.log import Log
 from streams.events import Click
@@ -146,14 +146,15 @@ def _late(make: Make, events: int) -> Make:
 
 
 def ablations(settings: RecommenderSettings) -> dict[str, RecommenderSettings]:
-    """The settings with one part at a time taken out, and with the expert more that is not asked by default."""
+    """The settings with one part at a time taken out, and with each expert more that is not asked by default."""
     changes: dict[str, dict[str, object]] = {
         f"without {expert}": {"experts": tuple(each for each in settings.experts if each != expert)}
         for expert in EXPERTS
         if expert in settings.experts
     }
-    if GRAPH not in settings.experts:
-        changes[f"with {GRAPH}"] = {"experts": (*settings.experts, GRAPH)}
+    for more in (EMBEDDING, GRAPH):
+        if more not in settings.experts:
+            changes[f"with {more}"] = {"experts": (*settings.experts, more)}
     changes["without what was passed over"] = {"passed": 0}
     changes["without item bias"] = {"ranker_bias_rate": 0.0}
     changes["without gating by history"] = {"ranker_knots": (0.0,)}

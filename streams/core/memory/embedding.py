@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from streams.core.catalogue import longer
 from streams.core.memory.compiled import compiled
 from streams.core.memory.expert import NOBODY, Floats, Marks, Request, Slots, State, keep_best
+from streams.core.memory.settings import EMBEDDING
 
 FIRST_SQUARE = 0.01
 """Where Adagrad's sums of squares start; 0 stands for an item whose vectors have not begun."""
@@ -43,7 +44,7 @@ class Embedding:
     recent     they are drawn from so many touches, the latest
     """
 
-    name = "embedding"
+    name = EMBEDDING
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from streams.core.memory.neighbours import Neighbours
 from streams.core.memory.popularity import Leaders, Popularity
 from streams.core.memory.rows import Rows
 from streams.core.memory.sessions import Sessions
-from streams.core.memory.settings import ALL_EXPERTS, GRAPH, RecommenderSettings
+from streams.core.memory.settings import ALL_EXPERTS, EMBEDDING, GRAPH, RecommenderSettings
 from streams.core.memory.sizes import Sizes
 from streams.core.memory.stage import Stage
 from streams.core.ranking import NOTHING_PASSED, Candidates, Passed, Proposals
@@ -123,18 +123,19 @@ class Panel:
             )
         every.append(self.knowledge)
         self._pool = Pool()
-        every.append(
-            Embedding(
-                self._pool,
-                capacity,
-                dim=settings.embedding_dim,
-                depth=settings.embedding_depth,
-                half_life=settings.embedding_half_life,
-                negatives=settings.embedding_negatives,
-                recent=settings.embedding_recent,
-                rate=settings.embedding_rate,
+        if EMBEDDING in settings.experts:
+            every.append(
+                Embedding(
+                    self._pool,
+                    capacity,
+                    dim=settings.embedding_dim,
+                    depth=settings.embedding_depth,
+                    half_life=settings.embedding_half_life,
+                    negatives=settings.embedding_negatives,
+                    recent=settings.embedding_recent,
+                    rate=settings.embedding_rate,
+                )
             )
-        )
         self.experts = [expert for expert in every if expert.name in settings.experts]
 
     def learn(self, request: Request, slot: int, weight: float) -> None:

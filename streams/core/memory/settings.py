@@ -20,15 +20,14 @@ EXPERTS = (
     "neighbours",
     "content",
     "audience",
-    "embedding",
 )
 KNOWLEDGE = "knowledge"
 """An expert more, where what is known of items was told."""
 
-GRAPH = "graph"
-"""An expert more, for whom it is worth its cost."""
+EMBEDDING, GRAPH = "embedding", "graph"
+"""Experts more, for whom they are worth their cost."""
 
-ALL_EXPERTS = (*EXPERTS, GRAPH, KNOWLEDGE)
+ALL_EXPERTS = (*EXPERTS, EMBEDDING, GRAPH, KNOWLEDGE)
 
 
 class ListSettings(msgspec.Struct, frozen=True, kw_only=True):
