@@ -7,11 +7,16 @@ from uuid import uuid4
 import msgspec
 from rich.console import Console
 
+from encoders.contract import DIM
 from streams import consumer
 from streams.adapters.cassandra import CassandraStore
+from streams.adapters.index import VectorIndex
+from streams.app import following
+from streams.core.recommender import Remembered
 from streams.core.user import UserState
 from streams.errors import AnabranchError
 from streams.events import Forget
+from streams.replica import Replica
 from streams.settings import Retention, Settings
 from streams.topics import TOPICS
 
@@ -40,8 +45,9 @@ def expiring(retention: Retention) -> str:
 async def export(settings: Settings, user_id: str) -> dict[str, Any]:
     """All that is held of a user, as JSON would have it. Raises AnabranchError.
 
-    user  None where nobody of that name is stored
-    list  the one they have now, None where there is none
+    user    None where nobody of that name is stored
+    list    the one they have now, None where there is none
+    memory  what the memory that all share holds of them by name, None where nothing: the log is followed to its end
     """
     store = await CassandraStore.connect(settings.cassandra, dedup_window=settings.worker.dedup_window)
     try:
@@ -53,7 +59,26 @@ async def export(settings: Settings, user_id: str) -> dict[str, Any]:
         "user_id": user_id,
         "user": as_json(stored) if stored and (stored.known or stored.consent.at) else None,
         "list": msgspec.to_builtins(consumer.latest(settings.kafka, user_id)),
+        "memory": memory_as_json(await remembered(settings, stored_as)),
         "expiring": expiring(settings.retention),
+    }
+
+
+async def remembered(settings: Settings, stored_as: str) -> Remembered | None:
+    """What every worker holds of a user. Raises AnabranchError."""
+    replica = Replica(VectorIndex(DIM), worker="export", settings=settings.recommender)
+    async with following(settings.kafka, replica):
+        return replica.recommender.remembered(stored_as)
+
+
+def memory_as_json(held: Remembered | None) -> dict[str, Any] | None:
+    """Likewise as `as_json`."""
+    if held is None:
+        return None
+    return {
+        "touches": held.touches,
+        "session": [{"item_id": item_id, "at": at, "weight": weight} for item_id, at, weight in held.session],
+        "profile": held.profile.tolist() if held.profile is not None else None,
     }
 
 

@@ -58,7 +58,7 @@ def export(user_id: str) -> None:
 
     held = asyncio.run(privacy.export(load(), user_id))
     print(json.dumps(held, indent=2, ensure_ascii=False))
-    raise typer.Exit(0 if held["user"] or held["list"] else 1)
+    raise typer.Exit(0 if held["user"] or held["list"] or held["memory"] else 1)
 
 
 @app.command()

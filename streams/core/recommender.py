@@ -31,6 +31,7 @@ __all__ = [
     "Recommender",
     "RecommenderSettings",
     "Rehearsal",
+    "Remembered",
     "Scored",
     "Taught",
     "UnknownSnapshot",
@@ -96,6 +97,18 @@ class Rehearsal(msgspec.Struct, frozen=True):
 
     ranker: Ranker
     proposals: dict[str, Proposals]
+
+
+class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+    """What the memory that all share holds of one user by name: what `forget` erases.
+
+    touches  of theirs in all, and in `session` the latest, oldest first: item, event time, weight
+    profile  (dim,) float32, as it was told; None where it was not
+    """
+
+    touches: int
+    session: list[tuple[str, float, float]]
+    profile: Vector | None
 
 
 class Scored(msgspec.Struct, frozen=True, gc=False):
@@ -260,6 +273,19 @@ class Recommender:
         """The (dim,) profile that interactions of the user have told; None where they have not of late."""
         row = self._sessions.find(user_id)
         return self._sessions.profile(row) if row >= 0 else None
+
+    def remembered(self, user_id: str) -> Remembered | None:
+        """What is held of this user by name; None where nothing is."""
+        row = self._sessions.find(user_id)
+        if row < 0:
+            return None
+        slots, times, weights = (part.tolist() for part in self._sessions.trail(row))
+        items = [self.catalogue.ids[slot] for slot in slots]
+        return Remembered(
+            touches=int(self._sessions.steps[row]),
+            session=list(zip(items, times, weights, strict=True)),
+            profile=self._sessions.profile(row),
+        )
 
     def draft(self, user: UserView, at: float) -> Draft:
         """What `recommend` would pick from, for whoever has something to add to the scores.

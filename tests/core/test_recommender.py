@@ -298,6 +298,21 @@ def test_forgetting_a_user_leaves_no_session_and_spares_the_others() -> None:
     assert len(town.listed("user 4")) == 5
 
 
+def test_what_is_held_of_a_user_by_name_can_be_told_until_they_are_forgotten() -> None:
+    town = Town()
+    town.live()
+    town.user("ann").profile = np.eye(8, dtype=np.float32)[3]
+    for step in range(3):
+        town.listed("ann")
+        town.click("ann", 2 * step, NOON + DAY + step)
+    held = town.recommender.remembered("ann")
+    assert held is not None and held.profile is not None
+    assert held.session == [(f"item {2 * step}", NOON + DAY + step, 1.0) for step in range(3)] and held.touches == 3
+    assert held.profile.tolist() == town.user("ann").profile.tolist()
+    town.recommender.forget("ann")
+    assert town.recommender.remembered("ann") is None
+
+
 def test_an_unknown_expert_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"'oracle'.*there are popular, trending"):
         Recommender(msgspec.structs.replace(SMALL, experts=("popular", "oracle")))

@@ -11,7 +11,7 @@ from streams.adapters.index import VectorIndex
 from streams.errors import Fenced, StoreUnavailable
 from streams.events import Forgotten
 from streams.ports import Logged, Outgoing
-from streams.privacy import as_json
+from streams.privacy import as_json, memory_as_json
 from streams.replica import INTERACTIONS, ITEMS, Replica
 from streams.settings import Retention
 from streams.snapshots import SnapshotFolder
@@ -54,6 +54,14 @@ async def test_a_user_who_asks_is_erased_and_told_so_and_nobody_else_is(world: W
     assert "zora" not in world.pipeline._owned.users and "zora" not in world.pipeline.lists.quality._held
     [done] = confirmed(world)
     assert (done.event_id, done.user_id, done.interactions, done.profile) == (f"e{request.offset}", "zora", 2, True)
+
+
+async def test_what_all_workers_hold_of_a_user_can_be_exported_until_it_is_erased(world: World) -> None:
+    held = memory_as_json(world.replica.recommender.remembered("zora"))
+    assert held is not None and [each["item_id"] for each in held["session"]] == ["alien", "star"]
+    assert held["profile"] and msgspec.json.decode(msgspec.json.encode(held)) == held
+    await world.pipeline.forgets([world.forget("zora")])
+    assert memory_as_json(world.replica.recommender.remembered("zora")) is None
 
 
 async def test_somebody_unknown_is_confirmed_too(world: World) -> None:
