@@ -87,6 +87,20 @@ class EventLog:
         ends = self.ends(topics)
         return {each: at.offset if (at := found.get(each)) else ends[each] for each in wanted}
 
+    def arrival(self, partition: TopicPartition, offset: int) -> float:
+        """When the message at this offset came, seconds since the epoch. Raises AnabranchError where none is there."""
+        topic, number = partition
+        if partition not in (there := self._partitions((topic,))):
+            raise AnabranchError(f"topic {topic!r} has no partition {number}: Kafka has {len(there)}, the first is 0")
+        start, end = self.starts((topic,))[partition], self.ends((topic,))[partition]
+        message = next(self.read({partition: offset}, {partition: end}), None) if start <= offset else None
+        if message is None:
+            raise AnabranchError(
+                f"topic {topic!r}, partition {number} has no message at offset {offset}: it has those from {start} to"
+                f" before {end}"
+            )
+        return float(message.timestamp) / 1000
+
     def rewind(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Have the workers' group go on from here. Raises GroupBusy while it has a member."""
         try:

@@ -12,6 +12,7 @@ What all workers have learned together (`interactions`) is a log of its own, and
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from heapq import merge
 from operator import attrgetter
 
@@ -45,8 +46,14 @@ from streams.verify import can_be_embedded
 
 TOPICS = ("events.click", "events.view", "events.profile", "events.forget")
 ITEMS = ("items.embedded",)
+FROM_PLACES = TOPICS[:-1]
+NEITHER = "neither a time, such as 2026-11-01 or 2026-11-01T08:30+01:00, nor a place of the log, TOPIC:PARTITION:OFFSET"
 AT_ONCE = 500  # users or items written together
 PATIENCE = 120.0  # seconds for workers to end
+
+Since = float | Mapping[TopicPartition, int] | None
+"""Where a rebuild begins: with all, at so many seconds since the epoch, or at these offsets of these partitions, and in
+the others when the earliest of those messages came."""
 
 
 class Outcome(Struct):
@@ -122,10 +129,32 @@ async def embed_profiles(users: Iterable[UserState], embedder: Embedder) -> None
             user.profile = vector
 
 
-async def rebuild(settings: Settings, console: Console, *, since: float | None = None, keep: bool = False) -> Outcome:
+def read_since(given: Sequence[str]) -> Since:
+    """What `--from` says: a time, or where in which partitions of the log.
+
+    >>> read_since(["events.click:3:1200", "events.view:3:90"])
+    {TopicPartition(topic='events.click', partition=3): 1200, TopicPartition(topic='events.view', partition=3): 90}
+
+    Raises ValueError.
+    """
+    places = [each.rsplit(":", 2) for each in given]
+    if len(given) == 1 and not given[0].startswith("events."):
+        try:
+            return datetime.fromisoformat(given[0]).astimezone().timestamp()
+        except ValueError as error:
+            raise ValueError(f"{given[0]!r} is {NEITHER}") from error
+    for text, place in zip(given, places, strict=True):
+        if len(place) != 3 or not (place[1].isdecimal() and place[2].isdecimal()):
+            raise ValueError(f"{text!r} is {NEITHER}")
+        if place[0] not in FROM_PLACES:
+            raise ValueError(f"{text!r}: a rebuild begins at a message of {', '.join(FROM_PLACES)}")
+    return {TopicPartition(topic, int(number)): int(offset) for topic, number, offset in places} or None
+
+
+async def rebuild(settings: Settings, console: Console, *, since: Since = None, keep: bool = False) -> Outcome:
     """Rebuild beside running workers, then switch; they end, and are to be started again.
 
-    since  leave out what came before, seconds since the epoch; requests to forget are always followed
+    since  leave out what came before; requests to forget are always followed
     keep   do not erase the users and items of before
 
     Raises AnabranchError, and those of before are in place then; what was made so far is dropped.
@@ -155,7 +184,7 @@ async def _let_go(settings: Settings, keyspace: str, console: Console) -> None:
 
 
 async def _rebuild(
-    settings: Settings, console: Console, before: CassandraStore, outcome: Outcome, since: float | None
+    settings: Settings, console: Console, before: CassandraStore, outcome: Outcome, since: Since
 ) -> None:
     new = settings.cassandra.model_copy(update={"keyspace": outcome.after})
     await asyncio.to_thread(access.grant, settings.model_copy(update={"cassandra": new}))
@@ -174,7 +203,7 @@ async def _rebuild(
 
 class _Rebuilding:
     def __init__(
-        self, settings: Settings, before: CassandraStore, after: CassandraStore, outcome: Outcome, since: float | None
+        self, settings: Settings, before: CassandraStore, after: CassandraStore, outcome: Outcome, since: Since
     ) -> None:
         self._settings = settings
         self._policy = policy_of(settings)
@@ -236,9 +265,14 @@ class _Rebuilding:
             await embedder.close()
 
     def _starts(self, topic: str, log: EventLog) -> Mapping[TopicPartition, int]:
-        if self._since is None or topic == "events.forget":
+        since = self._since
+        if since is None or topic == "events.forget":
             return log.starts((topic,))
-        return log.since((topic,), self._since)
+        if isinstance(since, float):
+            return log.since((topic,), since)
+        moment = min(log.arrival(partition, offset) for partition, offset in since.items())
+        here = {partition: offset for partition, offset in since.items() if partition.topic == topic}
+        return {**log.since((topic,), moment), **here}
 
     def _events(
         self,

@@ -1,7 +1,6 @@
 """Commands about the log of events: play one, hold the tables against it, make them anew from it."""
 
 import asyncio
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -76,7 +75,12 @@ def verify(
 @app.command()
 def rebuild(
     since: Annotated[
-        datetime | None, typer.Option("--from", help="Leave out what came before; without it the whole log counts.")
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="TIME|TOPIC:PARTITION:OFFSET",
+            help="Leave out what came before; else the whole log counts. A place may be given for each partition.",
+        ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Do not erase the users and items of before.")] = False,
     drop: Annotated[
@@ -91,7 +95,10 @@ def rebuild(
         dropped = schema.drop_unused(load().cassandra)
         console.print(f"dropped: {', '.join(dropped) or 'nothing, no keyspace was left'}")
         return
-    moment = since.astimezone().timestamp() if since else None
-    outcome = asyncio.run(rebuilding.rebuild(load(), console, since=moment, keep=keep))
+    try:
+        begins = rebuilding.read_since(since or [])
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--from") from error
+    outcome = asyncio.run(rebuilding.rebuild(load(), console, since=begins, keep=keep))
     console.print(rebuilding.summary(outcome))
     console.print("workers and `anabranch serve` have ended, or do within seconds: start them again", highlight=False)

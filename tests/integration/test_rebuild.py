@@ -12,7 +12,7 @@ from rich.console import Console
 from deploy.local.worker import running_worker
 from streams.adapters import connections, schema
 from streams.datasets.movielens import movielens
-from streams.errors import KafkaUnavailable
+from streams.errors import AnabranchError, KafkaUnavailable
 from streams.event_log import EventLog
 from streams.events import EVENT_TYPES, Click, Forget, Profile
 from streams.producer import EventProducer
@@ -112,6 +112,25 @@ def test_with_from_only_what_came_since_counts(apart: Settings) -> None:
     assert not asyncio.run(read_users(apart, ["quiet"]))["quiet"].consent.profiling, "an objection outlives the log"
     with connections.cassandra(apart.cassandra) as session:
         assert session.execute(f"SELECT count(*) FROM {outcome.before}.users").one()[0] > 1
+
+
+def test_from_a_place_of_the_log_the_message_there_counts_and_what_came_since(apart: Settings) -> None:
+    with EventLog(apart.kafka) as log:
+        before = log.ends(["events.click"])
+        with EventProducer(apart.kafka.address) as producer:
+            play(
+                producer,
+                [Click(event_id=f"at-{n}", user_id="again-4", item_id=str(n), ts=time.time()) for n in range(1, 4)],
+            )
+        [(place, first)] = log.ends(["events.click"]).items() - before.items()
+        log.rewind(log.ends(list(EVENT_TYPES)))
+        with pytest.raises(AnabranchError, match=f"has no message at offset {first}: it has those from 0 to before"):
+            log.arrival(place, first)
+        with pytest.raises(AnabranchError, match="has no partition 99"):
+            log.arrival(place._replace(partition=99), 0)
+    outcome = asyncio.run(rebuild(apart, QUIET, since={place: first - 2}))
+    assert outcome.users == 1
+    assert asyncio.run(read_users(apart, ["again-4"]))["again-4"].history.item_ids == ["2", "3"]
 
 
 def test_what_was_made_in_vain_is_dropped_and_what_was_kept_when_told_to(

@@ -5,16 +5,19 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from streams.adapters.cassandra import who
+from streams.cli import app
 from streams.core.consent import Consent
 from streams.core.user import UserState
 from streams.core.verification import Log, compare
 from streams.events import Click, Event, Forget, Profile, View
 from streams.pipeline.policy import Policy
-from streams.rebuild import Users, embed_profiles, write
+from streams.rebuild import Users, embed_profiles, read_since, write
 from streams.verify import replayed
 from tests.fakes import FakeEmbedder, FakeStore
 
@@ -123,3 +126,24 @@ def test_a_history_goes_back_as_long_as_is_set_and_no_further() -> None:
     log = msgspec.structs.replace(LOG, remembered=100.0)
     assert compare("ada", replayed(events, short)["ada"], user, log) is None
     assert compare("ada", replayed(events, POLICY)["ada"], user, LOG) is not None
+
+
+def test_a_rebuild_may_begin_at_a_time_of_any_zone() -> None:
+    assert read_since(["2023-11-14T22:13:20+00:00"]) == read_since(["2023-11-14T23:13:20+01:00"]) == NOON
+    assert read_since([]) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["yesterday"], "'yesterday' is neither a time, such as 2026-11-01"),
+        (["events.click:3"], "'events.click:3' is neither a time"),
+        (["events.click:3:-1"], "'events.click:3:-1' is neither a time"),
+        (["events.click:0:5", "2026-11-01"], "'2026-11-01' is neither a time"),
+        (["events.forget:0:5"], "begins at a message of events.click, events.view, events.profile"),
+    ],
+)
+def test_where_a_rebuild_cannot_begin_it_is_said_why(given: list[str], said: str) -> None:
+    asked = [word for each in given for word in ("--from", each)]
+    refused = CliRunner().invoke(app, ["rebuild", *asked], env={"COLUMNS": "300", "NO_COLOR": "1"})
+    assert refused.exit_code == 2 and said in refused.output, refused.output
