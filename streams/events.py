@@ -7,8 +7,8 @@ worker; a missing or wrong one is refused with a reason (`REASONS`) and becomes 
 import json
 import math
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 import numpy as np
@@ -40,6 +40,7 @@ SearchOffset = Annotated[int, Meta(ge=0, le=900)]
 SearchLimit = Annotated[int, Meta(ge=1, le=100)]
 Seconds = Annotated[float, Meta(description="seconds since the epoch")]
 Place = Annotated[int, Meta(ge=0, le=2**62)]
+S = TypeVar("S", bound=Struct)
 
 REASONS = {
     "empty": "the message has no bytes",
@@ -245,14 +246,14 @@ class Outcome(Struct, kw_only=True, frozen=True, gc=False, omit_defaults=True):
 
     user: str
     at: float
-    list_version: int
+    list_version: Place
     variants: dict[str, str]
-    items: int
-    seconds: float
+    items: Place
+    seconds: Annotated[float, Meta(ge=0, le=LAST_TIME)]
     before: dict[str, str] = {}
-    clicks: int = 0
-    place: int = 0
-    credit: dict[str, int] = {}
+    clicks: Place = 0
+    place: Place = 0
+    credit: dict[str, Place] = {}
     version: int = VERSION
 
 
@@ -470,8 +471,27 @@ def read(topic: str, value: bytes | None, *, now: float) -> Event:
     return event
 
 
-_embedded = msgspec.json.Decoder(Embedded)
-_learned = msgspec.json.Decoder(Learned)
+def reading(kind: type[S]) -> Callable[[bytes], S]:
+    """What reads messages of this kind, and raises `Rejected`, as for an event.
+
+    >>> reading(Forgotten)(b"{}")
+    Traceback (most recent call last):
+        ...
+    streams.errors.Rejected: Object missing required field `event_id`
+    """
+    decode = msgspec.json.Decoder(kind).decode
+
+    def read(value: bytes) -> S:
+        try:
+            return decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _explain(value, error) from error
+
+    return read
+
+
+_embedded = reading(Embedded)
+_learned = reading(Learned)
 
 
 def read_embedded(value: bytes, *, dim: int = DIM) -> Embedded:
@@ -481,10 +501,7 @@ def read_embedded(value: bytes, *, dim: int = DIM) -> Embedded:
 
     Raises `Rejected`, as for an event: whatever is wrong with one message must not stop all who follow the log.
     """
-    try:
-        item = _embedded.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _explain(value, error) from error
+    item = _embedded(value)
     for data in item.vectors.values():
         _check_vector(data, dim, "a vector")
     _check_time(item.at, "at")
@@ -493,10 +510,7 @@ def read_embedded(value: bytes, *, dim: int = DIM) -> Embedded:
 
 def read_learned(value: bytes, *, dim: int = DIM) -> Learned:
     """What a worker has published in the log `interactions`. Raises `Rejected`, as `read_embedded`."""
-    try:
-        learned = _learned.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _explain(value, error) from error
+    learned = _learned(value)
     check_learned(learned, dim=dim)
     return learned
 

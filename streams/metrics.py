@@ -28,7 +28,8 @@ UNPROFILED = Counter(
 )
 LEFT_OUT = Counter(
     "anabranch_log_messages_left_out",
-    "Messages of the workers' own logs that could not be read; all workers leave out the same",
+    "Messages that workers wrote and nobody can read: of their own logs, of which all workers leave out the same, of"
+    " lists and of outcomes",
     ["topic", "reason"],
 )
 RULES = Gauge("anabranch_rules", "Business rules in force")

@@ -2,21 +2,22 @@
 
 from uuid import uuid4
 
-import msgspec
 from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
 from msgspec import structs
 from rich.table import Table
 
 from streams.adapters import connections
 from streams.core.moderation import seal
-from streams.errors import AnabranchError
-from streams.events import Held, Upload
+from streams.errors import AnabranchError, Rejected
+from streams.events import Held, Upload, reading
 from streams.producer import EventProducer
+from streams.replica import left_out
 from streams.settings import Kafka, Settings
 
 QUEUE = "moderation.queue"
 
-_decoder = msgspec.json.Decoder(Held)
+_read = reading(Held)
 
 
 def held(kafka: Kafka) -> dict[str, Held]:
@@ -34,9 +35,7 @@ def held(kafka: Kafka) -> dict[str, Held]:
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for messages in consumer.poll(timeout_ms=500).values():
                 for message in messages:
-                    waiting.pop(message.key.decode(), None)
-                    if message.value is not None:
-                        waiting[message.key.decode()] = _decoder.decode(message.value)
+                    _follow(waiting, message)
     finally:
         consumer.close()
     return dict(sorted(waiting.items(), key=lambda each: each[1].held_at))
@@ -73,6 +72,18 @@ def table(waiting: dict[str, Held]) -> Table:
         )
         shown.add_row(item_id, each.upload.title, scores)
     return shown
+
+
+def _follow(waiting: dict[str, Held], message: ConsumerRecord) -> None:
+    """Take in the next message of the queue; what cannot be read is left out."""
+    item_id = (message.key or b"").decode(errors="replace")
+    waiting.pop(item_id, None)
+    if message.value is None:
+        return
+    try:
+        waiting[item_id] = _read(message.value)
+    except Rejected as refusal:
+        left_out(message.topic, message.offset, refusal)
 
 
 def _held(settings: Settings, item_id: str) -> Held:

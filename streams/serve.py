@@ -26,7 +26,7 @@ from streams.errors import StoreUnavailable
 from streams.events import Embedded, Learned
 from streams.knowledge import read_if_set
 from streams.plan import read_plan
-from streams.replica import Replica
+from streams.replica import Replica, left_out
 from streams.rules import kept
 from streams.searching import empty_search, media_reader
 from streams.settings import Settings
@@ -99,10 +99,10 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     base, half_life = settings.worker.fusion_weights, settings.worker.taste_half_life_seconds
     reader = Reader(store, replica, index.nearest, shelf, base, half_life, plan=plan)
     feed = Feed(reader.outdate)
-    tails = [Tail(settings.kafka, "recommendations", feed.take)]
+    tails = [Tail(settings.kafka, "recommendations", feed.take, left_out)]
     watcher = Watcher(plan)
     if plan is not None:
-        tails.append(Tail(settings.kafka, "experiments", watcher.take, from_start=True))
+        tails.append(Tail(settings.kafka, "experiments", watcher.take, left_out, from_start=True))
     search = empty_search(settings, hasty, reader.taste)
     following: list[asyncio.Task[None]] = []
     try:

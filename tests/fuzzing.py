@@ -80,6 +80,9 @@ class Fuzzer:
             "events.forget": self._forget,
             ITEMS: self._embedded,
             INTERACTIONS: self._learned,
+            "recommendations": self._list,
+            "experiments": self._outcome,
+            "moderation.queue": self._held,
         }
         self._drawn = 0
 
@@ -189,6 +192,26 @@ class Fuzzer:
         return {"user_id": chance.choice(USERS), "worker": "w2", "profile": profile} | (
             {"touches": [], "forgotten": True} if forgets else {"touches": touches}
         )
+
+    def _list(self) -> dict[str, Any]:
+        chance = self._chance
+        items = [
+            {"item_id": each, "score": chance.random(), "reason": "similar", "because": "i1"}
+            for each in chance.sample(ITEM_IDS, chance.randrange(4))
+        ]
+        fields = {"user_id": chance.choice(USERS), "list_version": chance.randrange(2**62), "items": items}
+        times = {name: chance.choice((NOW, 0.0, 1e308, -1e308)) for name in ("event_ts", "published_at", "emitted_at")}
+        return fields | times | {"event_ids": [f"e{self._drawn}"], "variants": {"colour": "red"}}
+
+    def _outcome(self) -> dict[str, Any]:
+        chance = self._chance
+        arms = [{"colour": arm} for arm in ("red", "blue", "mauve")]
+        fields = {"user": chance.choice(USERS), "at": NOW, "list_version": self._drawn, "items": chance.randrange(21)}
+        fields |= {"variants": chance.choice(arms), "before": chance.choice((*arms, {})), "seconds": chance.random()}
+        return fields | {"clicks": chance.choice((0, 2, 2**62)), "place": chance.randrange(11), "credit": {"red": 1}}
+
+    def _held(self) -> dict[str, Any]:
+        return {"upload": self._upload(), "scores": {"image": self._chance.random()}, "held_at": NOW}
 
     def _touch(self) -> dict[str, Any]:
         chance = self._chance

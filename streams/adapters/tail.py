@@ -6,7 +6,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.adapters import clients
-from streams.errors import KafkaUnavailable
+from streams.errors import KafkaUnavailable, Rejected
 from streams.settings import Kafka
 
 AT_ONCE = 500  # messages; then others have a turn
@@ -15,16 +15,24 @@ AT_ONCE = 500  # messages; then others have a turn
 class Tail:
     """Every partition of a topic, in no consumer group.
 
-    handle      called with the value of each message
+    handle      called with the value of each message; one that raises Rejected is left out
+    refused     called with topic, offset and reason of what was left out
     from_start  begin with the messages that are there already
     """
 
     def __init__(
-        self, settings: Kafka, topic: str, handle: Callable[[bytes], None], *, from_start: bool = False
+        self,
+        settings: Kafka,
+        topic: str,
+        handle: Callable[[bytes], None],
+        refused: Callable[[str, int, Rejected], None],
+        *,
+        from_start: bool = False,
     ) -> None:
         self._settings = settings
         self._topic = topic
         self._handle = handle
+        self._refused = refused
         self._from_start = from_start
         self._consumer = AIOKafkaConsumer(**clients.kafka(settings), group_id=None, enable_auto_commit=False)
 
@@ -49,7 +57,13 @@ class Tail:
             for messages in (await self._consumer.getmany(timeout_ms=200, max_records=AT_ONCE)).values():
                 for message in messages:
                     if message.value is not None:
-                        self._handle(message.value)
+                        self._take(message.value, message.offset)
+
+    def _take(self, value: bytes, offset: int) -> None:
+        try:
+            self._handle(value)
+        except Rejected as refusal:
+            self._refused(self._topic, offset, refusal)
 
     async def close(self) -> None:
         await self._consumer.stop()

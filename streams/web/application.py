@@ -1,6 +1,7 @@
 """The aiohttp application: routes, who may pass, limits, and how errors are told."""
 
 import asyncio
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
@@ -47,7 +48,13 @@ def application(api: Api, health: Health, tokens: Tokens | None) -> web.Applicat
 
     tokens  who is known; None lets in anybody, as the name of this machine alone
     """
-    app = web.Application(client_max_size=MAX_EVENT_BYTES, middlewares=[_named, _explained, _local_only(tokens)])
+    with warnings.catch_warnings():  # aiohttp would rather have nobody choose a router
+        warnings.simplefilter("ignore", DeprecationWarning)
+        app = web.Application(
+            router=Router(),
+            client_max_size=MAX_EVENT_BYTES,
+            middlewares=[_named, _explained, _local_only(tokens)],
+        )
     endpoints = api.endpoints()
     document = openapi.document(endpoints, version=version("anabranch"), secured=tokens is not None)
     body = msgspec.json.encode(document)
@@ -55,16 +62,9 @@ def application(api: Api, health: Health, tokens: Tokens | None) -> web.Applicat
     async def described(_: web.Request) -> web.Response:
         return web.Response(body=body, content_type="application/json")
 
-    routes = [
-        *(web.route(each.method, each.path, _answering(each, tokens)) for each in endpoints),
-        *health.routes(),
-        web.get("/openapi.json", described),
-        *(web.get(path, _page(name)) for path, name in FILES.items()),
-    ]
-    for route in routes:
-        # Of an `Expect` that is no text, aiohttp's own handler makes a 500, as it still does where there is no route.
-        kwargs = route.kwargs | {"expect_handler": _expected}
-        app.add_routes([web.RouteDef(route.method, route.path, route.handler, kwargs)])
+    app.add_routes(web.route(each.method, each.path, _answering(each, tokens)) for each in endpoints)
+    app.add_routes([*health.routes(), web.get("/openapi.json", described)])
+    app.add_routes(web.get(path, _page(name)) for path, name in FILES.items())
     return app
 
 
@@ -124,18 +124,20 @@ def _host(url: str) -> str | None:
         return None
 
 
+class Router(web.UrlDispatcher):
+    """Refuses what nobody can meet before a route is looked for: aiohttp makes a 500 of an `Expect` that is no text."""
+
+    async def resolve(self, request: web.Request) -> web.UrlMappingMatchInfo:
+        if request.headers.get("Expect", "100-continue").lower() != "100-continue":
+            raise web.HTTPExpectationFailed(text="nothing but 100-continue may be expected")
+        return await super().resolve(request)
+
+
 class Counted(AbstractAccessLogger):
     """Counts and times every answer; also those to what is no HTTP, which comes to no route and no middleware."""
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         metrics.HTTP.labels(request.get(ROUTE, "none"), str(response.status)).observe(time)
-
-
-async def _expected(request: web.Request) -> None:
-    if request.headers["Expect"].lower() != "100-continue":
-        raise web.HTTPExpectationFailed(text="nothing but 100-continue may be expected")
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # the answer itself has not begun
 
 
 @web.middleware

@@ -3,18 +3,17 @@
 from collections.abc import Callable
 from time import monotonic
 
-import msgspec
 from msgspec import Struct
 
 from streams.core.experiments import analysis
 from streams.core.experiments.analysis import ExperimentReport
 from streams.core.experiments.plan import Plan
 from streams.core.experiments.tally import Tally
-from streams.events import Outcome
+from streams.events import Outcome, reading
 
 REMEMBERED = 2.0  # seconds for which one report answers everybody
 
-_decode = msgspec.json.Decoder(Outcome).decode
+_decode = reading(Outcome)
 
 
 class Experiments(Struct, frozen=True):
@@ -42,7 +41,7 @@ class Watcher:
         self._known_at = -REMEMBERED
 
     def take(self, value: bytes) -> None:
-        """The value of one message of `experiments`."""
+        """The value of one message of `experiments`. Raises Rejected."""
         self._tally.add(_decode(value))
         self._outcomes += 1
 

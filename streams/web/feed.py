@@ -5,15 +5,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import msgspec
 from msgspec import Struct
 
-from streams.events import Recommendations
+from streams.events import Recommendations, reading
 from streams.web.answers import Activity, Refreshed
 
 REMEMBERED = 40
 
-_decode = msgspec.json.Decoder(Recommendations).decode
+_decode = reading(Recommendations)
 
 
 class _Brief(Struct):
@@ -26,7 +25,7 @@ class _Brief(Struct):
     event_ids: list[str]
 
 
-_glance = msgspec.json.Decoder(_Brief).decode
+_glance = reading(_Brief)
 
 
 class Subscription:
@@ -76,7 +75,7 @@ class Feed:
         return sum(map(len, self._subscriptions.values()))
 
     def take(self, value: bytes) -> None:
-        """The value of one message of `recommendations`."""
+        """The value of one message of `recommendations`. Raises Rejected."""
         brief = _glance(value)
         self._recent.appendleft(brief)
         self._on_list(brief.user_id)

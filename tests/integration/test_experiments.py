@@ -37,14 +37,18 @@ async def test_what_workers_told_is_reported_whether_it_was_there_before_or_come
 
     await sink.start()
     await sink.publish(messages(told[:1_000]))
-    tail = Tail(servers.kafka, "experiments", take, from_start=True)
+    refused: list[str] = []
+    tail = Tail(
+        servers.kafka, "experiments", take, lambda *why: refused.append(f"{why[0]}: {why[2].reason}"), from_start=True
+    )
     await tail.start()
     running = asyncio.create_task(tail.run())
-    await sink.publish(messages(told[1_000:]))
+    await sink.publish([Outgoing("experiments", b"", b'{"user": 1}'), *messages(told[1_000:])])
     await asyncio.wait_for(taken.wait(), 60)
     running.cancel()
     await tail.close()
     await sink.close()
+    assert refused == ["experiments: wrong_type"]
     watched = watcher.report().experiments
     assert [arm.verdict for arm in watched[0].arms] == ["control", "better"]
     assert report(read(PLAN), published(servers.kafka)) == watched

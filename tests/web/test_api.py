@@ -350,6 +350,12 @@ async def test_bytes_that_are_not_what_their_headers_say_are_no_fault_of_ours(
     assert (await caller.ask(head.encode("latin-1") + body, well_formed=False))[0] == status
 
 
+@pytest.mark.parametrize("asked", ["GET /nowhere", "PUT /events/click", "OPTIONS *"])
+async def test_what_is_expected_where_there_is_no_route_is_no_fault_of_ours(world: HttpWorld, asked: str) -> None:
+    raw = f"{asked} HTTP/1.1\r\nHost: localhost\r\nExpect: \xff\r\n\r\n".encode("latin-1")
+    assert (await Caller(world.client.port or 0).ask(raw, well_formed=False))[0] == 417
+
+
 async def test_an_event_is_json_and_not_endless(world: HttpWorld) -> None:
     async with world.client.post("/events/click", data=b"{}") as answer:
         assert answer.status == 415  # so that no form on a stranger's page can send one

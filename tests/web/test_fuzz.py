@@ -8,6 +8,7 @@ import logging
 import traceback
 from collections import Counter
 
+import msgspec
 import pytest
 import structlog
 from aiohttp import web
@@ -16,11 +17,17 @@ from prometheus_client import REGISTRY
 from rich.console import Console
 
 from deploy.local import ports
+from streams.core.experiments.plan import read
+from streams.errors import Rejected
+from streams.events import REASONS, Held, reading
 from streams.progress import bars
 from streams.web.access import Tokens
 from streams.web.application import Counted, application
+from streams.web.experiments import Watcher
+from streams.web.feed import Feed
 from streams.web.server import listening
-from tests.fuzzing import QUIET, SHARES, show
+from tests.fuzzing import QUIET, SHARES, Fuzzer, show
+from tests.test_experiments import PLAN
 from tests.web.fuzzing import TOKENS, Caller, Requests
 from tests.web.world import PICTURE, HttpWorld
 
@@ -100,6 +107,26 @@ async def test_whatever_is_asked_is_answered_and_counted_and_never_a_fault_of_ou
     assert faults.seen == [], f"seed {seed}"
     assert told.total() - outcomes.total() <= silent, f"seed {seed}"
     assert outcomes[200] + outcomes[202] > count / 3, f"seed {seed}"
+
+
+@pytest.mark.parametrize("topic", ["recommendations", "experiments", "moderation.queue"])
+def test_whatever_comes_in_what_is_read_beside_the_stream_is_read_or_refused_with_a_reason(
+    fuzzed: tuple[int, int], topic: str
+) -> None:
+    wanted, seed = fuzzed
+    count, outcomes = int(wanted * SHARES["logs"] / 3), Counter[str]()
+    feed, watcher, fuzzer = Feed(), Watcher(read(PLAN)), Fuzzer(seed)
+    take = {"recommendations": feed.take, "experiments": watcher.take, "moderation.queue": reading(Held)}[topic]
+    with feed.subscribe("u1"):
+        for number in range(count):
+            try:
+                take(fuzzer.draw(topic)[1] or b"")
+                outcomes["read"] += 1
+            except Rejected as refusal:
+                assert refusal.reason in REASONS, f"seed {seed}, message {number}"
+                outcomes["refused"] += 1
+    assert min(outcomes["read"], outcomes["refused"]) > count / 8, f"seed {seed}: {outcomes}"
+    msgspec.json.encode([feed.activity(), watcher.report()])
 
 
 async def test_who_goes_away_before_all_is_said_is_counted_and_no_fault_of_ours() -> None:
