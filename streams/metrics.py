@@ -1,6 +1,6 @@
 """What ops watch. Units are in the names; a user's id is never a label."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from time import perf_counter
@@ -8,6 +8,7 @@ from time import perf_counter
 from prometheus_client import Counter, Gauge, Histogram
 
 from streams import tracing
+from streams.core.experiments.analysis import GUARD_RAILS, ExperimentReport
 from streams.core.live_quality import LiveFigures
 from streams.core.residual import Figures
 
@@ -41,6 +42,21 @@ LISTS = Counter("anabranch_lists_emitted", "Refreshed lists published")
 EXPERIMENT_LISTS = Counter("anabranch_experiment_lists", "Lists published, by arm", ["experiment", "arm"])
 EXPERIMENT_HITS = Counter(
     "anabranch_experiment_hits", "Lists of which one of the first ten items was clicked, by arm", ["experiment", "arm"]
+)
+EXPERIMENT_MISMATCH = Gauge(
+    "anabranch_experiment_mismatch",
+    "p of users being dealt out so unevenly, told by `anabranch serve`; below 0.001 no figure of it counts",
+    ["experiment"],
+)
+EXPERIMENT_SEVERAL = Gauge(
+    "anabranch_experiment_users_in_several_arms",
+    "Users left out of an experiment's figures: its plan was changed under them",
+    ["experiment"],
+)
+EXPERIMENT_WORSENED = Gauge(
+    "anabranch_experiment_guard_rail_broken",
+    "1 while an arm is proven, at 1%, to worsen what it is not to",
+    ["experiment", "arm", "guard_rail"],
 )
 LIST_CLICKS = Histogram(
     "anabranch_list_click_place", "Place, 1 the first, of a clicked item in the list that showed it", buckets=_PLACES
@@ -163,6 +179,21 @@ def show_advice(figures: Mapping[int, Figures]) -> None:
     for version, each in figures.items():
         for name, gauge in ADVICE.items():
             gauge.labels(str(version)).set(getattr(each, name))
+
+
+def show_experiments(reports: Iterable[ExperimentReport]) -> None:
+    """Set the gauges of what makes experiments doubtful; of one that has stopped nothing is told any more."""
+    for gauge in (EXPERIMENT_MISMATCH, EXPERIMENT_SEVERAL, EXPERIMENT_WORSENED):
+        gauge.clear()
+    for each in reports:
+        if each.stopped:
+            continue
+        EXPERIMENT_MISMATCH.labels(each.name).set(each.mismatch)
+        EXPERIMENT_SEVERAL.labels(each.name).set(each.several)
+        for arm in each.arms:
+            if each.kind == "arms" and arm.against is not None:
+                for rail in GUARD_RAILS:
+                    EXPERIMENT_WORSENED.labels(each.name, arm.name, rail.name).set(rail.name in arm.worsened)
 
 
 _stage = cache(STAGE.labels)  # to look a label up takes longer than to observe

@@ -121,7 +121,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
 
         replica.on_item, replica.on_learned = put, learned
         follower = Follower(settings.kafka, replica.offsets, replica.follow)
-        running = (follower.run(), _until_moved(store), *(tail.run() for tail in tails))
+        running = (follower.run(), _until_moved(store), watcher.show(), *(tail.run() for tail in tails))
         following += [asyncio.create_task(each) for each in running]
         health = Health()
         # Not Triton: without it, searches by words alone go on, and so does all the rest.

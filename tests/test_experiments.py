@@ -1,16 +1,23 @@
 """`anabranch experiments`: what it prints, and what it says of a file that it cannot use."""
 
+import asyncio
 import json
+from itertools import count
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
+from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
 from streams.cli import app
+from streams.core.experiments.analysis import GUARD_RAILS
+from streams.core.experiments.plan import read
 from streams.events import Outcome
 from streams.experiments import UnreadableOutcomes, recorded
 from streams.plan import UnusablePlan, read_plan
+from streams.web.experiments import Watcher
 
 PLAN = "layers: {l: {colour: {arms: {red: {}, blue: {list_length: 10}}}}}"
 
@@ -79,3 +86,36 @@ def test_a_plan_or_outcomes_that_cannot_be_used_are_named(tmp_path: Path) -> Non
     bad.write_text('{"user": 1}')
     with pytest.raises(UnreadableOutcomes, match="bad, line 1: Expected `str`, got `int`"):
         list(recorded(bad))
+
+
+def gauges(name: str) -> dict[tuple[str, ...], float]:
+    """Labels -> value."""
+    [family] = [each for each in REGISTRY.collect() if each.name == f"anabranch_experiment_{name}"]
+    return {tuple(each.labels.values()): each.value for each in family.samples}
+
+
+async def test_alarms_are_metrics_without_anybody_asking_for_the_report() -> None:
+    old = "old: {share: 0.1, stopped: true, arms: {a: {}, b: {}}}"
+    plan = read(f"layers: {{l: {{colour: {{share: 0.9, arms: {{red: {{}}, blue: {{}}}}}}, {old}}}}}")
+    watcher = Watcher(plan, clock=count(0.0, 10.0).__next__)
+    for each in outcomes(400, blue=3, red=3):
+        watcher.take(msgspec.json.encode(each))
+    await show(watcher)
+    assert gauges("mismatch")["colour",] > 0.001 and ("old",) not in gauges("mismatch")
+    assert gauges("guard_rail_broken") == {("colour", "blue", rail.name): 0.0 for rail in GUARD_RAILS}
+    for each in outcomes(900, blue=3, red=3):  # of whom only those with a blue list come through, and slowly
+        if each.variants["colour"] == "blue":
+            watcher.take(msgspec.json.encode(structs.replace(each, user=f"late {each.user}", seconds=2.0)))
+    moved = structs.replace(outcomes(1, blue=3, red=3)[0], user="blue 1", list_version=3)
+    watcher.take(msgspec.json.encode(moved))
+    await show(watcher)
+    assert gauges("mismatch")["colour",] < 0.001
+    assert gauges("guard_rail_broken")["colour", "blue", "seconds from event to list"] == 1.0
+    assert gauges("users_in_several_arms") == {("colour",): 1.0}
+
+
+async def show(watcher: Watcher) -> None:
+    """Let it set the gauges once."""
+    showing = asyncio.create_task(watcher.show())
+    await asyncio.sleep(0)
+    showing.cancel()

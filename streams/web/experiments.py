@@ -1,10 +1,12 @@
 """Experiments as they stand, from the outcomes that workers publish."""
 
+import asyncio
 from collections.abc import Callable
 from time import monotonic
 
 from msgspec import Struct
 
+from streams import metrics
 from streams.core.experiments import analysis
 from streams.core.experiments.analysis import ExperimentReport
 from streams.core.experiments.plan import Plan
@@ -12,6 +14,7 @@ from streams.core.experiments.tally import Tally
 from streams.events import Outcome, reading
 
 REMEMBERED = 2.0  # seconds for which one report answers everybody
+SHOWN_SECONDS = 15.0  # from one setting of the gauges to the next
 
 _decode = reading(Outcome)
 
@@ -51,3 +54,9 @@ class Watcher:
             self._known = Experiments(analysis.report(self._plan, self._tally), self._outcomes)
             self._known_at = self._clock()
         return self._known
+
+    async def show(self, seconds: float = SHOWN_SECONDS) -> None:
+        """Keep setting the gauges of alarms, whether or not anybody looks at the report."""
+        while True:
+            metrics.show_experiments(self.report().experiments)
+            await asyncio.sleep(seconds)
