@@ -35,7 +35,6 @@ from streams.agents import Agents, Handle, end_process
 from streams.core import fusion
 from streams.core.diversity import exposure_shares, mean_diversity
 from streams.core.memory.deniability import Deniability
-from streams.core.vectors import Vector
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, StoreMoved, StoreUnavailable
 from streams.knowledge import read_if_set
@@ -43,11 +42,10 @@ from streams.pipeline import Pipeline
 from streams.pipeline.moderation import Moderation
 from streams.pipeline.policy import Policy
 from streams.plan import read_plan
-from streams.ports import Store
 from streams.queries import Queries
 from streams.replica import Replica
 from streams.rules import kept
-from streams.search import Search
+from streams.search import Asker, Search
 from streams.searching import empty_search, media_reader
 from streams.settings import Kafka, Metrics, Server, Settings
 from streams.settings import Moderation as ModerationSettings
@@ -92,7 +90,7 @@ async def run_worker(settings: Settings) -> None:
                 ):
                     log.info("memory is up to date", items=len(pipeline.replica.item_vectors))
                     snapshots.save(least=WORTH_A_SNAPSHOT)
-                    async with open_search(settings, pipeline.store, health) as (search, following_items, complete):
+                    async with open_search(settings, pipeline, health) as (search, following_items, complete):
                         queries = Queries(search, pipeline.sink, complete)
                         followers = [follower, following_items]
                         await serve(settings, pipeline, followers, stopping, health, answer=queries.answer)
@@ -235,7 +233,7 @@ async def open_pipeline(
 
 @asynccontextmanager
 async def open_search(
-    settings: Settings, store: Store, health: Health | None = None
+    settings: Settings, pipeline: Pipeline, health: Health | None = None
 ) -> AsyncIterator[tuple[Search, asyncio.Task[None], asyncio.Event]]:
     """What answers queries; the task that keeps it up to date; and what says that it knows every item by now.
 
@@ -243,14 +241,17 @@ async def open_search(
     """
     triton = TritonEmbedder(settings.triton)
 
-    async def taste(user_id: str) -> Vector | None:
-        users = await store.read_users([user_id])
-        return users[user_id].view({}).taste if user_id in users else None
+    async def asker(user_id: str) -> Asker:
+        users = await pipeline.store.read_users([user_id])
+        if user_id not in users:
+            return Asker()
+        known = users[user_id].view({})
+        return Asker(known.taste, known.traits)
 
     hasty = HastyEmbedder(triton)
     if health is not None:
         health.ready.breakers["triton"] = lambda: str(hasty.breaker.state)
-    search = empty_search(settings, hasty, taste)
+    search = empty_search(settings, hasty, asker, pipeline.replica.barred)
     try:
         async with _catching_up(settings.kafka, search, health, name="search") as (task, complete):
             keeping = asyncio.create_task(_keep_what_comes(complete))

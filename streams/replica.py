@@ -20,6 +20,7 @@ from streams.core.attention import Background
 from streams.core.memory.expert import State
 from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Taught
+from streams.core.search.question import Barred, nothing
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import Rejected
 from streams.events import Embedded, Learned, LearnedLesson, check_learned, encode, read_embedded, read_learned
@@ -95,6 +96,11 @@ class Replica:
         value = encode(learned)
         self._told[value] = learned
         return Outgoing(INTERACTIONS, learned.user_id.encode(), value)
+
+    def barred(self, traits: bytes | None, at: float) -> Barred:
+        """Which items the rules keep from somebody, see `RuleBook.barred`."""
+        rules = self.recommender.rules
+        return nothing if rules is None else rules.barred(traits, at)
 
     def publishing(self, messages: int) -> None:
         """So many messages of this worker are about to enter the log of interactions."""

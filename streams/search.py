@@ -5,13 +5,14 @@ It follows `items.embedded`, so that an upload can be found as soon as it is emb
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from encoders.contract import DIM, MODALITIES
 from streams import metrics
 from streams.core.search import analysis
-from streams.core.search.question import Found, Question
+from streams.core.search.question import Barred, Found, Question, nothing
 from streams.core.search.searcher import Document, Searcher
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import EmbedderUnavailable, PartRefused, Rejected, StoreUnavailable
@@ -21,7 +22,19 @@ from streams.replica import ITEMS, left_out
 
 BREATH = 4  # items followed before other tasks get a turn: some 2 ms
 
-Tastes = Callable[[str], Awaitable[Vector | None]]
+
+class Asker(NamedTuple):
+    """Who asks.
+
+    taste   (dim,) float32, unit length; None where it is unknown
+    traits  what they said of themselves, JSON, empty where they did not; None where that cannot be known now
+    """
+
+    taste: Vector | None = None
+    traits: bytes | None = b""
+
+
+Askers = Callable[[str], Awaitable[Asker]]
 
 NOTHING = Found(hits=[], total=0, facets={})
 
@@ -42,7 +55,8 @@ class Understood(Struct):
 class Search:
     """The items that can be found, and the answer to a query.
 
-    tastes   user -> (dim,) float32 taste, unit length; None where it is unknown. Raises StoreUnavailable
+    askers   user -> what is known of them. Raises StoreUnavailable
+    barred   traits, and the time -> which items rules keep from whoever has them
     unsafe   `name=value` of attributes whose items are shown only to queries with `safe` false
     seconds  for fetching and embedding a part of a query; one that takes longer is left out
     offsets  topic -> the next message to follow
@@ -55,7 +69,8 @@ class Search:
         *,
         embedder: Embedder,
         media: Media,
-        tastes: Tastes,
+        askers: Askers,
+        barred: Callable[[bytes | None, float], Barred] = lambda traits, at: nothing,
         unsafe: Collection[str] = (),
         seconds: float = 5.0,
         dim: int = DIM,
@@ -63,7 +78,8 @@ class Search:
         self._searcher = searcher
         self._embedder = embedder
         self._media = media
-        self._tastes = tastes
+        self._askers = askers
+        self._barred = barred
         self._unsafe = frozenset(unsafe)
         self._seconds = seconds
         self._dim = dim
@@ -106,10 +122,10 @@ class Search:
 
     async def search(self, query: Query) -> SearchResults:
         """The best items for a query. A part that cannot be read, and a server that is away, only make it worse."""
-        understood, taste = await asyncio.gather(self._understand(query), self._taste(query))
+        understood, asker = await asyncio.gather(self._understand(query), self._asker(query))
         words = " ".join(filter(None, (query.text, understood.heard)))
         lost = understood.refused and not understood.vectors and not analysis.words(words)
-        found = NOTHING if lost else self._searcher.search(self._question(query, words, understood, taste))
+        found = NOTHING if lost else self._searcher.search(self._question(query, words, understood, asker))
         if not found.total:
             metrics.UNANSWERED.inc()
         return SearchResults(
@@ -126,13 +142,14 @@ class Search:
             refused=understood.refused,
         )
 
-    def _question(self, query: Query, words: str, understood: Understood, taste: Vector | None) -> Question:
+    def _question(self, query: Query, words: str, understood: Understood, asker: Asker) -> Question:
         return Question(
             words=words,
             vectors=understood.vectors,
             filters=query.filters,
             hidden=self._unsafe if query.safe else (),
-            taste=taste,
+            barred=self._barred(asker.traits, query.ts),
+            taste=asker.taste if query.personal else None,
             offset=query.offset,
             limit=query.limit,
         )
@@ -167,11 +184,11 @@ class Search:
         if part in understood.refused:
             metrics.PARTS_REFUSED.labels(part, understood.refused[part].partition(":")[0]).inc()
 
-    async def _taste(self, query: Query) -> Vector | None:
-        if query.user_id is None or not query.personal:
-            return None
+    async def _asker(self, query: Query) -> Asker:
+        if query.user_id is None:
+            return Asker()
         try:
-            return await self._tastes(query.user_id)
+            return await self._askers(query.user_id)
         except StoreUnavailable as error:
             metrics.ERRORS.labels("cassandra", type(error).__name__).inc()
-            return None
+            return Asker(traits=None)

@@ -1,15 +1,17 @@
 """Settings -> what answers queries and what fetches media, alike in workers and in `anabranch serve`."""
 
+from collections.abc import Callable
 from functools import partial
 
 from encoders.contract import DIM
 from streams.adapters.index import VectorIndex
 from streams.adapters.media import MediaReader
 from streams.adapters.words import WordIndex
+from streams.core.search.question import Barred
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
 from streams.ports import Embedder
-from streams.search import Search, Tastes
+from streams.search import Askers, Search
 from streams.settings import Settings, Worker
 
 
@@ -23,14 +25,17 @@ def media_reader(worker: Worker) -> MediaReader:
     )
 
 
-def empty_search(settings: Settings, embedder: Embedder, tastes: Tastes) -> Search:
+def empty_search(
+    settings: Settings, embedder: Embedder, askers: Askers, barred: Callable[[bytes | None, float], Barred]
+) -> Search:
     """What answers queries, before it knows any item."""
     numbers = SearchSettings(weights=settings.search.weights, taste=settings.search.taste_weight)
     return Search(
         Searcher(numbers, words=WordIndex(), space=partial(VectorIndex, DIM)),
         embedder=embedder,
         media=media_reader(settings.worker),
-        tastes=tastes,
+        askers=askers,
+        barred=barred,
         unsafe=settings.search.unsafe,
         seconds=settings.search.seconds,
     )

@@ -103,7 +103,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     watcher = Watcher(plan)
     if plan is not None:
         tails.append(Tail(settings.kafka, "experiments", watcher.take, left_out, from_start=True))
-    search = empty_search(settings, hasty, reader.taste)
+    search = empty_search(settings, hasty, reader.asker, replica.barred)
     following: list[asyncio.Task[None]] = []
     try:
         await sink.start()

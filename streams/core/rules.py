@@ -6,7 +6,7 @@ about is kept up to date as items come, so that a list costs the same however la
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from streams.core.catalogue import Catalogue, longer
 from streams.core.memory.expert import Floats, Slots
 from streams.core.search.labels import Labels, labels, wanted
+from streams.core.search.question import Barred, nothing
 
 NOTHING = np.zeros(0, np.int32)
 
@@ -132,11 +133,11 @@ class RuleBook:
         item_id, own = self._catalogue.ids[slot], labels(self._catalogue.attributes[slot], "", ())
         self._labels[slot] = own
         self._capped.pop(slot, None)
-        for rule, ids, needed in zip(self.rules, self._ids, self._wanted, strict=True):
+        for number, rule in enumerate(self.rules):
             about = self._about[rule.name]
             if slot >= len(about):
                 about = self._about[rule.name] = longer(about, self._catalogue.capacity)
-            meant = (not ids or item_id in ids) and all(not each.isdisjoint(own) for each in needed)
+            meant = self._is_about(number, item_id, own)
             if about[slot] != meant:
                 about[slot] = meant
                 self._slots.pop(rule.name, None)
@@ -164,6 +165,25 @@ class RuleBook:
             caps=[rule for rule in held if rule.cap is not None],
             pins=sorted((rule for rule in held if rule.pin is not None), key=lambda rule: rule.pin or 0),
         )
+
+    def barred(self, traits: bytes | None, at: float) -> Barred:
+        """Which items exclusions keep from somebody, in whatever they are shown.
+
+        traits  as above; None where who asks cannot be known now: then what is kept from anybody is kept from them
+        """
+        said = None if traits is None else msgspec.json.decode(traits) if traits else {}
+        held = [
+            number
+            for number, rule in enumerate(self.rules)
+            if rule.exclude and rule.active(at) and (said is None or rule.is_for(said))
+        ]
+        if not held:
+            return nothing
+        return lambda item_id, own: any(self._is_about(number, item_id, own) for number in held)
+
+    def _is_about(self, number: int, item_id: str, own: Collection[str]) -> bool:
+        ids = self._ids[number]
+        return (not ids or item_id in ids) and all(not each.isdisjoint(own) for each in self._wanted[number])
 
     def slots(self, rule: Rule) -> Slots:
         """The items that the rule is about."""

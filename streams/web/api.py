@@ -46,6 +46,12 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
     k: Annotated[int, Meta(ge=1, le=MAX_ITEMS, description="items wanted")] = 20
 
 
+class Resembling(Wanted, frozen=True, forbid_unknown_fields=True):
+    """What may follow the `?` of what is most like an item."""
+
+    user_id: Annotated[Id | None, Meta(description="to whom it is shown: rules may keep items from them")] = None
+
+
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """What may follow the `?` of an explanation."""
 
@@ -181,8 +187,8 @@ class Api:
                 role=Role.lists,
                 shared=True,
                 answer=SimilarItems,
-                query=Wanted,
-                problems=(404,),
+                query=Resembling,
+                problems=(404, 503),
             ),
             Endpoint(
                 method="GET",
@@ -313,8 +319,8 @@ class Api:
         return found
 
     async def similar(self, request: web.Request) -> SimilarItems:
-        item = await self.item(request)
-        return self._reader.similar(item.item_id, _in_query(request, Wanted).k)
+        item, wanted = await self.item(request), _in_query(request, Resembling)
+        return await self._reader.similar(item.item_id, wanted.k, self._shown_to(request, wanted.user_id))
 
     async def file(self, request: web.Request) -> web.Response:
         modality = request.match_info["modality"]
@@ -352,18 +358,27 @@ class Api:
         return await self._found(request, wanted)
 
     async def _found(self, request: web.Request, wanted: SearchRequest) -> SearchResults:
-        if wanted.user_id is not None and not request[IDENTITY].may(Role.lists, wanted.user_id):
-            raise web.HTTPForbidden(text="this token may search as its own user alone")
+        known_as = self._shown_to(request, wanted.user_id)
         asked_at = self._clock()
-        fields = structs.asdict(wanted)
-        known_as = wanted.user_id and self._pseudonym(wanted.user_id)
-        query = Query(event_id=str(uuid4()), ts=asked_at, **fields | {"user_id": known_as})
+        fields = structs.asdict(wanted) | {
+            "user_id": known_as,
+            "personal": wanted.personal and wanted.user_id is not None,
+        }
+        query = Query(event_id=str(uuid4()), ts=asked_at, **fields)
         for part in query.media:
             if part not in FILES:
                 raise Rejected("unknown_part", f"media {part!r} is none of: {', '.join(FILES)}")
         found = await self._search(query)
         found.user_id, found.published_at, found.emitted_at = wanted.user_id, asked_at, self._clock()
         return found
+
+    def _shown_to(self, request: web.Request, named: str | None) -> str | None:
+        """The user whom an answer is for, as Kafka and Cassandra know them: the one named, else the token's own."""
+        identity = request[IDENTITY]
+        if named is not None and not identity.may(Role.lists, named):
+            raise web.HTTPForbidden(text="this token may search as its own user alone")
+        user_id = named or identity.user
+        return user_id and self._pseudonym(user_id)
 
     async def activity(self, _: web.Request) -> Activity:
         return self._feed.activity()

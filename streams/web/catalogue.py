@@ -23,7 +23,10 @@ class Shelf:
         self._items: dict[str, _Shown] = {}
 
     def put(self, item: Embedded) -> None:
-        """An item has come, has changed or is withdrawn."""
+        """An item has come, has changed or is withdrawn: of that nothing is shown but that, and why it is."""
+        if item.withdrawn:
+            self._items[item.item_id] = _Shown(item.at, "", [], {}, [], item.refused, "", withdrawn=True)
+            return
         files = {
             name: File(uri, item.digests.get(name)) for name, uri in item.media.items() if name not in item.refused
         }
@@ -35,7 +38,7 @@ class Shelf:
             [name for name in item.vectors if name != "fused"],
             item.refused,
             item.language,
-            item.withdrawn,
+            withdrawn=False,
         )
 
     def __len__(self) -> int:
@@ -68,7 +71,7 @@ class Shelf:
     def file(self, item_id: str, modality: str) -> File | None:
         """Where an item's file is."""
         shown = self._items.get(item_id)
-        return None if shown is None or shown.withdrawn else shown.media.get(modality)
+        return None if shown is None else shown.media.get(modality)
 
     def touched(self, item_id: str, at: float, weight: float) -> Touch:
         """An item as part of a history."""

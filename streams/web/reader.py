@@ -19,12 +19,14 @@ from streams.core.user import RecentEvents, UserState
 from streams.core.vectors import Vector
 from streams.events import Learned, Recommendations, Recommended
 from streams.ports import Store
+from streams.search import Asker
 from streams.web.answers import Explained, ListedItem, ModalityTaste, PastTouch, SimilarItems, User, UserList
 from streams.web.cache import How, StaleWhileRevalidate
 from streams.web.catalogue import Shelf
 
 TYPICAL = 4  # items that stand for a taste in one modality
 SEEN = 500  # touches shown of a user
+WIDER = 4  # times as many neighbours are asked for where the rules left too few
 
 
 class Replica(Protocol):
@@ -94,9 +96,10 @@ class Reader:
         """The best k items for a user; how the answer came about, and its age in seconds. Raises StoreUnavailable."""
         kept = await self._users.get(user_id)
         snapshot = kept.answer
-        if k not in snapshot.lists:
-            snapshot.lists[k] = self._rank(snapshot, k)
-        return snapshot.lists[k], kept.how, kept.age
+        made = snapshot.lists.get(k)
+        if made is None or not all(self._is_listed(each.item_id) for each in made.items):
+            made = snapshot.lists[k] = self._rank(snapshot, k)
+        return made, kept.how, kept.age
 
     async def user(self, user_id: str) -> User | None:
         """What is known of a user; None where nothing is. Raises StoreUnavailable."""
@@ -147,32 +150,46 @@ class Reader:
             variants=dict(assigned.variants),
         )
 
-    async def taste(self, user_id: str) -> Vector | None:
-        """A user's taste, (dim,) float32, unit length; None where it is unknown. Raises StoreUnavailable."""
+    async def asker(self, user_id: str) -> Asker:
+        """A user, as somebody who looks for something. Raises StoreUnavailable."""
         snapshot = (await self._users.get(user_id)).answer
-        return snapshot.user.view(snapshot.weights).taste
+        known = snapshot.user.view(snapshot.weights)
+        return Asker(known.taste, known.traits)
 
-    def similar(self, item_id: str, k: int) -> SimilarItems:
-        """The k listed items most like one; none where it has no vector."""
-        catalogue, vector = self._replica.recommender.catalogue, self._vectors(item_id).get("fused")
-        found: list[ListedItem] = []
-        if vector is not None:
-            slots, cosines = self._nearest(vector, k + 1)
-            ids = [catalogue.ids[slot] for slot in slots]
-            pairs = zip(ids, cosines.tolist(), strict=True)
-            found = [self._shelf.listed(other, cosine) for other, cosine in pairs if other != item_id]
-        return SimilarItems(item_id, found[:k])
+    async def similar(self, item_id: str, k: int, user_id: str | None = None) -> SimilarItems:
+        """The k listed items most like one that rules do not keep from the user; none where it has no vector.
+
+        Raises StoreUnavailable where a user is named.
+        """
+        recommender, vector = self._replica.recommender, self._vectors(item_id).get("fused")
+        if vector is None:
+            return SimilarItems(item_id, [])
+        left_out = {recommender.catalogue.slot(item_id)}
+        if recommender.rules is not None:
+            traits = (await self.asker(user_id)).traits if user_id is not None else b""
+            left_out.update(recommender.rules.directives(traits or b"", self._now()).excluded.tolist())
+        asked = k + 1
+        while True:
+            slots, cosines = self._nearest(vector, asked)
+            pairs = zip(slots.tolist(), cosines.tolist(), strict=True)
+            found = [(slot, cosine) for slot, cosine in pairs if slot not in left_out]
+            if len(found) >= k or len(slots) < asked:
+                break
+            asked *= WIDER
+        ids = recommender.catalogue.ids
+        return SimilarItems(item_id, [self._shelf.listed(ids[slot], cosine) for slot, cosine in found[:k]])
 
     def shown(self, each: Recommendations, k: int) -> UserList:
-        """A list as a worker published it, with titles; no more than the first k items."""
+        """A list as a worker published it, with titles, without what was withdrawn since; at most k items."""
         return UserList(
             user_id=each.user_id,
             list_version=each.list_version,
             made_at=each.emitted_at,
             items=[
                 self._shelf.listed(item.item_id, item.score, item.reason, item.because, item.shared)
-                for item in each.items[:k]
-            ],
+                for item in each.items
+                if self._is_listed(item.item_id)
+            ][:k],
             modalities=each.modalities,
             variants=each.variants,
         )
@@ -213,6 +230,11 @@ class Reader:
             modalities={name: round(weight, 3) for name, weight in snapshot.weights.items()},
             variants=dict(assigned.variants),
         )
+
+    def _is_listed(self, item_id: str) -> bool:
+        catalogue = self._replica.recommender.catalogue
+        slot = catalogue.slot(item_id)
+        return slot < 0 or catalogue.listed(slot)  # of an unknown one the upload was not read yet
 
     def _listed(self, each: Recommended | Scored) -> ListedItem:
         return self._shelf.listed(each.item_id, each.score, each.reason, each.because, each.shared)

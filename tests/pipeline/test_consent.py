@@ -157,12 +157,12 @@ async def asked() -> AsyncIterator[HttpWorld]:
 
 async def test_over_http_lists_searches_and_explanations_hold_to_it_at_once(asked: HttpWorld) -> None:
     _, before = await asked.get("/users/zora/recommendations")
-    assert await asked.reader.taste("zora") is not None
+    assert (await asked.reader.asker("zora")).taste is not None
     await asked.worker.pipeline.profiles([says(asked.worker, "zora", profiling=False)])
     asked.follow()
     _, after = await asked.get("/users/zora/recommendations")
     assert {each["reason"] for each in after["items"]} <= NOBODYS_REASONS and after != before
-    assert await asked.reader.taste("zora") is None
+    assert (await asked.reader.asker("zora")).taste is None
     _, why = await asked.get("/users/zora/explanations/alien")  # it is no longer known that she clicked it
     assert why["past"] == [] and set(why["parts"]) <= {"popular", "trending", "stage", "passed over", "bias"}
     assert (await asked.get("/users/zora"))[0] == 404 and (await asked.get("/users/bob"))[0] == 200

@@ -15,19 +15,19 @@ from streams.core.search.settings import SearchSettings
 from streams.events import Embedded, SearchResults, encode
 from streams.ports import Incoming, Logged
 from streams.queries import Queries
-from streams.search import ITEMS, Search
+from streams.search import ITEMS, Asker, Search
 from tests.fakes import FakeEmbedder, FakeSink
 
 NOW = 1_700_000_000.0
 
 
-async def nobody(user_id: str) -> None:
-    return None
+async def nobody(user_id: str) -> Asker:
+    return Asker()
 
 
 def search() -> Search:
     searcher = Searcher(SearchSettings(), words=WordIndex(), space=lambda: VectorIndex(DIM))
-    return Search(searcher, embedder=FakeEmbedder(), media=MediaReader(None), tastes=nobody)
+    return Search(searcher, embedder=FakeEmbedder(), media=MediaReader(None), askers=nobody)
 
 
 def message(offset: int, fields: dict[str, Any], key: bytes) -> Incoming:

@@ -3,18 +3,21 @@
 from base64 import b64encode
 from typing import Any
 
+import msgspec
 import pytest
 
 from encoders.contract import DIM
 from streams.adapters.index import VectorIndex
 from streams.adapters.media import MediaReader
 from streams.adapters.words import WordIndex
+from streams.core.catalogue import Catalogue
+from streams.core.rules import Rule, RuleBook, Span
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
 from streams.core.vectors import Vector, to_bytes
 from streams.errors import StoreUnavailable
 from streams.events import Embedded, Query, SearchResults
-from streams.search import Search
+from streams.search import Asker, Search
 from tests.fakes import FakeEmbedder
 
 NOW = 1_700_000_000.0
@@ -26,6 +29,7 @@ FILMS = {
     "amelie": ("Amélie", "romance paris cafe"),
     "kiss": ("A kiss", "romance rome"),
 }
+RULES = [Rule(name="young", exclude=True, with_={"tag": ["horror"]}, audience={"age": Span(below=16)})]
 
 
 def vector(text: str) -> Vector:
@@ -51,7 +55,7 @@ def inline(content: str) -> str:
 
 
 class World:
-    """Search among fakes. The user 'roman' likes Rome; for 'troubled' the store is away."""
+    """Search among fakes. The user 'roman' likes Rome, 'young' is 12 years old; for 'troubled' the store is away."""
 
     def __init__(self, **settings: Any) -> None:
         self.embedder = FakeEmbedder()
@@ -61,16 +65,17 @@ class World:
             searcher,
             embedder=self.embedder,
             media=MediaReader(None),
-            tastes=self.taste,
+            askers=self.asker,
+            barred=RuleBook(RULES, Catalogue(8)).barred,
             unsafe=["tag=adult"],
         )
         for item_id in FILMS:
             self.search.put(film(item_id))
 
-    async def taste(self, user_id: str) -> Vector | None:
+    async def asker(self, user_id: str) -> Asker:
         if user_id == "troubled":
             raise StoreUnavailable("the fake store is down")
-        return vector("rome") if user_id == "roman" else None
+        return Asker(vector("rome") if user_id == "roman" else None, b'{"age": 12}' if user_id == "young" else b"")
 
     async def ask(self, **query: Any) -> SearchResults:
         return await self.search.search(Query(**{"event_id": "q1", "ts": NOW} | query))
@@ -164,6 +169,40 @@ async def test_an_unsafe_item_is_shown_only_to_who_asks_for_it() -> None:
     assert "alien" not in await found(world, text="alien")
     assert "alien" not in await found(world, media={"image": inline("space horror monster")})
     assert (await found(world, text="alien", safe=False))[0] == "alien"
+
+
+WAYS_TO_ASK: dict[str, dict[str, Any]] = {
+    "words": {"text": "alien"},
+    "impersonal": {"text": "alien", "personal": False},
+    "picture": {"media": {"image": inline("space horror monster")}},
+    "newest": {},
+    "filtered": {"text": "alien", "filters": {"has": ["image"]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("asker", "shown"),
+    [({"user_id": "young"}, False), ({"user_id": "roman"}, True), ({"user_id": "troubled"}, False), ({}, True)],
+)
+@pytest.mark.parametrize("query", WAYS_TO_ASK.values(), ids=WAYS_TO_ASK.keys())
+async def test_what_rules_keep_from_a_user_is_not_found_by_them_and_by_nobody_while_that_cannot_be_known(
+    asker: dict[str, str], shown: bool, query: dict[str, Any]
+) -> None:
+    world = World()
+    world.search.put(film("alien", attributes=["horror"]))
+    answer = await world.ask(**query, **asker)
+    assert ("alien" in [item.item_id for item in answer.items]) == shown
+    assert ("horror" in answer.facets.get("tag", {})) == shown
+
+
+async def test_a_page_is_full_though_the_best_are_kept_from_who_asks() -> None:
+    world = World(depth=4)
+    for number in range(40):
+        item = film("alien", attributes=["horror"] if number else [])
+        world.search.put(
+            msgspec.structs.replace(item, item_id=f"a{number:02}", title="Alien" if number else "An alien, mild")
+        )
+    assert set(await found(world, text="alien", user_id="young", limit=2)) == {"alien", "a00"}
 
 
 async def test_a_withdrawn_item_is_found_no_more() -> None:

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from prometheus_client import REGISTRY
 
 from streams.core.experiments.plan import read
+from streams.core.rules import Rule, RuleBook, Span
 from streams.events import EVENT_TYPES, Embedded
 from streams.web.access import Tokens, UnusableTokens, user_token
 from tests.pipeline.test_pipeline import FILMS, NOW
@@ -216,6 +218,85 @@ async def test_a_file_is_shown_as_what_it_is(world: HttpWorld) -> None:
         assert (answer.status, answer.content_type, await answer.read()) == (200, "image/png", PICTURE)
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+YOUNG = Rule(name="young", exclude=True, with_={"tag": ["horror"]}, audience={"age": Span(below=16)})
+
+
+async def of_ages(world: HttpWorld) -> None:
+    """Bob is 12 and Ada 36, and horror is not for the young."""
+    for name in ("alien", "aliens"):
+        await world.upload(name, title=name, text=FILMS[name], attributes=["horror"])
+    recommender = world.worker.replica.recommender
+    recommender.rules = RuleBook([YOUNG], recommender.catalogue)
+    await world.worker.pipeline.profiles([world.worker.profile("bob", age=12), world.worker.profile("ada", age=36)])
+    world.follow()
+
+
+def ids(answer: dict[str, list[dict[str, str]]]) -> set[str]:
+    return {each["item_id"] for each in answer["items"]}
+
+
+async def test_what_rules_keep_from_a_user_they_find_neither_in_lists_nor_by_searches_nor_as_similar(
+    world: HttpWorld,
+) -> None:
+    await of_ages(world)
+    horror = {"alien", "aliens"}
+    for path in (
+        "/users/{}/recommendations",
+        "/search?q=space+horror&user_id={}",
+        "/items/star/similar?k=3&user_id={}",
+    ):
+        _, grown = await world.get(path.format("ada"))
+        _, young = await world.get(path.format("bob"))
+        assert horror <= ids(grown) and young["items"] and not horror & ids(young), path
+    status, similar = await world.get("/items/star/similar?k=3&user_id=bob")
+    assert status == 200 and len(similar["items"]) == 3, "others take their places"
+
+
+async def test_who_asks_with_a_users_token_is_shown_what_that_user_may_be_shown_whether_they_say_so_or_not(
+    guarded: HttpWorld,
+) -> None:
+    await of_ages(guarded)
+    mine = bearer(user_token(KEY, "bob", FOREVER))
+    for path in ("/search?q=space+horror", "/items/star/similar?k=3"):
+        assert "alien" in ids((await guarded.get(path, **bearer(ADA)))[1])
+        assert "alien" not in ids((await guarded.get(path, **mine))[1])
+    assert (await guarded.get("/items/star/similar?user_id=ada", **mine))[0] == 403
+
+
+async def test_an_item_that_is_withdrawn_leaves_a_list_that_was_just_given_and_another_takes_its_place(
+    world: HttpWorld,
+) -> None:
+    await world.click("ada", "alien")
+    _, before = await world.get("/users/ada/recommendations?k=3")
+    assert before["items"][0]["item_id"] == "aliens"
+    await world.upload("aliens", withdrawn=True)
+    world.store.down = True
+    _, after = await world.get("/users/ada/recommendations?k=3")
+    assert "aliens" not in ids(after) and len(after["items"]) == 3
+
+
+async def test_a_list_of_before_an_item_was_withdrawn_is_streamed_without_it(world: HttpWorld) -> None:
+    async with world.client.get("/users/ada/recommendations/stream") as answer:
+        await next_list(answer)
+        world.worker.sink.loops = True
+        await world.worker.pipeline.interactions([world.worker.click("ada", "alien")])
+        await world.worker.pipeline.uploads([world.worker.upload("aliens", withdrawn=True)])
+        world.follow()
+        _, streamed = await next_list(answer)
+        assert streamed["list_version"] == 1 and "aliens" not in ids(streamed)
+
+
+async def test_of_an_item_that_is_withheld_nothing_is_shown_but_why(world: HttpWorld) -> None:
+    why = {"moderation": "hold: text 0.70"}
+    world.media.files["file:///p/boat"] = PICTURE
+    await world.upload("boat", title="A boat", media={"image": "file:///p/boat"}, attributes=["rude"])
+    withheld = structs.replace(world.store.items["boat"], at=NOW, withdrawn=True, refused=why)
+    world.shelf.put(withheld)
+    _, item = await world.get("/items/boat")
+    assert (item["title"], item["attributes"], item["media"], item["refused"]) == ("", [], [], why)
+    assert (await world.get("/items/boat/media/image"))[0] == 404
 
 
 async def kept_back(world: HttpWorld, item: str, why: str) -> str:

@@ -87,7 +87,8 @@ class HttpWorld:
             Searcher(SearchSettings(), words=WordIndex(), space=lambda: VectorIndex(DIM)),
             embedder=self.worker.embedder,
             media=self.media,
-            tastes=self.reader.taste,
+            askers=self.reader.asker,
+            barred=replica.barred,
         )
         self.feed = Feed(self.reader.outdate)
         self.api = Api(

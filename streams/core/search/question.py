@@ -1,10 +1,18 @@
 """What can be asked of the catalogue, and what the answer is."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
 
 from streams.core.vectors import Vector
+
+Barred = Callable[[str, Collection[str]], bool]
+"""Whether an item, by its id and its labels, must not be shown to whoever asks."""
+
+
+def nothing(item_id: str, labels: Collection[str]) -> bool:
+    """Bars no item."""
+    return False
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -15,6 +23,7 @@ class Question(Struct, frozen=True, kw_only=True):
     filters  name -> values, one of which an item must have: its attributes (`tag` where they have no name), 'language',
              and 'has' for its parts
     hidden   labels (`name=value`) of items that are not to be shown
+    barred   which items rules keep from whoever asks
     taste    (dim,) float32, unit length, in the space of fused vectors; None for nobody in particular
     """
 
@@ -22,6 +31,7 @@ class Question(Struct, frozen=True, kw_only=True):
     vectors: Mapping[str, Vector] = {}
     filters: Mapping[str, Sequence[str]] = {}
     hidden: Collection[str] = ()
+    barred: Barred = nothing
     taste: Vector | None = None
     offset: int = 0
     limit: int = 10

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streams.core.search import analysis, labels
 from streams.core.search.fusion import Ranking, Slots, fuse
 from streams.core.search.labels import Labels
-from streams.core.search.question import Found, Hit, Question
+from streams.core.search.question import Found, Hit, Question, nothing
 from streams.core.search.settings import WORDS, SearchSettings
 from streams.core.search.shelf import Kept, Shelf
 from streams.core.search.vocabulary import Vocabulary
@@ -27,7 +27,7 @@ TASTE, NEWEST = "taste", "newest"
 CORRECTED = 0.7
 """What a word counts that was not written but probably meant."""
 WIDER = 4
-"""How many times as many neighbours are asked for where the filters left too few."""
+"""How many times as many items are asked for where the filters and rules left too few."""
 
 Required = Sequence[Collection[str]]
 
@@ -146,31 +146,42 @@ class Searcher:
         depth = max(self.settings.depth, question.offset + question.limit)
         words = self._understood(analysis.words(question.words))
         if not words and not question.vectors:
-            newest = np.array(self._shelf.newest(depth, required, question.hidden), np.int32)
+            newest = np.array(self._shelf.newest(depth, required, question.hidden, question.barred), np.int32)
             return {NEWEST: Ranking(newest, np.ones(len(newest), np.float32))}
         found = {}
         if words and self.settings.weights.get(WORDS):
-            found[WORDS] = self._words.best(words, depth, required, question.hidden)
+            found[WORDS] = self._worded(words, depth, required, question)
         for part, vector in question.vectors.items():
             for name, space in self._spaces.items():
                 if self.settings.weights.get(f"{part} in {name}"):
-                    found[f"{part} in {name}"] = self._near(space, vector, depth, required, question.hidden)
+                    found[f"{part} in {name}"] = self._near(space, vector, depth, required, question)
         return {name: each for name, each in found.items() if _best(each) > self.settings.floors.get(name, 0.0)}
 
-    def _near(self, space: Space, vector: Vector, depth: int, required: Required, hidden: Collection[str]) -> Ranking:
+    def _worded(self, words: Mapping[str, float], depth: int, required: Required, question: Question) -> Ranking:
+        """Those with the words that may be shown."""
+        if question.barred is nothing:
+            return self._words.best(words, depth, required, question.hidden)
+        return self._shown(lambda count: self._words.best(words, count, required, question.hidden), depth, (), question)
+
+    def _near(self, space: Space, vector: Vector, depth: int, required: Required, question: Question) -> Ranking:
         """The nearest that may be shown."""
         if required and self._shelf.at_most(required) <= self.settings.exact:
-            few = np.fromiter(self._shelf.passing(required, hidden), np.int32)
+            few = np.fromiter(self._shelf.passing(required, question.hidden, question.barred), np.int32)
             slots, cosines = space.among(vector, few)
             return Ranking(slots[:depth], cosines[:depth])
-        if not required and not hidden:
+        if not required and not question.hidden and question.barred is nothing:
             return Ranking(*space.nearest(vector, depth))
+        return self._shown(lambda count: Ranking(*space.nearest(vector, count)), depth, required, question)
+
+    def _shown(self, best: Callable[[int], Ranking], depth: int, required: Required, question: Question) -> Ranking:
+        """Those of a ranking that may be shown: as many more are asked for as that takes."""
         asked = depth
         while True:
-            slots, cosines = space.nearest(vector, asked)
-            shown = np.array([self._shelf.passes(slot, required, hidden) for slot in slots.tolist()], np.bool_)
+            slots, strengths = best(asked)
+            passes = (self._shelf.passes(slot, required, question.hidden, question.barred) for slot in slots.tolist())
+            shown = np.fromiter(passes, np.bool_, len(slots))
             if shown.sum() >= depth or len(slots) < asked:
-                return Ranking(slots[shown][:depth], cosines[shown][:depth])
+                return Ranking(slots[shown][:depth], strengths[shown][:depth])
             asked *= WIDER
 
     def _understood(self, words: Sequence[str]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from heapq import nlargest
 from msgspec import Struct
 
 from streams.core.search.labels import Labels
+from streams.core.search.question import Barred, nothing
 
 
 class Kept(Struct, frozen=True):
@@ -61,10 +62,18 @@ class Shelf:
             self._labelled[label].discard(slot)
         return slot, item
 
-    def passes(self, slot: int, required: Sequence[Collection[str]], hidden: Collection[str]) -> bool:
-        """Whether an item is there, has one label of each set that is required, and none that is hidden."""
+    def passes(
+        self,
+        slot: int,
+        required: Sequence[Collection[str]],
+        hidden: Collection[str],
+        barred: Barred = nothing,
+    ) -> bool:
+        """Whether an item is there, has one label of each set required, none that is hidden, and is not barred."""
         item = self._items.get(slot)
         if item is None or (hidden and any(label in hidden for label in item.labels)):
+            return False
+        if barred is not nothing and barred(item.item_id, item.labels):
             return False
         return all(any(label in allowed for label in item.labels) for allowed in required)
 
@@ -73,14 +82,18 @@ class Shelf:
         sizes = (sum(len(self._labelled.get(label, ())) for label in allowed) for allowed in required)
         return min(sizes, default=len(self))
 
-    def passing(self, required: Sequence[Collection[str]], hidden: Collection[str]) -> Iterator[int]:
+    def passing(
+        self, required: Sequence[Collection[str]], hidden: Collection[str], barred: Barred = nothing
+    ) -> Iterator[int]:
         """The slots of those that pass."""
         candidates: Collection[int] = self._items
         if required:
             fewest = min(required, key=lambda allowed: self.at_most([allowed]))
             candidates = set().union(*(self._labelled.get(label, ()) for label in fewest))
-        return (slot for slot in candidates if self.passes(slot, required, hidden))
+        return (slot for slot in candidates if self.passes(slot, required, hidden, barred))
 
-    def newest(self, count: int, required: Sequence[Collection[str]], hidden: Collection[str]) -> list[int]:
+    def newest(
+        self, count: int, required: Sequence[Collection[str]], hidden: Collection[str], barred: Barred = nothing
+    ) -> list[int]:
         """The latest `count` slots of those that pass, the newest first."""
-        return nlargest(count, self.passing(required, hidden), key=lambda slot: (self._items[slot].at, slot))
+        return nlargest(count, self.passing(required, hidden, barred), key=lambda slot: (self._items[slot].at, slot))
