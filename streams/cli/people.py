@@ -74,6 +74,9 @@ def search(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="Items to show.")] = 10,
     offset: Annotated[int, typer.Option(min=0, max=900, help="Items to skip.")] = 0,
+    personal: Annotated[
+        bool, typer.Option("--personal/--no-personal", help="Whether what the user likes has a say.")
+    ] = True,
     unsafe: Annotated[bool, typer.Option("--unsafe", help="Show unsafe items, too.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show what spoke for each item.")] = False,
 ) -> None:
@@ -88,6 +91,7 @@ def search(
         filters=pairs_of_lists(filter_),
         limit=limit,
         offset=offset,
+        personal=personal,
         safe=not unsafe,
         explain=explain,
     )

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -36,7 +36,7 @@ TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Searching = Callable[[Query], Awaitable[SearchResults]]
 Handle = Callable[[web.Request], Awaitable[Struct | web.StreamResponse]]
-T = TypeVar("T")
+T = TypeVar("T", bound=Struct)
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
 
 
@@ -58,13 +58,38 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     past: Annotated[int, Meta(ge=0, le=100, description="latest items of the user, each taken away in turn")] = PAST
 
 
+Filter = Annotated[str, Meta(pattern="^[^=]{1,100}=[^\n]{1,100}$", description="name=value")]
+Truth = Literal["true", "false"]
+
+
 class Looking(Struct, frozen=True, forbid_unknown_fields=True):
     """What may follow the `?` of a search."""
 
     q: Annotated[str, Meta(max_length=500, description="words")] = ""
     user_id: Annotated[Id | None, Meta(description="whose taste has a say in the order")] = None
+    filter: Annotated[list[Filter], Meta(max_length=20, description="only such items; may be given again")] = []
     offset: Annotated[int, Meta(ge=0, le=900, description="items left out before the first")] = 0
     limit: Annotated[int, Meta(ge=1, le=100, description="items wanted")] = 10
+    personal: Annotated[Truth, Meta(description="false leaves the taste of `user_id` out")] = "true"
+    safe: Annotated[Truth, Meta(description="false shows unsafe items, too")] = "true"
+    explain: Annotated[Truth, Meta(description="true tells the place of each item in each ranking")] = "false"
+
+    def request(self) -> SearchRequest:
+        """The same, as it would be sent in a body."""
+        filters: dict[str, list[str]] = {}
+        for each in self.filter:
+            label, _, value = each.partition("=")
+            filters.setdefault(label, []).append(value)
+        return SearchRequest(
+            text=self.q,
+            user_id=self.user_id,
+            filters=filters,
+            offset=self.offset,
+            limit=self.limit,
+            personal=self.personal == "true",
+            safe=self.safe == "true",
+            explain=self.explain == "true",
+        )
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -204,7 +229,7 @@ class Api:
                 method="GET",
                 path="/search",
                 handle=self.search_words,
-                summary="Items found by words",
+                summary="Items found by words, and by filters",
                 role=Role.lists,
                 shared=True,
                 answer=SearchResults,
@@ -344,11 +369,7 @@ class Api:
         return web.Response(body=content, content_type=kind, headers=files.HEADERS)
 
     async def search_words(self, request: web.Request) -> SearchResults:
-        looking = _in_query(request, Looking)
-        return await self._found(
-            request,
-            SearchRequest(text=looking.q, user_id=looking.user_id, offset=looking.offset, limit=looking.limit),
-        )
+        return await self._found(request, _in_query(request, Looking).request())
 
     async def search(self, request: web.Request) -> SearchResults:
         try:
@@ -428,8 +449,11 @@ async def _json(request: web.Request) -> bytes:
 
 
 def _in_query(request: web.Request, kind: type[T]) -> T:
+    """What follows the `?`; of what may be given again, all, and of the rest the first."""
+    listed = {each.name for each in structs.fields(kind) if each.default_factory is list}
+    given = {name: request.query.getall(name) if name in listed else request.query[name] for name in request.query}
     try:
-        return msgspec.convert(dict(request.query), kind, strict=False)
+        return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         raise web.HTTPBadRequest(text=str(error)) from error
 

@@ -375,6 +375,30 @@ async def test_items_are_found_by_words(world: HttpWorld) -> None:
     assert {item["item_id"] for item in narrowed["items"][:3]} == {"love", "amelie", "kiss"}
 
 
+async def test_what_a_query_may_say_can_be_said_after_the_question_mark(world: HttpWorld) -> None:
+    await world.upload("heat", title="Heat", text="space heist", attributes=["genre=Crime"])
+    await world.upload("dune", title="Dune", text="space desert", attributes=["genre=Epic", "adult"])
+    await world.click("ada", "love")
+    world.search._unsafe = frozenset({"tag=adult"})
+
+    async def ids(asked: str) -> list[str]:
+        return [item["item_id"] for item in (await world.get(f"/search?q=space&{asked}"))[1]["items"]]
+
+    assert await ids("filter=genre%3DCrime") == ["heat"]
+    assert set(await ids("filter=genre%3DCrime&filter=genre%3DEpic&safe=false")) == {"heat", "dune"}
+    assert await ids("filter=genre%3DCrime&filter=has%3Dimage") == []
+    assert "dune" not in await ids("limit=50") and "dune" in await ids("limit=50&safe=false")
+    _, explained = await world.get("/search?q=space&user_id=ada&explain=true")
+    assert "taste" in explained["items"][0]["places"] and explained["user_id"] == "ada"
+    _, impersonal = await world.get("/search?q=space&user_id=ada&explain=true&personal=false")
+    assert not any("taste" in item["places"] for item in impersonal["items"])
+
+
+@pytest.mark.parametrize("asked", ["filter=genre", "filter=%3DCrime", "safe=perhaps", "limit=0", "words=x"])
+async def test_what_cannot_be_said_after_the_question_mark_is_refused(world: HttpWorld, asked: str) -> None:
+    assert (await world.get(f"/search?q=space&{asked}"))[0] == 400
+
+
 @pytest.mark.parametrize("body", [{"text": 7}, {"limit": 1000}, {"words": "x"}, [], {"media": {"smell": "data:,x"}}])
 async def test_what_cannot_be_looked_for_is_refused(world: HttpWorld, body: object) -> None:
     assert (await world.post("/search", body))[0] == 422

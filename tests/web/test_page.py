@@ -1,20 +1,24 @@
 """The live page in a real browser, among fakes."""
 
+import io
 import re
 import shutil
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from typing import Literal
 
 import msgspec
 import pytest
 from axe_playwright_python.async_playwright import Axe
+from PIL import Image
 from playwright.async_api import Browser, Page, Route, ViewportSize, async_playwright, expect
 
 from streams.core.experiments.assignment import Assigner
 from streams.core.experiments.plan import read
-from streams.events import Outcome
+from streams.events import Click, Outcome
 from streams.web.access import Tokens
 from streams.web.answers import Flow, Timings
+from tests.media import file_of, picture
 from tests.pipeline.test_pipeline import NOW
 from tests.web.test_api import ADMIN, LINES
 from tests.web.world import HttpWorld
@@ -98,11 +102,105 @@ async def test_items_can_be_searched_for_and_clicked_and_the_list_is_still_there
     first = page.locator("#list .card").first
     await expect(first).to_contain_text("Alien")
     await first.click()
-    await expect(page.locator("#news")).to_contain_text("ada clicked Alien")
+    await expect(page.locator("#news")).to_contain_text("ada clicked Alien.")
     await world.click("ada", "star")
     await page.get_by_role("button", name="Back to the list").click()
     await expect(page.locator("#news")).to_contain_text("Version 2")
     await expect(page.locator("#list .card strong", has_text="Star Wars")).to_have_count(0)
+
+
+async def test_a_click_on_what_was_found_names_its_query_and_one_on_a_list_names_none(
+    page: Page, world: HttpWorld
+) -> None:
+    async with page.expect_response("**/search") as answered:
+        await look_for(page, "space monster")
+    found = await (await answered.value).json()
+    await page.locator("#list .card").nth(1).click()
+    await expect(page.locator("#news")).to_contain_text("clicked")
+    await page.get_by_role("button", name="Back to the list").click()
+    await page.locator("#list .card").first.click()
+    await expect(page.locator("#news")).to_contain_text("clicked")
+    searched, listed = [msgspec.json.decode(message.value, type=Click) for message in world.sink.messages]
+    assert (searched.query_id, searched.position) == (found["query_id"], 1)
+    assert searched.item_id == found["items"][1]["item_id"]
+    assert (listed.query_id, listed.position) == (None, 0)
+
+
+async def test_what_was_found_is_narrowed_down_and_widened_again(page: Page, world: HttpWorld) -> None:
+    await world.upload("heat", title="Heat", text="space heist", attributes=["genre=Crime"])
+    await world.upload("dune", title="Dune", text="space desert", attributes=["genre=Epic"])
+    await look_for(page, "space")
+    cards = page.locator("#list .card")
+    crime = page.get_by_role("list", name="genre").get_by_role("button", name="Crime 1")
+    await crime.click()
+    await expect(cards).to_have_count(1)
+    await expect(cards).to_contain_text("Heat")
+    await expect(crime).to_have_attribute("aria-pressed", "true")
+    await check(page)
+    await crime.click()
+    await expect(cards.filter(has_text="Dune")).to_have_count(1)
+
+
+async def test_pages_of_what_was_found_follow_each_other_and_places_are_counted_on(
+    page: Page, world: HttpWorld
+) -> None:
+    for n in range(25):
+        await world.upload(f"part {n}", title=f"Saga, part {n}", text="saga")
+    await look_for(page, "saga")
+    cards = page.locator("#list .card")
+    await expect(page.locator("#news")).to_contain_text("found, 1 to 20 shown")
+    await page.get_by_role("button", name="Later").click()
+    await expect(page.locator("#news")).to_contain_text("found, 21 to")
+    await expect(page.get_by_role("button", name="Later")).to_be_disabled()
+    await check(page)
+    await cards.nth(2).click()
+    await expect(page.locator("#news")).to_contain_text("clicked")
+    [sent] = world.sink.messages
+    assert msgspec.json.decode(sent.value, type=Click).position == 22
+    await page.get_by_role("button", name="Earlier").click()
+    await expect(cards).to_have_count(20)
+
+
+async def test_what_was_probably_meant_is_a_click_away(page: Page) -> None:
+    await look_for(page, "advenure")
+    await page.get_by_role("button", name="Did you mean “adventure”?").click()
+    await expect(page.get_by_role("heading", name="Found for “adventure”")).to_be_visible()
+    await expect(page.get_by_label("Search the items")).to_have_value("adventure")
+    await expect(page.get_by_role("button", name="Did you mean")).to_have_count(0)
+
+
+async def test_an_item_that_cannot_be_read_is_shown_by_its_title_and_the_rest_as_ever(page: Page) -> None:
+    await page.route("**/items/alien", lambda route: route.fulfill(status=404, json={"detail": "gone"}))
+    await look_for(page, "space monster")
+    await expect(page.locator("#list .card").first).to_contain_text("Alien")
+    await expect(page.locator("#list .card").nth(1)).to_be_visible()
+
+
+async def test_a_large_picture_is_searched_with_as_a_small_one_and_left_out_again(page: Page) -> None:
+    async with page.expect_request("**/search") as asked:
+        await page.get_by_label("Like a picture").set_input_files(
+            {"name": "large.png", "mimeType": "image/png", "buffer": file_of(picture(3, 1600, 800))}
+        )
+    kind, _, content = (await asked.value).post_data_json["media"]["image"].partition(";base64,")
+    sent = Image.open(io.BytesIO(b64decode(content)))
+    assert (kind, sent.format, sent.size) == ("data:image/jpeg", "JPEG", (512, 256))
+    await expect(page.get_by_role("heading", name="Found for a picture")).to_be_visible()
+    await check(page)
+    await page.get_by_role("button", name="Without the picture").click()
+    await expect(page.get_by_role("heading", name="List of ada")).to_be_visible()
+
+
+async def test_what_is_no_picture_is_told_apart_before_it_is_sent(page: Page) -> None:
+    await page.get_by_label("Like a picture").set_input_files(
+        {"name": "notes.png", "mimeType": "image/png", "buffer": b"no picture"}
+    )
+    await expect(page.locator("#news")).to_have_text("notes.png is no picture that this browser can show.")
+
+
+async def look_for(page: Page, words: str) -> None:
+    await page.get_by_label("Search the items").fill(words)
+    await page.get_by_role("button", name="Search", exact=True).click()
+    await expect(page.get_by_role("heading", name=f"Found for “{words}”")).to_be_visible()
 
 
 async def test_titles_are_words_and_never_markup(page: Page, world: HttpWorld) -> None:

@@ -231,7 +231,6 @@ let following = new AbortController();
 let before = []; // ids of the list that was shown
 let sentAt = 0; // when the last click left
 let newest = null; // the user's list
-let found = false; // whether what was searched for is shown in its place
 
 async function show(user) {
   shown = user;
@@ -252,7 +251,7 @@ async function show(user) {
     for await (const list of lists(user, signal)) {
       if (signal.aborted) return;
       newest = list;
-      if (!found) drawList(list);
+      if (!asked) drawList(list);
       drawUser(user, signal);
     }
   } catch (error) {
@@ -276,7 +275,7 @@ function drawList(list) {
 function card(list, item, at, was) {
   const because = item.because_title || item.because;
   const came = was < 0 ? "new" : was > at ? `▲${was - at}` : "";
-  const button = element("button", { className: "card", type: "button", onclick: () => choose(list.user_id, item, at, row) },
+  const button = element("button", { className: "card", type: "button", onclick: () => choose(list, item, at, row) },
     picture(item),
     element("span", { className: "words" },
       element("strong", {}, titleOf(item)),
@@ -293,28 +292,110 @@ function card(list, item, at, was) {
   return row;
 }
 
-/** What the words find, best for this user first, in place of their list. */
-async function search(words) {
-  const user = shown;
+// --- searching ----------------------------------------------------------------------------------------------------
+
+const FOUND = 20; // items on a page of what was found
+const DEEPEST = 900; // items that a query may leave out before the first
+const LARGEST = 512; // pixels, wide and high, of a picture that is searched with
+const VALUES = 6; // of a name, that are offered to narrow down by
+
+let asked = null; // what is shown in place of the list: { text, image, filters, offset }
+let turn = 0; // of the answers that are waited for, only the latest is shown
+
+/** What words and picture find, best for this user first, in place of their list. */
+async function search(wanted) {
+  const [user, mine] = [shown, ++turn];
+  const { text, image, filters, offset } = wanted;
+  const body = JSON.stringify({ text, filters, offset, limit: FOUND, media: image ? { image } : {}, user_id: user || null });
   try {
-    const query = new URLSearchParams({ q: words, limit: 20, ...(user && { user_id: user }) });
-    const answer = await read(`/search?${query}`);
-    const items = await Promise.all(answer.items.map(({ item_id: id }) => read(`/items/${name(id)}`)));
-    found = true;
+    const answer = await (await ask("/search", { method: "POST", headers: { "Content-Type": "application/json" }, body })).json();
+    const items = await Promise.all(answer.items.map((hit) => read(`/items/${name(hit.item_id)}`).catch(() => hit)));
+    if (mine !== turn) return;
+    asked = wanted;
     before = [];
-    $("back").hidden = false;
-    $("list-title").textContent = `Found for “${words}”`;
-    $("list").replaceChildren(...items.map((item, at) => card({ user_id: user }, item, at, at)));
-    const meant = answer.did_you_mean && answer.did_you_mean !== words ? ` Did you mean “${answer.did_you_mean}”?` : "";
-    $("news").textContent = (answer.total ? `${answer.total} found.` : "Nothing was found.") + meant;
+    const list = { user_id: user, query_id: answer.query_id };
+    $("list").replaceChildren(...items.map((item, at) => card(list, item, offset + at, offset + at)));
+    drawAsked(answer);
   } catch (error) {
-    $("news").textContent = error.message;
+    if (mine === turn) $("news").textContent = error.message;
   }
 }
 
+function drawAsked({ items, total, facets, did_you_mean: meant, refused }) {
+  const { text, image, filters, offset } = asked;
+  $("list-title").textContent = `Found for ${[text && `“${text}”`, image && "a picture"].filter(Boolean).join(" and ")}`;
+  const lost = Object.entries(refused).map(([part, why]) => ` The ${part} was left out: ${why.slice(0, 200)}.`).join("");
+  const from = total > items.length && items.length ? `, ${offset + 1} to ${offset + items.length} shown` : "";
+  $("news").textContent = (total ? `${total} found${from}.` : "Nothing was found.") + lost;
+  $("words").value = text;
+  $("back").hidden = false;
+  $("drop").hidden = !image;
+  $("meant").hidden = !meant || meant === text;
+  $("meant").textContent = `Did you mean “${meant}”?`;
+  $("meant").onclick = () => search({ ...asked, text: meant, offset: 0 });
+  $("pages").hidden = offset === 0 && total <= FOUND;
+  $("earlier").disabled = offset === 0;
+  $("later").disabled = offset + FOUND >= total || offset + FOUND > DEEPEST;
+  $("narrow").replaceChildren(...Object.keys({ ...filters, ...facets }).flatMap((label) => narrowing(label, facets[label] ?? {})));
+}
+
+/** The values of a name: those that are asked for, and the most frequent of what was found. */
+function narrowing(label, counts) {
+  const chosen = asked.filters[label] ?? [];
+  const values = [...new Set([...chosen, ...Object.keys(counts).slice(0, VALUES)])];
+  if (!chosen.length && values.length < 2) return [];
+  return [element("ul", { className: "chips", ariaLabel: label }, element("li", { className: "hint" }, label),
+    ...values.map((value) => {
+      const button = element("button", { type: "button", onclick: () => narrow(label, value) }, `${value} ${counts[value] ?? 0}`);
+      button.setAttribute("aria-pressed", String(chosen.includes(value)));
+      return element("li", {}, button);
+    }))];
+}
+
+function narrow(label, value) {
+  const chosen = new Set(asked.filters[label]);
+  if (!chosen.delete(value)) chosen.add(value);
+  const { [label]: _, ...others } = asked.filters;
+  search({ ...asked, offset: 0, filters: chosen.size ? { ...others, [label]: [...chosen] } : others });
+}
+
+/** A picture as small as an encoder needs it, as a `data:` URI. */
+async function shrunk(picked) {
+  const bitmap = await createImageBitmap(picked);
+  const scale = Math.min(1, LARGEST / Math.max(bitmap.width, bitmap.height));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const canvas = element("canvas", { width, height });
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, 0, 0, width, height);
+  return canvas.toDataURL("image/jpeg", 0.85);
+}
+
+async function searchWithPicture() {
+  const [picked] = $("like").files;
+  $("like").value = ""; // the same may be picked again
+  if (!picked) return;
+  try {
+    search({ text: $("words").value.trim(), image: await shrunk(picked), filters: {}, offset: 0 });
+  } catch {
+    $("news").textContent = `${picked.name} is no picture that this browser can show.`;
+  }
+}
+
+/** What is typed, with the picture that is searched with; nothing at all is the way back to the list. */
+function searchAnew(image) {
+  const text = $("words").value.trim();
+  if (text || image) search({ text, image, filters: {}, offset: 0 }); else back();
+}
+
+const turned = (pages) => { search({ ...asked, offset: Math.max(0, asked.offset + pages * FOUND) }); $("list-title").focus(); };
+
 function back() {
-  found = false;
-  $("back").hidden = true;
+  asked = null;
+  turn++;
+  for (const id of ["back", "drop", "meant", "pages"]) $(id).hidden = true;
+  $("narrow").replaceChildren();
   $("words").value = "";
   $("list-title").textContent = shown ? `List of ${shown}` : "List";
   if (newest) drawList(newest);
@@ -327,12 +408,13 @@ async function hear(item, modality) {
   player.play().catch(() => { $("news").textContent = `${titleOf(item)} cannot be played here.`; });
 }
 
-async function choose(user, item, position, row) {
+/** A click; one on what was found names the query, and so counts for no list. */
+async function choose({ user_id: user, query_id }, item, position, row) {
   if (!user) { $("news").textContent = "Pick a user first: a click is somebody's."; return; }
   row.classList.add("sent");
-  sentAt = performance.now();
-  $("news").textContent = `${user} clicked ${titleOf(item)} …`;
-  const event = { event_id: crypto.randomUUID(), ts: Date.now() / 1000, user_id: user, item_id: item.item_id, position };
+  sentAt = query_id ? 0 : performance.now();
+  $("news").textContent = `${user} clicked ${titleOf(item)}${query_id ? "." : " …"}`;
+  const event = { event_id: crypto.randomUUID(), ts: Date.now() / 1000, user_id: user, item_id: item.item_id, position, query_id };
   try {
     await ask("/events/click", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(event) });
   } catch (error) {
@@ -393,7 +475,11 @@ function drawTaste({ taste }) {
 drawRates(NOTHING, NOTHING); // so that all has its place before it is seen
 themed();
 $("who").addEventListener("submit", (event) => { event.preventDefault(); show($("user").value.trim()); });
-$("find").addEventListener("submit", (event) => { event.preventDefault(); const words = $("words").value.trim(); words ? search(words) : back(); });
+$("find").addEventListener("submit", (event) => { event.preventDefault(); searchAnew(asked?.image); });
+$("like").addEventListener("change", searchWithPicture);
+$("drop").addEventListener("click", () => searchAnew());
+$("earlier").addEventListener("click", () => turned(-1));
+$("later").addEventListener("click", () => turned(1));
 $("back").addEventListener("click", back);
 const named = () => decodeURIComponent(location.hash.slice(1));
 addEventListener("hashchange", () => { if (named() && named() !== shown) show(named()); });
