@@ -1,5 +1,8 @@
 """`anabranch moderate`."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from streams.cli.common import console
@@ -35,8 +38,19 @@ def refuse_held(item_id: str) -> None:
 
 
 @app.command("evaluate")
-def evaluate_moderation() -> None:
-    """Measure precision and recall on sentences labelled for this, and false alarms on the stamps' pictures."""
+def evaluate_moderation(
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="A folder of your own pictures, in the subfolders harmful and harmless.", file_okay=False),
+    ] = None,
+) -> None:
+    """Measure precision and recall on sentences labelled for this, and false alarms on the stamps' pictures.
+
+    Of pictures of your own: precision, recall and false alarms over thresholds.
+    """
     from streams.evaluate import moderation, report
 
+    if pictures is not None:
+        console.print(report.table(moderation.curve(moderation.of_folder(pictures))))
+        return
     console.print(report.table(moderation.sheet(moderation.run(load().downloads_folder))))

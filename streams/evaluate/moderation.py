@@ -3,8 +3,10 @@
 The sentences were written and labelled for this, before the lists were asked: half are to be stopped, some of these by
 what they mean and not by their words; half are not, some of these with words that look alike. Pictures that are to be
 stopped cannot be part of an open project: of pictures, only false alarms are counted, on the stamps of Tux Paint.
+Whoever has some measures on their own, in a folder (`of_folder`).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -13,13 +15,19 @@ from urllib.request import url2pathname
 import numpy as np
 from msgspec import Struct
 
+from encoders.errors import Refused
 from encoders.moderation import Pictures, Words
 from streams.core.moderation import verdict
 from streams.datasets.stamps import stamps
+from streams.errors import AnabranchError
 from streams.evaluate.report import Sheet
 from streams.settings import Moderation
 
 PICTURES = 300
+THRESHOLDS = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+HARMFUL_FOLDER, HARMLESS_FOLDER = "harmful", "harmless"
+
+Score = Callable[[bytes], float]
 
 
 class Labelled(NamedTuple):
@@ -97,6 +105,65 @@ class Found(Struct, frozen=True):
     right: int
     pictures: int
     false_alarms: int
+
+
+class Judged(Struct, frozen=True):
+    """Scores of labelled pictures, 0 to 1.
+
+    unread  files that are no picture
+    """
+
+    harmful: list[float]
+    harmless: list[float]
+    unread: int
+
+
+def of_folder(folder: Path, score: Score | None = None) -> Judged:
+    """Judge the pictures of the subfolders `harmful` and `harmless`, one of which may be missing.
+
+    score  of a picture's file; raises Refused for what is none. None: that of the network
+
+    Raises AnabranchError where there is no picture.
+    """
+    score = score or _by_network()
+    scores: dict[str, list[float]] = {HARMFUL_FOLDER: [], HARMLESS_FOLDER: []}
+    unread = 0
+    for name, found in scores.items():
+        for file in sorted(each for each in (folder / name).rglob("*") if each.is_file()):
+            try:
+                found.append(score(file.read_bytes()))
+            except Refused:
+                unread += 1
+    if not any(scores.values()):
+        raise AnabranchError(f"{folder} has no picture in {HARMFUL_FOLDER}/ or {HARMLESS_FOLDER}/")
+    return Judged(scores[HARMFUL_FOLDER], scores[HARMLESS_FOLDER], unread)
+
+
+def _by_network() -> Score:
+    network = Pictures()
+    return lambda content: network.scores([content])[0]
+
+
+def curve(judged: Judged) -> Sheet:
+    """What each threshold would find, as a table; an alarm is a score from it on."""
+    rows = []
+    for threshold in THRESHOLDS:
+        right = sum(score >= threshold for score in judged.harmful)
+        wrong = sum(score >= threshold for score in judged.harmless)
+        rows.append(
+            [
+                f"{threshold:g}",
+                _share(right, right + wrong),
+                _share(right, len(judged.harmful)),
+                _share(wrong, len(judged.harmless), digits=4),
+            ]
+        )
+    title = f"Pictures: {len(judged.harmful)} harmful, {len(judged.harmless)} harmless, {judged.unread} unread"
+    return Sheet(title, ("from", "precision", "recall", "false alarms"), rows)
+
+
+def _share(part: int, whole: int, digits: int = 2) -> str:
+    return f"{part / whole:.{digits}f}" if whole else "-"
 
 
 def run(downloads: Path) -> Found:

@@ -1,6 +1,7 @@
 """What the lists and the network say of words and pictures."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from encoders.errors import Refused
 from encoders.moderation import Pictures, Words
+from streams.errors import AnabranchError
 from streams.evaluate import moderation
 
 
@@ -45,6 +47,44 @@ def test_harmless_pictures_have_low_scores_and_what_is_no_picture_is_refused() -
     assert all(0 <= score < 0.3 for score in network.scores([picture(grey), picture(noise)]))
     with pytest.raises(Refused):
         network.scores([b"no picture"])
+
+
+def by_name(content: bytes) -> float:
+    """A classifier that reads the score that a file says it has."""
+    if not content:
+        raise Refused("image", "Undecodable", "it is empty")
+    return float(content)
+
+
+def test_pictures_of_a_folder_give_precision_and_recall_of_each_threshold(tmp_path: Path) -> None:
+    harmful = {"harmful/a": b".95", "harmful/b": b".55", "harmful/deep/c": b".15"}
+    harmless = {"harmless/d": b".65", "harmless/e": b".02", "harmless/f": b""}
+    for name, content in (harmful | harmless).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    judged = moderation.of_folder(tmp_path, by_name)
+    assert judged == moderation.Judged([0.95, 0.55, 0.15], [0.65, 0.02], 1)
+    sheet = moderation.curve(judged)
+    assert sheet.title == "Pictures: 3 harmful, 2 harmless, 1 unread"
+    rows = {row[0]: row[1:] for row in sheet.rows}
+    assert (rows["0.1"], rows["0.5"], rows["0.9"]) == (
+        ["0.75", "1.00", "0.5000"],
+        ["0.67", "0.67", "0.5000"],
+        ["1.00", "0.33", "0.0000"],
+    )
+
+
+def test_harmless_drawings_alone_have_false_alarms_and_no_recall(tmp_path: Path) -> None:
+    (tmp_path / "harmless").mkdir()
+    for shade in (0, 90, 255):
+        (tmp_path / "harmless" / f"{shade}.png").write_bytes(picture(np.full((64, 64, 3), shade)))
+    sheet = moderation.curve(moderation.of_folder(tmp_path))
+    assert [row[2:] for row in sheet.rows if row[0] == "0.6"] == [["-", "0.0000"]]
+
+
+def test_a_folder_without_pictures_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(AnabranchError, match=str(tmp_path)):
+        moderation.of_folder(tmp_path, by_name)
 
 
 def test_the_figures_in_the_docs_are_those_of_the_labelled_texts() -> None:
