@@ -203,6 +203,29 @@ async def look_for(page: Page, words: str) -> None:
     await expect(page.get_by_role("heading", name=f"Found for “{words}”")).to_be_visible()
 
 
+async def test_why_an_item_is_in_the_list_is_told_in_a_sentence_and_in_bars(page: Page, world: HttpWorld) -> None:
+    asks = page.get_by_role("button", name="Why Aliens?")
+    await asks.click()
+    why = page.get_by_role("dialog", name="Why Aliens?")
+    await expect(why).to_contain_text(re.compile(r"Aliens has place 1 of \d+, above all because .*Alien"))
+    _, said = await world.get("/users/ada/explanations/aliens?past=8")
+    for caption, told in (("score", said["parts"]), ("closeness", said["closeness"])):
+        table = why.get_by_role("table", name=re.compile(f"Added to the {caption}"))
+        assert told and await table.get_by_role("row").count() == len(told)
+    without = why.get_by_role("table", name=re.compile("Lost without a click"))
+    lost = re.compile(r"^Alien[+\u2212]\d\.\d{3}(place \d+|in no list)$")
+    await expect(without.get_by_role("row")).to_have_text(lost)
+    await page.keyboard.press("Escape")
+    await expect(why).not_to_be_visible()
+    await expect(asks).to_be_focused()
+
+
+async def test_what_cannot_be_explained_is_said(page: Page, world: HttpWorld) -> None:
+    await world.upload("aliens", title="Aliens", withdrawn=True)
+    await page.get_by_role("button", name="Why Aliens?").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("is withdrawn")
+
+
 async def test_titles_are_words_and_never_markup(page: Page, world: HttpWorld) -> None:
     await world.upload("<img src=x>", title="<b>bold</b><script>window.bad = 1</script>")
     await world.click("ada", "star")
@@ -256,6 +279,9 @@ async def test_everybody_can_use_the_live_page(
         page = await context.new_page()
         await page.goto(str(world.client.make_url("/")))
         await expect(page.locator("#list .card").first).to_be_visible()
+        await check(page)
+        await page.get_by_role("button", name="Why").first.click()
+        await expect(page.locator("#why table").last).to_be_visible()
         await check(page)
 
 

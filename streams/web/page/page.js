@@ -14,7 +14,8 @@ const REASONS = {
   sequence: "often next", similar: "often together", moment: "often at once", neighbours: "people like you",
   embedding: "like your past", graph: "two steps away",
   stage: "users at your stage", popular: "popular", trending: "popular now", content: "like your taste",
-  audience: "fits your profile", exploration: "new",
+  audience: "fits your profile", exploration: "new", knowledge: "in common",
+  "passed over": "passed over before", bias: "the item itself",
 };
 
 // --- asking -------------------------------------------------------------------------------------------------------
@@ -289,7 +290,51 @@ function card(list, item, at, was) {
     play.setAttribute("aria-label", `Hear ${titleOf(item)}`);
     row.append(play);
   }
+  if (list.user_id) {
+    const asks = element("button", { className: "asks", type: "button", textContent: "Why?", onclick: () => why(list.user_id, item) });
+    asks.setAttribute("aria-label", `Why ${titleOf(item)}?`);
+    row.append(asks);
+  }
   return row;
+}
+
+let whys = 0; // explanations asked for
+/** Why an item is where it is: in a sentence, in bars, and where it would be without each of the user's latest clicks. */
+async function why(user, item) {
+  const mine = ++whys;
+  $("why-title").textContent = `Why ${titleOf(item)}?`;
+  $("why-sentence").textContent = "…";
+  $("why-bars").replaceChildren();
+  $("why").showModal();
+  try {
+    const found = await read(`/users/${name(user)}/explanations/${name(item.item_id)}?past=8`);
+    if (mine !== whys) return;
+    $("why-sentence").textContent = found.sentence;
+    $("why-bars").replaceChildren(
+      ...bars("Added to the score", Object.entries(found.parts).map(([part, value]) => [REASONS[part] ?? part, value])),
+      ...bars("Added to the closeness to the taste",
+        Object.entries(found.closeness).map(([modality, value]) => [MODALITIES[modality]?.[0] ?? modality, value])),
+      ...bars("Lost without a click of the past, and the place then",
+        found.past.map((past) => [titleOf(past), past.effect, past.place === null ? "in no list" : `place ${past.place}`])));
+  } catch (error) {
+    if (mine === whys) $("why-sentence").textContent = error.message;
+  }
+}
+
+/** A table whose numbers are drawn, too; nothing where there are none. */
+function bars(caption, rows) {
+  if (!rows.length) return [];
+  const longest = Math.max(...rows.map(([, value]) => Math.abs(value)), 1e-9);
+  const inOrder = rows.sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
+  return [element("table", { className: "bars" }, element("caption", {}, caption),
+    element("tbody", {}, ...inOrder.map(([label, value, note]) => {
+      const bar = element("i", { className: value < 0 ? "against" : "" });
+      bar.style.width = `${Math.abs(value) / longest * 100}%`;
+      return element("tr", {}, element("th", { scope: "row" }, label),
+        element("td", {}, `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`),
+        element("td", { className: "bar", ariaHidden: "true" }, bar),
+        ...(note ? [element("td", {}, note)] : []));
+    })))];
 }
 
 // --- searching ----------------------------------------------------------------------------------------------------
