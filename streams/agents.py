@@ -26,11 +26,13 @@ from faust import App, StreamT
 from faust.types import Message
 
 from streams import tracing
+from streams.events import event_id
 from streams.pipeline import Pipeline
 from streams.ports import Incoming
 
 CLICKS_AND_VIEWS = ("events.click", "events.view")
 HANDOVER_SECONDS = 3.0
+NAMED = 5  # events of a batch that failed, in the log
 BATCHES_IN_HAND = 4  # of an agent at once when behind, all but one of them waiting to be durable
 
 Handle = Callable[[Sequence[Incoming]], Awaitable[None]]
@@ -172,7 +174,12 @@ class Agents:
         """Whether the batch is acknowledged: it is durable, and so are those before it."""
         first = messages[0]
         with self._dying(
-            "batch failed", topic=first.topic, partition=first.partition, offset=first.offset, events=len(messages)
+            "batch failed",
+            topic=first.topic,
+            partition=first.partition,
+            offset=first.offset,
+            events=len(messages),
+            event_ids=[each for message in messages[:NAMED] if (each := event_id(message.value))],
         ):
             with tracing.batch(messages):
                 await handle([_incoming(message) for message in messages], handed_over)

@@ -471,6 +471,27 @@ def read(topic: str, value: bytes | None, *, now: float) -> Event:
     return event
 
 
+class _Named(Struct):
+    event_id: Id = ""
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+def event_id(value: bytes | None) -> str:
+    """Of an event that may be bad, for logs; empty where it cannot be told.
+
+    >>> event_id(b'{"event_id": "e1", "ts": "yesterday"}'), event_id(b"[]"), event_id(None)
+    ('e1', '', '')
+    """
+    if not value or len(value) > MAX_EVENT_BYTES:
+        return ""
+    try:
+        return _named.decode(value).event_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
 def reading(kind: type[S]) -> Callable[[bytes], S]:
     """What reads messages of this kind, and raises `Rejected`, as for an event.
 

@@ -10,6 +10,7 @@ from typing import TextIO, cast
 import structlog
 
 from streams import tracing
+from streams.core.seldom import Seldom
 
 # These retry by themselves what they log as errors while a broker starts; lag and readiness tell whether it worked.
 TALKATIVE = ("aiokafka.consumer.group_coordinator", "aiokafka.conn", "cassandra.cluster", "cassandra.protocol")
@@ -34,35 +35,21 @@ class Forgiving:
             self._stream.flush()
 
 
-MOST_LINES = 1_000  # told apart at once
-
-
 class Once(logging.Filter):
     """Lets a library say the same thing, whatever names it fills in, once in a while: a client that has lost its server
-    says so ten times a second.
-
-    seconds  of silence after a line; the next one tells how many it stands for
+    says so ten times a second. A line tells how many it stands for.
     """
 
     def __init__(self, seconds: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._seconds = seconds
+        self._seldom = Seldom(seconds)
         self._clock = clock
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}  # when it was last let through, and how often not
 
     def filter(self, record: logging.LogRecord) -> bool:
-        key = record.name, str(record.msg)
-        now = self._clock()
-        last, withheld = self._said.get(key, (-self._seconds, 0))
-        if now - last < self._seconds:
-            self._said[key] = last, withheld + 1
-            return False
-        if len(self._said) >= MOST_LINES:
-            self._said.clear()
-        self._said[key] = now, 0
+        withheld = self._seldom.due((record.name, str(record.msg)), self._clock())
         if withheld:
             record.msg = f"{record.msg} (and {withheld} times more before)"
-        return True
+        return withheld is not None
 
 
 def with_trace(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:

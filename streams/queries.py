@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from streams import metrics
 from streams.errors import Rejected
 from streams.events import Query, decode, encode
-from streams.pipeline.intake import dead_letter
+from streams.pipeline.intake import Refusals
 from streams.ports import Incoming, Outgoing, Sink
 from streams.search import Search
 
@@ -28,6 +28,7 @@ class Queries:
         self._sink = sink
         self._complete = complete
         self._clock = clock
+        self._refusals = Refusals()
 
     async def answer(self, batch: Sequence[Incoming]) -> None:
         """Answer all of them, their parts embedded together; done once the answers are acknowledged."""
@@ -40,8 +41,7 @@ class Queries:
         try:
             query = decode(message.topic, message.value, key=message.key, now=self._clock())
         except Rejected as refusal:
-            metrics.REJECTED.labels(message.topic, refusal.reason).inc()
-            return dead_letter(message, refusal)
+            return self._refusals.dead_letter(message, refusal, self._clock())
         assert isinstance(query, Query)
         results = await self._search.search(query)
         results.published_at, results.emitted_at = message.published_at, self._clock()

@@ -276,10 +276,10 @@ class Metrics(Group):
 
 
 class Traces(Group):
-    """Where a worker sends its traces (OpenTelemetry); unset, nowhere. It needs `pip install 'anabranch[tracing]'`.
+    """Where traces (OpenTelemetry) are sent; unset, nowhere. It needs `pip install 'anabranch[tracing]'`.
 
     endpoint  of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318
-    share     of micro-batches that are traced
+    share     of micro-batches and requests that are traced; what came with a trace is traced if that is
     """
 
     endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None

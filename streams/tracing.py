@@ -1,6 +1,6 @@
-"""Traces (OpenTelemetry): a span for each micro-batch, and in it one for each of its stages.
+"""Traces (OpenTelemetry): a span for each micro-batch, and in it one for each of its stages; one for each HTTP request.
 
-It is linked to the spans of the events that it is made of, which their producers put into Kafka's headers; what is
+A batch is linked to the spans of the events that it is made of, which their producers put into Kafka's headers; what is
 published carries the batch's. Until `set_up`, nothing of OpenTelemetry is imported. No span names a user, an item or an
 event: where a message was in Kafka says enough.
 """
@@ -96,6 +96,31 @@ def batch(messages: Sequence[Message]) -> AbstractContextManager[None]:
     }
     name = f"process {topics}"
     return _span(_tracer, name, kind=SpanKind.CONSUMER, links=_links(messages), attributes=attributes)
+
+
+@contextmanager
+def request(method: str, route: str, parent: str | None) -> Iterator[Callable[[int], None]]:
+    """Trace the answer to an HTTP request: what begins within belongs to it. Call what is yielded with its status.
+
+    route   its template, never the path, which may name somebody
+    parent  its `traceparent` header
+    """
+    if _tracer is None:
+        yield lambda status: None
+        return
+    from opentelemetry.trace import SpanKind, StatusCode, get_current_span
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    def answered(status: int) -> None:
+        span = get_current_span()
+        span.set_attribute("http.response.status_code", status)
+        if status >= 500:  # what the client did wrong is no failure of ours
+            span.set_status(StatusCode.ERROR)
+
+    attributes = {"http.request.method": method, "http.route": route}
+    context = TraceContextTextMapPropagator().extract({PARENT: parent} if parent else {})
+    with _span(_tracer, f"{method} {route}", kind=SpanKind.SERVER, context=context, attributes=attributes):
+        yield answered
 
 
 def span(name: str) -> AbstractContextManager[None]:

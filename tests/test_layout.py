@@ -23,7 +23,7 @@ ALLOWED = {
     "streams/replica.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/advice.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/pipeline": ["streams.pipeline", *BELOW_PIPELINE, "streams.ports", "streams.replica", "streams.advice"],
-    "streams/agents.py": ["streams.pipeline", "streams.ports", "streams.tracing"],
+    "streams/agents.py": ["streams.pipeline", "streams.ports", "streams.events", "streams.tracing"],
     "streams/adapters": [
         "streams.adapters",
         *BELOW_PIPELINE,

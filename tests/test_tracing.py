@@ -2,19 +2,22 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from structlog.testing import capture_logs
 
 from streams import tracing
 from streams.agents import CLICKS_AND_VIEWS, Agents
 from streams.logs import with_trace
-from tests.pipeline.test_pipeline import World
+from streams.ports import Outgoing
+from tests.pipeline.test_pipeline import NOW, World
 from tests.test_agents import GENERATION, FakeConsumer, FakeMessage
+from tests.web.world import HttpWorld
 
 ONE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OTHER = b"00-1bf7651916cd43dd8448eb211c80319c-c7ad6b7169203331-00"
@@ -27,9 +30,12 @@ class Traced:
         self._exporter = InMemorySpanExporter()
         tracing.send_to(self._exporter, service="tests")
 
-    def spans(self) -> dict[str, ReadableSpan]:
+    def all(self) -> Sequence[ReadableSpan]:
         tracing.shut_down()
-        return {span.name: span for span in self._exporter.get_finished_spans()}
+        return self._exporter.get_finished_spans()
+
+    def spans(self) -> dict[str, ReadableSpan]:
+        return {span.name: span for span in self.all()}
 
 
 @pytest.fixture
@@ -112,6 +118,19 @@ async def test_a_failed_batch_is_told_by_the_kind_of_its_error_and_names_nobody(
     assert not any("zaphod" in span.to_json() for span in spans.values())
 
 
+async def test_the_log_of_a_failed_batch_has_the_ids_of_its_first_events_and_names_nobody() -> None:
+    world = World()
+    await world.open_cinema()
+    world.store.down = True
+    clicks = [message(world.click("zaphod", "zaphod", event_id=f"c-{number}")) for number in range(7)]
+    with capture_logs() as lines:
+        assert await handle(world, *clicks) == ["died"]
+    [line] = [each for each in lines if each["log_level"] == "critical"]
+    assert line["event_ids"] == ["c-0", "c-1", "c-2", "c-3", "c-4"]
+    assert (line["topic"], line["offset"], line["events"]) == ("events.click", clicks[0].offset, 7)
+    assert "zaphod" not in str({key: value for key, value in line.items() if key != "exc_info"})
+
+
 async def test_without_traces_nothing_is_linked_and_no_header_is_added() -> None:
     world = World()
     await world.open_cinema()
@@ -122,3 +141,48 @@ async def test_without_traces_nothing_is_linked_and_no_header_is_added() -> None
 def test_a_worker_that_does_not_trace_imports_nothing_for_it() -> None:
     code = "import sys, streams.app; sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+PATH = "GET /users/{user_id}/recommendations"
+
+
+async def test_an_answer_over_http_is_a_span_of_its_callers_trace_and_names_nobody(traced: Traced) -> None:
+    world = HttpWorld()
+    await world.open()
+    assert (await world.get("/users/zaphod/recommendations", traceparent=ONE.decode()))[0] == 200
+    assert (await world.get("/users/zaphod"))[0] == 404
+    assert (await world.get("/healthz"))[0] == 200
+    world.store.down = True
+    assert (await world.get("/users/trillian/recommendations"))[0] == 503
+    await world.close()
+    spans = traced.all()
+    asked = {name: [each for each in spans if each.name == name] for name in {each.name for each in spans}}
+    good, failed = asked[PATH]
+    assert good.context is not None and good.parent is not None and good.attributes is not None
+    assert f"{good.context.trace_id:032x}" == ONE.decode()[3:35] and good.status.is_ok
+    assert good.attributes["http.response.status_code"] == 200
+    assert not failed.status.is_ok
+    assert all(each.status.status_code.name == "UNSET" for each in asked["GET /users/{user_id}"])
+    assert not any("healthz" in name for name in asked)
+    assert not any(name in each.to_json() for each in spans for name in ("zaphod", "trillian"))
+
+
+async def test_an_event_sent_over_http_carries_the_span_of_its_answer(traced: Traced) -> None:
+    world = HttpWorld()
+    headers: list[Any] = []
+    publish = world.sink.publish
+
+    async def kept(messages: Sequence[Outgoing]) -> None:
+        headers.extend(tracing.headers())
+        headers.extend(header for each in messages for header in each.headers)
+        await publish(messages)
+
+    world.sink.publish = kept  # type: ignore[method-assign]
+    await world.open()
+    click = {"event_id": "e", "user_id": "ada", "item_id": "alien", "ts": NOW}
+    status, _ = await world.post("/events/click", click, traceparent=ONE.decode())
+    await world.close()
+    [span] = [each for each in traced.all() if each.name.startswith("POST /events/")]
+    assert status == 202 and span.context is not None
+    [(name, value)] = headers  # once: ours, within the sender's trace
+    assert (name, value[:52]) == ("traceparent", ONE[:36] + f"{span.context.span_id:016x}".encode())

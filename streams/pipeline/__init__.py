@@ -33,7 +33,7 @@ from streams.errors import Fenced
 from streams.events import Click, Embedded, Event, Profile, View, encode
 from streams.pipeline.embedding import AcceptedUpload, Fuse, count_refusal, embed, latest_of_each, that_fit_in_memory
 from streams.pipeline.forgetting import confirmation, remains, told_to_forget
-from streams.pipeline.intake import Accepted, by_key, take_in
+from streams.pipeline.intake import Accepted, Refusals, by_key, take_in
 from streams.pipeline.learning import learn
 from streams.pipeline.lists import LISTS, Lists, taken_back
 from streams.pipeline.moderation import Moderation
@@ -88,6 +88,7 @@ class Pipeline:
         self.lists = Lists(replica, policy, experiments=experiments, advice=advice, clock=clock)
         self.clock = clock
         self._owned = Owned()
+        self._refusals = Refusals()
         # Click, view and profile batches of one user may be in flight together; their changes take turns.
         self._turn = asyncio.Lock()
 
@@ -249,7 +250,7 @@ class Pipeline:
             await self.sink.publish([*announced, *queue, *rejected])
 
     def _take_in(self, batch: Sequence[Incoming]) -> tuple[list[Accepted], list[Outgoing]]:
-        return take_in(batch, now=self.clock(), partition_of=self.partition_of)
+        return take_in(batch, now=self.clock(), partition_of=self.partition_of, refusals=self._refusals)
 
     async def _read_users(self, owned: Owned, accepted: Sequence[Accepted]) -> dict[str, UserState]:
         """The users of these events, from memory, from the store, or new."""

@@ -13,7 +13,7 @@ from aiohttp import web
 from msgspec import Meta, Struct, structs
 
 from encoders.contract import MODALITIES
-from streams import metrics
+from streams import metrics, tracing
 from streams.core.explain import PAST, Unexplained
 from streams.errors import PartRefused, Rejected
 from streams.events import EVENT_TYPES, FILES, Id, Query, SearchResults, read
@@ -427,7 +427,9 @@ class Api:
 
 
 def _traced(request: web.Request) -> tuple[tuple[str, bytes], ...]:
-    """The span that an event comes from, if its sender traces, for whoever handles it."""
+    """The span that an event comes from, if its sender traces, for whoever handles it; where we trace, ours."""
+    if tracing.trace_id():
+        return ()
     parent = request.headers.get(PARENT, "")
     return ((PARENT, parent.encode()),) if TRACE_PARENT.fullmatch(parent) else ()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.typedefs import Middleware
 from yarl import URL
 
-from streams import metrics
+from streams import metrics, tracing
 from streams.errors import Rejected, SinkUnavailable, StoreUnavailable
 from streams.events import MAX_EVENT_BYTES
 from streams.web import openapi
@@ -38,6 +38,7 @@ PAGE_HEADERS = {
     "Cache-Control": "no-cache",
 }
 
+STREAM = ("text/event-stream",)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ROUTE: web.RequestKey[str] = web.RequestKey("route", str)
 log = structlog.get_logger()
@@ -48,14 +49,14 @@ def application(api: Api, health: Health, tokens: Tokens | None) -> web.Applicat
 
     tokens  who is known; None lets in anybody, as the name of this machine alone
     """
+    endpoints = api.endpoints()
     with warnings.catch_warnings():  # aiohttp would rather have nobody choose a router
         warnings.simplefilter("ignore", DeprecationWarning)
         app = web.Application(
             router=Router(),
             client_max_size=MAX_EVENT_BYTES,
-            middlewares=[_named, _explained, _local_only(tokens)],
+            middlewares=[_named, _traced(endpoints), _explained, _local_only(tokens)],
         )
-    endpoints = api.endpoints()
     document = openapi.document(endpoints, version=version("anabranch"), secured=tokens is not None)
     body = msgspec.json.encode(document)
 
@@ -73,7 +74,7 @@ def _answering(endpoint: Endpoint, tokens: Tokens | None) -> Handler:
         identity = tokens.identify(request.headers.get("Authorization")) if tokens else ANYBODY
         _check(identity, endpoint, request.match_info)
         request[IDENTITY] = identity
-        if endpoint.answer == ("text/event-stream",):
+        if endpoint.answer == STREAM:
             return await _sent(endpoint, request)
         async with asyncio.timeout(PATIENCE):
             return await _sent(endpoint, request)
@@ -145,6 +146,23 @@ async def _named(request: web.Request, handler: Handler) -> web.StreamResponse:
     resource = request.match_info.route.resource
     request[ROUTE] = resource.canonical if resource else "none"
     return await handler(request)
+
+
+def _traced(endpoints: Iterable[Endpoint]) -> Middleware:
+    """Streams are not: they last for as long as somebody listens."""
+    routes = {each.path for each in endpoints if each.answer != STREAM}
+
+    @web.middleware
+    async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
+        route = request[ROUTE]
+        if route not in routes:
+            return await handler(request)
+        with tracing.request(request.method, route, request.headers.get(tracing.PARENT)) as answered:
+            response = await handler(request)
+            answered(response.status)
+            return response
+
+    return traced
 
 
 @web.middleware

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from encoders.contract import DIM, PARTS
 from streams.adapters.index import VectorIndex
@@ -190,6 +191,22 @@ async def test_bad_events_become_dead_letters_with_their_bytes_and_good_ones_go_
     assert headers["reason"] == b"wrong_type"
     assert (headers["topic"], headers["partition"], headers["offset"]) == (b"events.click", b"0", b"77")
     assert world.store.users["ada"].history.item_ids == ["alien", "star"]
+
+
+async def test_one_bad_event_in_a_while_is_logged_by_its_id_and_place_and_never_by_its_user(world: World) -> None:
+    def bad(number: int, **fields: Any) -> Incoming:
+        given = {"event_id": f"bad-{number}", "user_id": "zaphod", "ts": NOW} | fields
+        return Incoming("events.click", 0, number, b"zaphod", json.dumps(given).encode(), NOW)
+
+    with capture_logs() as lines:
+        await world.pipeline.interactions([bad(1), bad(2), bad(3, item_id=4)])
+        await world.pipeline.interactions([bad(4)])
+        world.now += 11
+        await world.pipeline.interactions([bad(5)])
+    said = [(each["event_id"], each["offset"], each["reason"], each["more_before"]) for each in lines]
+    assert said == [("bad-1", 1, "missing_field", 0), ("bad-3", 3, "wrong_type", 0), ("bad-5", 5, "missing_field", 2)]
+    assert "zaphod" not in str(lines)
+    assert len(world.sink.on("events.rejected")) == 5
 
 
 async def test_nothing_is_published_when_the_store_fails(world: World) -> None:

@@ -7,7 +7,9 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from typing import Literal
 
+import av
 import msgspec
+import numpy as np
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from PIL import Image
@@ -224,6 +226,30 @@ async def test_what_cannot_be_explained_is_said(page: Page, world: HttpWorld) ->
     await world.upload("aliens", title="Aliens", withdrawn=True)
     await page.get_by_role("button", name="Why Aliens?").click()
     await expect(page.get_by_role("dialog")).to_contain_text("is withdrawn")
+def film_file() -> bytes:
+    """Two seconds of WebM, 64 by 48."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="webm") as container:
+        stream = container.add_stream("libvpx", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+async def test_a_film_is_watched_above_the_list_and_stops_when_that_is_closed(page: Page, world: HttpWorld) -> None:
+    world.media.files["https://films/1"] = film_file()
+    await world.upload("film", title="A film", media={"video": "https://films/1"})
+    await world.click("ada", "star")
+    await page.get_by_role("button", name="Watch A film").click()
+    film = page.get_by_role("dialog", name="A film")
+    await expect(film).to_be_visible()
+    await expect(page.locator("#film-player")).to_have_js_property("videoWidth", 64)
+    await check(page)
+    await page.keyboard.press("Escape")
+    await expect(film).to_be_hidden()
+    await expect(page.locator("#film-player")).to_have_js_property("paused", True)
 
 
 async def test_titles_are_words_and_never_markup(page: Page, world: HttpWorld) -> None:

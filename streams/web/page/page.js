@@ -284,10 +284,11 @@ function card(list, item, at, was) {
       ...(because ? [element("em", { title: because }, `← ${because}`)] : [])));
   const row = element("li", { className: was < 0 ? "fresh" : "" }, button,
     element("span", { className: "place" }, `${at + 1} `, element("span", { className: "came" }, came)));
-  const sound = ["audio", "speech"].find((modality) => item.media?.includes(modality));
-  if (sound) {
-    const play = element("button", { className: "play", type: "button", textContent: "▶", onclick: () => hear(item, sound) });
-    play.setAttribute("aria-label", `Hear ${titleOf(item)}`);
+  const played = ["video", "audio", "speech"].find((modality) => item.media?.includes(modality));
+  if (played) {
+    const video = played === "video";
+    const play = element("button", { className: "play", type: "button", textContent: "▶", onclick: () => video ? watch(item) : hear(item, played) });
+    play.setAttribute("aria-label", `${video ? "Watch" : "Hear"} ${titleOf(item)}`);
     row.append(play);
   }
   if (list.user_id) {
@@ -450,8 +451,22 @@ let player = null;
 async function hear(item, modality) {
   player?.pause();
   player = new Audio(await file(item, modality));
-  player.play().catch(() => { $("news").textContent = `${titleOf(item)} cannot be played here.`; });
+  player.play().catch(() => cannotPlay(item));
 }
+
+/** In a dialogue above the list; closing it, by Escape too, stops the film. */
+async function watch(item) {
+  player?.pause();
+  player = $("film-player");
+  player.src = await file(item, "video");
+  player.onerror = () => { $("film").close(); cannotPlay(item); };
+  $("film-title").textContent = titleOf(item);
+  $("film").onclose = () => player.pause();
+  $("film").showModal();
+  player.play().catch(() => {}); // where it may not begin by itself, it has a button for that
+}
+
+function cannotPlay(item) { $("news").textContent = `${titleOf(item)} cannot be played here.`; }
 
 /** A click; one on what was found names the query, and so counts for no list. */
 async function choose({ user_id: user, query_id }, item, position, row) {
