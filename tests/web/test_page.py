@@ -226,6 +226,8 @@ async def test_what_cannot_be_explained_is_said(page: Page, world: HttpWorld) ->
     await world.upload("aliens", title="Aliens", withdrawn=True)
     await page.get_by_role("button", name="Why Aliens?").click()
     await expect(page.get_by_role("dialog")).to_contain_text("is withdrawn")
+
+
 def film_file() -> bytes:
     """Two seconds of WebM, 64 by 48."""
     file = io.BytesIO()

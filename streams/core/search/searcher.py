@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from streams.core.search import analysis, labels
@@ -143,6 +143,7 @@ class Searcher:
     def rankings(self, question: Question) -> dict[str, Ranking]:
         """By name, what is fused to answer: items that may be shown, without regard to taste."""
         required = labels.wanted(question.filters)
+        question = structs.replace(question, hidden=self._shelf.carried(question.hidden))
         depth = max(self.settings.depth, question.offset + question.limit)
         words = self._understood(analysis.words(question.words))
         if not words and not question.vectors:

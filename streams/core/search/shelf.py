@@ -77,6 +77,10 @@ class Shelf:
             return False
         return all(any(label in allowed for label in item.labels) for allowed in required)
 
+    def carried(self, labels: Collection[str]) -> frozenset[str]:
+        """Those of the labels that any item has: what none has need not be looked for."""
+        return frozenset(label for label in labels if self._labelled.get(label))
+
     def at_most(self, required: Sequence[Collection[str]]) -> int:
         """A number that those that pass do not exceed."""
         sizes = (sum(len(self._labelled.get(label, ())) for label in allowed) for allowed in required)

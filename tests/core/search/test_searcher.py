@@ -1,12 +1,15 @@
 """A world of coloured fruit whose right answers anyone can see: words, pictures and sounds share one space."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from streams.adapters.index import VectorIndex
 from streams.adapters.words import WordIndex
+from streams.core.search.fusion import Slots
 from streams.core.search.question import Question
 from streams.core.search.searcher import Document, Searcher
 from streams.core.search.settings import SearchSettings
@@ -145,6 +148,38 @@ def test_hidden_items_are_never_shown(market: Searcher) -> None:
         Question(words="apple", hidden=hidden, filters={"colour": ["green", "red"]}),
     ):
         assert not [each for each in ids(market, asked) if each.startswith("green")]
+
+
+def test_an_item_that_is_hidden_only_later_is_hidden_from_then_on(market: Searcher) -> None:
+    asked = Question(words="plum", vectors={"image": direction("blue", "plum")}, hidden=["tag=rotten"])
+    plum = Document(item_id="plum", at=9, title="blue plum", vectors={"image": direction("blue", "plum")})
+    market.put(plum)
+    assert ids(market, asked)[0] == "plum"
+    market.put(msgspec.structs.replace(plum, attributes=["rotten"]))
+    assert "plum" not in ids(market, asked)
+    market.put(plum)
+    assert ids(market, asked)[0] == "plum"
+
+
+@pytest.mark.parametrize(("marked", "times"), [([], 1), (["rotten"], 2)])
+def test_what_no_item_has_costs_nothing_to_hide(marked: list[str], times: int) -> None:
+    """Where nothing is hidden the index is asked once; where something is, again for more until enough are left."""
+
+    class Counted(VectorIndex):
+        asked = 0
+
+        def nearest(self, vector: Vector, count: int) -> tuple[Slots, NDArray[np.float32]]:
+            self.asked += 1
+            return super().nearest(vector, count)
+
+    space = Counted(DIM)
+    settings = SearchSettings(weights={"image in image": 1.0}, floors={}, depth=5)
+    searcher = Searcher(settings, words=WordIndex(), space=lambda: space)
+    for n in range(100):
+        near = direction(f"{n % 7}")
+        searcher.put(Document(item_id=f"{n}", at=0.0, attributes=[] if n % 7 else marked, vectors={"image": near}))
+    found = ids(searcher, Question(vectors={"image": direction("0")}, hidden=["tag=rotten"], limit=5))
+    assert len(found) == 5 and space.asked == times
 
 
 def test_a_withdrawn_item_is_gone_from_every_answer_and_comes_back_when_put(market: Searcher) -> None:
