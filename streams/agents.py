@@ -19,7 +19,7 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from faust import App, StreamT
@@ -39,7 +39,14 @@ Handle = Callable[[Sequence[Incoming]], Awaitable[None]]
 Overlap = Callable[[Sequence[Incoming], Callable[[], None]], Awaitable[None]]
 Die = Callable[[], None]
 
-T = TypeVar("T")
+
+class Keyed(Protocol):
+    """What belongs to a user or an item."""
+
+    key: Any
+
+
+T = TypeVar("T", bound=Keyed)
 log = structlog.get_logger()
 
 
@@ -53,6 +60,7 @@ class Agents:
 
     answer      handles the queries of a batch; without it none are taken
     batch_size  the most messages handled together
+    batch_keys  the most users, or items, that these are of: each of them costs a row and a list
     die         ends the process when a batch fails
     patience    seconds that batches in hand may take when partitions are to be given up
     """
@@ -62,6 +70,7 @@ class Agents:
         pipeline: Pipeline,
         *,
         batch_size: int,
+        batch_keys: int,
         answer: Handle | None = None,
         die: Die = end_process,
         patience: float = HANDOVER_SECONDS,
@@ -76,6 +85,7 @@ class Agents:
         if answer is not None:
             self._handlers["events.query",] = _one_at_a_time(answer)
         self._batch_size = batch_size
+        self._batch_keys = batch_keys
         self._die = die
         self._patience = patience
         self._in_hand: set[asyncio.Task[bool]] = set()
@@ -135,10 +145,10 @@ class Agents:
             while True:
                 if len(begun) == BATCHES_IN_HAND:
                     await asyncio.wait({begun.popleft()})
-                if begun and queue.qsize() < self._batch_size:
+                if begun and queue.qsize() < self._batch_keys:
                     await asyncio.wait({begun[-1]})
                 try:
-                    arrived = await next_batch(queue, self._batch_size)
+                    arrived = await next_batch(queue, self._batch_size, self._batch_keys)
                 except StopAsyncIteration:  # how Faust closes a queue
                     return
                 await self._owning.wait()
@@ -209,12 +219,14 @@ def _incoming(message: Any) -> Incoming:
     return Incoming(message.topic, message.partition, message.offset, message.key, message.value, message.timestamp)
 
 
-async def next_batch(queue: asyncio.Queue[T], limit: int) -> list[T]:
-    """Whatever has arrived since the last batch, at most `limit` at once.
+async def next_batch(queue: asyncio.Queue[T], limit: int, keys: int) -> list[T]:
+    """Whatever has arrived since the last batch, at most `limit` messages of `keys` keys at once.
 
     No timer: an idle topic hands on a lone message at once, and a busy one fills its batches by itself.
     """
     batch = [await queue.get()]
-    while len(batch) < limit and not queue.empty():
+    met = {batch[0].key}
+    while len(batch) < limit and len(met) < keys and not queue.empty():
         batch.append(queue.get_nowait())
+        met.add(batch[-1].key)
     return batch

@@ -164,7 +164,9 @@ async def serve(
     """
     app = faust_app(settings)
     app.transport = BatchTransport(app.conf.broker_consumer, app)
-    agents = Agents(pipeline, batch_size=settings.worker.batch_size, answer=answer)
+    agents = Agents(
+        pipeline, batch_size=settings.worker.batch_size, batch_keys=settings.worker.batch_keys, answer=answer
+    )
     agents.attach(app)
     await app.start()
     watching = asyncio.create_task(_watch(app, pipeline))

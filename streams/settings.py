@@ -319,6 +319,7 @@ class Worker(Group):
     """How a worker handles events.
 
     batch_size               events handled together, at most
+    batch_keys               users, or items, that these are of, at most
     taste_half_life_seconds  until a touch counts half in a user's taste
     typical_dwell_seconds    on an item, that say as much as if no time was given
     dedup_window             event ids remembered for each user
@@ -338,7 +339,8 @@ class Worker(Group):
     experiments              YAML file of a plan of experiments, see docs/experiments.md; the same for every process
     """
 
-    batch_size: Annotated[int, Field(ge=1, le=10_000)] = 512
+    batch_size: Annotated[int, Field(ge=1, le=10_000)] = 2_048
+    batch_keys: Annotated[int, Field(ge=1, le=10_000)] = 512
     click_weight: Positive = 1.0
     view_weight: Positive = 0.2
     taste_half_life_seconds: Positive = 7 * 86_400.0

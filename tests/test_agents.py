@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,26 +21,43 @@ def queue_of(values: Sequence[T]) -> asyncio.Queue[T]:
     return queue
 
 
-@given(st.lists(st.integers(), min_size=1, max_size=50), st.integers(1, 10))
-async def test_every_value_comes_once_and_in_order_in_batches_within_the_limit(values: list[int], limit: int) -> None:
-    queue = queue_of(values)
-    batches = []
+class Keyed(NamedTuple):
+    value: int
+    key: int
+
+
+@given(
+    st.lists(st.builds(Keyed, st.integers(), st.integers(0, 5)), min_size=1, max_size=50),
+    st.integers(1, 10),
+    st.integers(1, 10),
+)
+async def test_batches_hold_every_value_once_in_order_within_both_limits(
+    values: list[Keyed], limit: int, keys: int
+) -> None:
+    queue, batches = queue_of(values), []
     while not queue.empty():
-        batches.append(await next_batch(queue, limit))
+        batches.append(await next_batch(queue, limit, keys))
     assert [value for batch in batches for value in batch] == values
-    assert all(1 <= len(batch) <= limit for batch in batches)
+    assert all(1 <= len(batch) <= limit and len({each.key for each in batch}) <= keys for batch in batches)
 
 
 async def test_a_lone_value_does_not_wait_for_others() -> None:
-    assert await asyncio.wait_for(next_batch(queue_of([1]), limit=100), timeout=5) == [1]
+    [lone] = await asyncio.wait_for(next_batch(queue_of([Keyed(1, 1)]), limit=100, keys=100), timeout=5)
+    assert lone.value == 1
 
 
 async def test_what_arrives_while_a_batch_is_handled_makes_the_next_one() -> None:
-    queue = queue_of([0])
-    assert await next_batch(queue, limit=100) == [0]
+    queue = queue_of([Keyed(0, 0)])
+    await next_batch(queue, limit=100, keys=100)
     for value in range(1, 6):
-        queue.put_nowait(value)
-    assert await next_batch(queue, limit=100) == [1, 2, 3, 4, 5]
+        queue.put_nowait(Keyed(value, 0))
+    assert [each.value for each in await next_batch(queue, limit=100, keys=100)] == [1, 2, 3, 4, 5]
+
+
+async def test_many_events_of_few_users_are_one_batch_and_those_of_many_users_are_several() -> None:
+    few = queue_of([Keyed(value, value % 2) for value in range(100)])
+    many = queue_of([Keyed(value, value) for value in range(100)])
+    assert [len(await next_batch(queue, limit=100, keys=10)) for queue in (few, many)] == [100, 10]
 
 
 GENERATION = 7
@@ -132,6 +149,7 @@ async def an_agent(
     agents = Agents(
         pipeline,  # type: ignore[arg-type]
         batch_size=10,
+        batch_keys=10,
         die=lambda: deaths.append("died"),
         patience=patience,
     )

@@ -58,7 +58,7 @@ def message(value: Any, *parents: bytes) -> FakeMessage:
 async def handle(world: World, *messages: FakeMessage) -> list[str]:
     """As an agent does; how the process died, if it did."""
     deaths: list[str] = []
-    agents = Agents(world.pipeline, batch_size=10, die=lambda: deaths.append("died"))
+    agents = Agents(world.pipeline, batch_size=10, batch_keys=10, die=lambda: deaths.append("died"))
     handler = agents._handlers[CLICKS_AND_VIEWS]
     await agents._handle_or_die(handler, messages, FakeConsumer(), None, lambda: None)  # type: ignore[arg-type]
     return deaths
