@@ -39,7 +39,8 @@ SearchFilters = Annotated[dict[Name, Annotated[list[Name], Meta(min_length=1, ma
 SearchOffset = Annotated[int, Meta(ge=0, le=900)]
 SearchLimit = Annotated[int, Meta(ge=1, le=100)]
 Seconds = Annotated[float, Meta(description="seconds since the epoch")]
-Place = Annotated[int, Meta(ge=0, le=2**62)]
+MAX_COUNT = 2**62
+Place = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 S = TypeVar("S", bound=Struct)
 
 REASONS = {
@@ -246,14 +247,14 @@ class Outcome(Struct, kw_only=True, frozen=True, gc=False, omit_defaults=True):
 
     user: str
     at: float
-    list_version: Place
+    list_version: int
     variants: dict[str, str]
-    items: Place
-    seconds: Annotated[float, Meta(ge=0, le=LAST_TIME)]
+    items: int
+    seconds: float
     before: dict[str, str] = {}
-    clicks: Place = 0
-    place: Place = 0
-    credit: dict[str, Place] = {}
+    clicks: int = 0
+    place: int = 0
+    credit: dict[str, int] = {}
     version: int = VERSION
 
 
@@ -513,6 +514,7 @@ def reading(kind: type[S]) -> Callable[[bytes], S]:
 
 _embedded = reading(Embedded)
 _learned = reading(Learned)
+_outcome = reading(Outcome)
 
 
 def read_embedded(value: bytes, *, dim: int = DIM) -> Embedded:
@@ -534,6 +536,17 @@ def read_learned(value: bytes, *, dim: int = DIM) -> Learned:
     learned = _learned(value)
     check_learned(learned, dim=dim)
     return learned
+
+
+def read_outcome(value: bytes) -> Outcome:
+    """What a worker has published in `experiments`. Raises `Rejected`, also for what cannot be counted with."""
+    outcome = _outcome(value)
+    counts = (outcome.list_version, outcome.items, outcome.clicks, outcome.place, *outcome.credit.values())
+    if not all(0 <= each <= MAX_COUNT for each in counts):
+        raise Rejected("out_of_range", f"an outcome counts {counts}, where 0 to {MAX_COUNT} are allowed")
+    if not 0 <= outcome.seconds <= LAST_TIME:
+        raise Rejected("bad_time", f"seconds is {outcome.seconds}")
+    return outcome
 
 
 def check_learned(learned: Learned, *, dim: int = DIM) -> None:

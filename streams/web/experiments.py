@@ -11,12 +11,10 @@ from streams.core.experiments import analysis
 from streams.core.experiments.analysis import ExperimentReport
 from streams.core.experiments.plan import Plan
 from streams.core.experiments.tally import Tally
-from streams.events import Outcome, reading
+from streams.events import read_outcome
 
 REMEMBERED = 2.0  # seconds for which one report answers everybody
 SHOWN_SECONDS = 15.0  # from one setting of the gauges to the next
-
-_decode = reading(Outcome)
 
 
 class Experiments(Struct, frozen=True):
@@ -45,7 +43,7 @@ class Watcher:
 
     def take(self, value: bytes) -> None:
         """The value of one message of `experiments`. Raises Rejected."""
-        self._tally.add(_decode(value))
+        self._tally.add(read_outcome(value))
         self._outcomes += 1
 
     def report(self) -> Experiments:

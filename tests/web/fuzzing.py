@@ -81,7 +81,8 @@ class Requests:
         asked: list[tuple[str, str]] = []
         good: dict[str, list[Any]] = {
             "k": [1, 20, 200], "past": [0, 5], "q": ["space", "romance paris", "\u202e"], "user_id": USERS[:3],
-            "offset": [0, 3], "limit": [1, 100],
+            "offset": [0, 3], "limit": [1, 100], "filter": ["genre=Crime", "language=en"],
+            "personal": ["true", "false"], "safe": ["true", "false"], "explain": ["true", "false"],
         }  # fmt: skip
         known = endpoint.query.__struct_fields__ if endpoint.query else ()
         for name in known:

@@ -1,0 +1,121 @@
+"""A moderator's commands, and a shop's rules, through real Kafka, Cassandra and Triton."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy.local.worker import RunningWorker, running_worker
+from streams.asking import query
+from streams.cli import app
+from streams.consumer import ask
+from streams.events import Profile, Upload
+from streams.producer import EventProducer
+from streams.replay import ListWatcher
+from streams.settings import Settings
+from tests.integration.running import TopicReader, until
+
+pytestmark = pytest.mark.servers
+KEY = "a key of these moderators"
+RULES = """
+rules:
+  - name: the shop's own come first
+    pin: 1
+    items: [moderated-puppies, moderated-horror]
+  - name: no horror for the young
+    exclude: true
+    with: {tag: [Horror]}
+    audience: {age: {below: 16, or_unknown: true}}
+"""
+MAYBE = "The bitch of the hunter, and her seven puppies in the snow of the north"
+FOUL = "fuck fuck you shit bitch"
+
+
+@pytest.fixture(scope="module")
+def worker(servers: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
+    rules = tmp_path_factory.mktemp("rules") / "rules.yaml"
+    rules.write_text(RULES)
+    told = {
+        "ANABRANCH_MODERATION__ENABLED": "true",
+        "ANABRANCH_MODERATION__KEY": KEY,
+        "ANABRANCH_WORKER__RULES_FILE": str(rules),
+    }
+    with running_worker(servers, environment=told) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def moderator(servers: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANABRANCH_HOME", str(servers.home))
+    monkeypatch.setenv("ANABRANCH_MODERATION__KEY", KEY)
+
+
+def moderate(*arguments: str) -> str:
+    run = CliRunner().invoke(app, ["moderate", *arguments], env={"COLUMNS": "200"})
+    assert run.exit_code == 0, run.output
+    return run.output
+
+
+def send(servers: Settings, *uploads: tuple[str, str, list[str]]) -> None:
+    """Upload (name, title, attributes), and wait until workers have told of each."""
+    announced = TopicReader(servers, "items.embedded")
+    now = time.time()
+    with EventProducer(servers.kafka.address) as producer:
+        for name, title, attributes in uploads:
+            item_id = f"moderated-{name}"
+            producer.send(
+                Upload(event_id=f"{item_id}-{now}", ts=now, item_id=item_id, title=title, attributes=attributes)
+            )
+    assert len(announced.read(len(uploads))) == len(uploads)
+    announced.close()
+
+
+def found(servers: Settings, words: str, user_id: str | None = None) -> set[str]:
+    answer = ask(servers.kafka, query(words, {}, filters={"shop": ["moderated"]}, user_id=user_id))
+    return {item.item_id for item in answer.items} if answer is not None else set()
+
+
+def first_of_list(servers: Settings, user_id: str, **traits: int) -> str:
+    with EventProducer(servers.kafka.address) as producer, ListWatcher(servers.kafka.address) as watcher:
+        profile = Profile(event_id=f"{user_id}-{time.time()}", ts=time.time(), user_id=user_id, traits=traits)
+        watcher.expect(profile)
+        producer.send(profile)
+        watcher.wait(patience=60)
+        return str(watcher.report.users[user_id].items[0])
+
+
+def test_what_is_held_waits_for_a_moderator_and_what_is_foul_for_nobody(
+    servers: Settings, worker: RunningWorker
+) -> None:
+    shop = ["shop=moderated"]
+    send(servers, ("kittens", "Kittens play", shop), ("puppies", MAYBE, shop), ("foul", FOUL, shop))
+    until(lambda: found(servers, "kittens") == {"moderated-kittens"})
+    listed = moderate("list")
+    assert "moderated-puppies" in listed and "text 0.50" in listed
+    assert "moderated-foul" not in listed and "moderated-kittens" not in listed
+    assert "moderated-puppies" not in found(servers, "puppies")
+    moderate("allow", "moderated-puppies")
+    until(lambda: "moderated-puppies" in found(servers, "puppies"))
+    assert "moderated-puppies" not in moderate("list")
+    assert first_of_list(servers, "breeder", age=40) == "moderated-puppies", "and the rule pins it from now on"
+    assert "moderated-foul" not in found(servers, FOUL)
+
+
+def test_what_a_moderator_refuses_leaves_the_queue_and_is_never_found(servers: Settings, worker: RunningWorker) -> None:
+    send(servers, ("hounds", f"{MAYBE}, again", ["shop=moderated"]))
+    assert "moderated-hounds" in moderate("list")
+    moderate("refuse", "moderated-hounds")
+    until(lambda: "moderated-hounds" not in moderate("list"))
+    assert "moderated-hounds" not in found(servers, "hunter puppies again")
+
+
+def test_what_a_rule_keeps_from_the_young_is_in_neither_their_lists_nor_their_searches(
+    servers: Settings, worker: RunningWorker
+) -> None:
+    send(servers, ("horror", "The house of dread", ["shop=moderated", "Horror"]))
+    assert first_of_list(servers, "adult", age=40) in ("moderated-puppies", "moderated-horror")
+    assert first_of_list(servers, "child", age=12) != "moderated-horror"
+    until(lambda: found(servers, "house of dread", "adult") == {"moderated-horror"})
+    assert "moderated-horror" not in found(servers, "house of dread", "child")
+    assert "moderated-horror" not in found(servers, "house of dread"), "whose age nobody knows"
