@@ -35,6 +35,7 @@ from streams.agents import Agents, Handle, end_process
 from streams.core import fusion
 from streams.core.diversity import exposure_shares, mean_diversity
 from streams.core.memory.deniability import Deniability
+from streams.core.search.question import Asker
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, StoreMoved, StoreUnavailable
 from streams.knowledge import read_if_set
@@ -45,7 +46,7 @@ from streams.plan import read_plan
 from streams.queries import Queries
 from streams.replica import Replica
 from streams.rules import kept
-from streams.search import Asker, Search
+from streams.search import Search
 from streams.searching import empty_search, media_reader
 from streams.settings import Kafka, Metrics, Server, Settings
 from streams.settings import Moderation as ModerationSettings

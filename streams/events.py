@@ -499,7 +499,7 @@ def reading(kind: type[S]) -> Callable[[bytes], S]:
     >>> reading(Forgotten)(b"{}")
     Traceback (most recent call last):
         ...
-    streams.errors.Rejected: Object missing required field `event_id`
+    streams.errors.Rejected: missing_field: Object missing required field `event_id`
     """
     decode = msgspec.json.Decoder(kind).decode
 

@@ -15,15 +15,14 @@ from streams.core.experiments.assignment import INTERLEAVED, Assigner
 from streams.core.experiments.plan import HOLDOUT, Plan, ranges
 from streams.core.experiments.simulation import Run, World
 from streams.core.experiments.tally import Tally
-from streams.errors import AnabranchError
+from streams.errors import AnabranchError, Rejected
 from streams.event_log import EventLog
-from streams.events import Outcome
+from streams.events import Outcome, read_outcome
+from streams.replica import left_out
 from streams.settings import Kafka
 
 TOPIC = "experiments"
 MARKS = ("<!-- simulated -->", "<!-- /simulated -->")
-
-_decode = msgspec.json.Decoder(Outcome).decode
 
 
 class UnreadableOutcomes(AnabranchError):
@@ -60,10 +59,13 @@ def report(plan: Plan, outcomes: Iterable[Outcome]) -> list[ExperimentReport]:
 
 
 def published(kafka: Kafka) -> Iterator[Outcome]:
-    """All outcomes that Kafka still has. Raises AnabranchError."""
+    """All outcomes that Kafka still has; what cannot be read is left out. Raises AnabranchError."""
     with EventLog(kafka) as log:
         for message in log.read(log.starts([TOPIC]), log.ends([TOPIC])):
-            yield _decode(message.value)
+            try:
+                yield read_outcome(message.value)
+            except Rejected as refusal:
+                left_out(TOPIC, message.offset, refusal)
 
 
 def recorded(path: Path) -> Iterator[Outcome]:
@@ -71,9 +73,9 @@ def recorded(path: Path) -> Iterator[Outcome]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                yield _decode(line)
-            except msgspec.MsgspecError as error:
-                raise UnreadableOutcomes(f"{path}, line {number}: {error}") from error
+                yield read_outcome(line)
+            except Rejected as refusal:
+                raise UnreadableOutcomes(f"{path}, line {number}: {refusal}") from refusal
 
 
 def as_json(reports: list[ExperimentReport]) -> str:

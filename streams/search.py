@@ -5,14 +5,13 @@ It follows `items.embedded`, so that an upload can be found as soon as it is emb
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import NamedTuple
 
 from msgspec import Struct
 
 from encoders.contract import DIM, MODALITIES
 from streams import metrics
 from streams.core.search import analysis
-from streams.core.search.question import Barred, Found, Question, nothing
+from streams.core.search.question import Asker, Barred, Found, Question, nothing
 from streams.core.search.searcher import Document, Searcher
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import EmbedderUnavailable, PartRefused, Rejected, StoreUnavailable
@@ -21,17 +20,6 @@ from streams.ports import Embedder, Logged, Media
 from streams.replica import ITEMS, left_out
 
 BREATH = 4  # items followed before other tasks get a turn: some 2 ms
-
-
-class Asker(NamedTuple):
-    """Who asks.
-
-    taste   (dim,) float32, unit length; None where it is unknown
-    traits  what they said of themselves, JSON, empty where they did not; None where that cannot be known now
-    """
-
-    taste: Vector | None = None
-    traits: bytes | None = b""
 
 
 Askers = Callable[[str], Awaitable[Asker]]

@@ -84,7 +84,7 @@ def test_a_plan_or_outcomes_that_cannot_be_used_are_named(tmp_path: Path) -> Non
     with pytest.raises(UnusablePlan, match=r"bad: l.colour: 1 arms, where 2 or more"):
         read_plan(bad)
     bad.write_text('{"user": 1}')
-    with pytest.raises(UnreadableOutcomes, match="bad, line 1: Expected `str`, got `int`"):
+    with pytest.raises(UnreadableOutcomes, match="bad, line 1: wrong_type: Expected `str`, got `int`"):
         list(recorded(bad))
 
 

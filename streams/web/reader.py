@@ -15,11 +15,11 @@ from streams.core.explain import explain, sentence
 from streams.core.history import History
 from streams.core.memory.content import Nearest
 from streams.core.recommender import Recommender, Scored
+from streams.core.search.question import Asker
 from streams.core.user import RecentEvents, UserState
 from streams.core.vectors import Vector
 from streams.events import Learned, Recommendations, Recommended
 from streams.ports import Store
-from streams.search import Asker
 from streams.web.answers import Explained, ListedItem, ModalityTaste, PastTouch, SimilarItems, User, UserList
 from streams.web.cache import How, StaleWhileRevalidate
 from streams.web.catalogue import Shelf

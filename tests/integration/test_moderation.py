@@ -82,7 +82,7 @@ def first_of_list(servers: Settings, user_id: str, **traits: int) -> str:
         watcher.expect(profile)
         producer.send(profile)
         watcher.wait(patience=60)
-        return str(watcher.report.users[user_id].items[0])
+        return str(watcher.report.users[user_id].items[0].item_id)
 
 
 def test_what_is_held_waits_for_a_moderator_and_what_is_foul_for_nobody(

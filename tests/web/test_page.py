@@ -222,8 +222,9 @@ async def test_why_an_item_is_in_the_list_is_told_in_a_sentence_and_in_bars(page
     await expect(asks).to_be_focused()
 
 
-async def test_what_cannot_be_explained_is_said(page: Page, world: HttpWorld) -> None:
-    await world.upload("aliens", title="Aliens", withdrawn=True)
+async def test_what_cannot_be_explained_is_said(page: Page) -> None:
+    gone = {"detail": "item 'aliens' is in no list: it was not uploaded, or is withdrawn"}
+    await page.route("**/explanations/aliens**", lambda route: route.fulfill(status=404, json=gone))
     await page.get_by_role("button", name="Why Aliens?").click()
     await expect(page.get_by_role("dialog")).to_contain_text("is withdrawn")
 

@@ -1,6 +1,7 @@
 """What can be asked of the catalogue, and what the answer is."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -13,6 +14,17 @@ Barred = Callable[[str, Collection[str]], bool]
 def nothing(item_id: str, labels: Collection[str]) -> bool:
     """Bars no item."""
     return False
+
+
+class Asker(NamedTuple):
+    """Who asks.
+
+    taste   (dim,) float32, unit length; None where it is unknown
+    traits  what they said of themselves, JSON, empty where they did not; None where that cannot be known now
+    """
+
+    taste: Vector | None = None
+    traits: bytes | None = b""
 
 
 class Question(Struct, frozen=True, kw_only=True):
