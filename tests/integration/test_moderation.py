@@ -90,7 +90,7 @@ def test_what_is_held_waits_for_a_moderator_and_what_is_foul_for_nobody(
 ) -> None:
     shop = ["shop=moderated"]
     send(servers, ("kittens", "Kittens play", shop), ("puppies", MAYBE, shop), ("foul", FOUL, shop))
-    until(lambda: found(servers, "kittens") == {"moderated-kittens"})
+    until(lambda: "moderated-kittens" in found(servers, "kittens"))
     listed = moderate("list")
     assert "moderated-puppies" in listed and "text 0.50" in listed
     assert "moderated-foul" not in listed and "moderated-kittens" not in listed
@@ -116,6 +116,6 @@ def test_what_a_rule_keeps_from_the_young_is_in_neither_their_lists_nor_their_se
     send(servers, ("horror", "The house of dread", ["shop=moderated", "Horror"]))
     assert first_of_list(servers, "adult", age=40) in ("moderated-puppies", "moderated-horror")
     assert first_of_list(servers, "child", age=12) != "moderated-horror"
-    until(lambda: found(servers, "house of dread", "adult") == {"moderated-horror"})
+    until(lambda: "moderated-horror" in found(servers, "house of dread", "adult"))
     assert "moderated-horror" not in found(servers, "house of dread", "child")
     assert "moderated-horror" not in found(servers, "house of dread"), "whose age nobody knows"
