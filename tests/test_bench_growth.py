@@ -38,7 +38,7 @@ def test_a_user_has_a_past_of_a_hundred_and_a_taste_of_the_last() -> None:
 def test_what_was_measured_is_told_in_tables() -> None:
     latency = Latency(400.0, 2.0, 4_000, 0, p50=0.012, p90=0.02, p99=0.05, max=0.1)
     step = Step(1_000, 100, 3.0, 2.5, latency, latency, 2_100.0, 0.0008, 400 * 1024**2, 4_000_000)
-    grown, fresh = sheets(Growth([step], [Fresh("text", [0.1, 0.2, 0.9])]))
+    grown, fresh, found = sheets(Growth([step], [Fresh("text", [0.1, 0.2, 0.9])], [Fresh("text", [0.3])]))
     assert grown.rows == [
         [
             "1,000",
@@ -54,3 +54,4 @@ def test_what_was_measured_is_told_in_tables() -> None:
         ]
     ]
     assert fresh.rows == [["text", "200 ms", "900 ms", "3"]]
+    assert found.rows == [["text", "300 ms", "300 ms", "1"]]

@@ -1,4 +1,4 @@
-"""What many users and items cost a running worker, how soon it starts, and how soon a new item is listed.
+"""What many users and items cost a running worker, how soon it starts, and how soon a new item is listed and found.
 
 `anabranch growth`: users and items are made up and put where a worker finds them, users in Cassandra and items in their
 log, more from step to step. A user has a history of 100 items, of which popular ones come oftener (Zipf's law), and the
@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from statistics import median
+from uuid import uuid4
 
+import msgspec
 import numpy as np
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -38,7 +40,8 @@ from streams.datasets.movielens import movielens
 from streams.errors import AnabranchError
 from streams.evaluate.report import Sheet
 from streams.evaluate.scale import catalogue
-from streams.events import Click, Embedded, Upload, View, encode
+from streams.events import Click, Embedded, Query, SearchResults, Upload, View, encode
+from streams.producer import TOPICS
 from streams.progress import bars
 from streams.replica import ITEMS
 from streams.settings import Settings
@@ -63,6 +66,8 @@ BURST, AT_ONCE = 8_000, 1e6  # clicks that are all sent as fast as it goes, to s
 FRESH = 10  # uploads of each kind
 GLANCE_SECONDS = 0.01  # from one view of a user who waits for the new item to the next
 PATIENCE = 300.0
+ANSWERS = "search.results"
+_results = msgspec.json.Decoder(SearchResults).decode
 DAY = 86_400.0
 
 
@@ -92,7 +97,7 @@ class Step(Struct, frozen=True):
 
 
 class Fresh(Struct, frozen=True):
-    """Seconds from an upload to the first list that has the item; of each of some uploads of a kind."""
+    """Seconds from each of some uploads to the first list that has the item, or the first search that finds it."""
 
     kind: str
     seconds: list[float]
@@ -103,6 +108,7 @@ class Growth(Struct, frozen=True):
 
     steps: list[Step]
     fresh: list[Fresh]
+    found: list[Fresh]
 
 
 def run(settings: Settings, console: Console, steps: Sequence[tuple[int, int]] = STEPS) -> Growth:
@@ -125,8 +131,9 @@ def run(settings: Settings, console: Console, steps: Sequence[tuple[int, int]] =
             with console.status(f"measuring {users:,} users, {listed:,} items"):
                 found.append(asyncio.run(_measure(own, population)))
         with console.status("uploading, and watching lists"), running_worker(own) as worker:
-            fresh = [asyncio.run(_freshness(own, worker, kind)) for kind in MEDIA]
-    return Growth(found, fresh)
+            listed_after = [asyncio.run(_freshness(own, worker, kind)) for kind in MEDIA]
+            found_after = [asyncio.run(_searching(own, kind)) for kind in MEDIA]
+    return Growth(found, listed_after, found_after)
 
 
 class Population:
@@ -225,13 +232,19 @@ def sheets(growth: Growth) -> list[Sheet]:
         ]
         for each in growth.steps
     ]
-    fresh = [
-        [each.kind, f"{median(each.seconds) * 1e3:.0f} ms", f"{max(each.seconds) * 1e3:.0f} ms", str(len(each.seconds))]
-        for each in growth.fresh
-    ]
+    listed, searched = (
+        [
+            [each.kind, f"{median(of) * 1e3:.0f} ms", f"{max(of) * 1e3:.0f} ms", str(len(of))]
+            for each in every
+            for of in [each.seconds]
+        ]
+        for every in (growth.fresh, growth.found)
+    )
+    uploads = ("upload", "median", "longest", "uploads")
     return [
         Sheet("Users and items that are stored", (*headings, "CPU an event", "worker", "on disk"), rows),
-        Sheet("From an upload to the first list with the item", ("upload", "median", "longest", "uploads"), fresh),
+        Sheet("From an upload to the first list with the item", uploads, listed),
+        Sheet("From an upload to the first search that finds the item", uploads, searched),
     ]
 
 
@@ -326,6 +339,41 @@ async def _freshness(settings: Settings, worker: RunningWorker, kind: str) -> Fr
             for before, item, of in zip(known, new, media, strict=True)
         ]
     return Fresh(kind, seconds)
+
+
+async def _searching(settings: Settings, kind: str) -> Fresh:
+    """Each upload is asked for by its title, again and again."""
+    random = np.random.default_rng(SEED)
+    producer = AIOKafkaProducer(**clients.kafka(settings.kafka))
+    consumer = AIOKafkaConsumer(ANSWERS, **clients.kafka(settings.kafka), group_id=None)
+    await producer.start()
+    await consumer.start()
+    try:
+        await consumer.seek_to_end()
+        for partition in consumer.assignment():
+            await consumer.position(partition)
+        seconds = []
+        for number in range(FRESH):
+            upload = _upload(f"sought {kind} {number}", MEDIA[kind](random))
+            began = time.monotonic()
+            await producer.send(TOPICS[Upload], encode(upload), upload.key.encode())
+            async with asyncio.timeout(PATIENCE):
+                while not await _finds(producer, consumer, upload):
+                    pass
+            seconds.append(time.monotonic() - began)
+    finally:
+        await consumer.stop()
+        await producer.stop()
+    return Fresh(kind, seconds)
+
+
+async def _finds(producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, upload: Upload) -> bool:
+    """Whether a search for the title, sent now, finds the item."""
+    query = Query(event_id=str(uuid4()), ts=time.time(), text=upload.title)
+    await producer.send(TOPICS[Query], encode(query), query.key.encode())
+    while (message := await consumer.getone()).key != query.key.encode():
+        pass
+    return any(item.item_id == upload.item_id for item in _results(message.value).items)
 
 
 def _upload(item_id: str, media: dict[str, str]) -> Upload:
