@@ -240,7 +240,7 @@ async def open_search(
 ) -> AsyncIterator[tuple[Search, asyncio.Task[None], asyncio.Event]]:
     """What answers queries; the task that keeps it up to date; and what says that it knows every item by now.
 
-    Its indexes are built from the log while lists are already made: that takes a minute for 100,000 items.
+    Its indexes are built from the log while lists are already made: that takes a minute or more for 100,000 items.
     """
     triton = TritonEmbedder(settings.triton)
 
