@@ -188,8 +188,7 @@ class Agents:
             topic=first.topic,
             partition=first.partition,
             offset=first.offset,
-            events=len(messages),
-            event_ids=[each for message in messages[:NAMED] if (each := event_id(message.value))],
+            messages=messages,
         ):
             with tracing.batch(messages):
                 await handle([_incoming(message) for message in messages], handed_over)
@@ -203,10 +202,14 @@ class Agents:
         return False
 
     @contextmanager
-    def _dying(self, what: str, **where: Any) -> Iterator[None]:
+    def _dying(self, what: str, messages: Sequence[Message] = (), **where: Any) -> Iterator[None]:
+        """End the process where this fails; the log names the first of the messages."""
         try:
             yield
         except Exception as error:
+            if messages:
+                where["events"] = len(messages)
+                where["event_ids"] = [each for message in messages[:NAMED] if (each := event_id(message.value))]
             log.critical(f"{what}, the worker ends without committing it", **where, exc_info=error)
             self._die()
 

@@ -21,7 +21,6 @@ from streams.replica import ITEMS, left_out
 
 BREATH = 4  # items followed before other tasks get a turn: some 2 ms
 
-
 Askers = Callable[[str], Awaitable[Asker]]
 
 NOTHING = Found(hits=[], total=0, facets={})

@@ -199,9 +199,9 @@ EFFECT = 0.005
 def decide(canary: Figures, stable: Figures | None, *, least: int, most: int) -> str:
     """'promote', 'roll back' or 'wait': by how much a choice gains from the canary, less from the stable version.
 
-    stable  None where there is none: then the canary is compared with doing without
     The test holds whenever somebody looks (`experiments.sequential`): it is asked every hour.
 
+    stable  None where there is none: then the canary is compared with doing without
     least   choices before anything is decided
     most    choices after which the better mean decides, certain or not
 

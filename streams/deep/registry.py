@@ -8,7 +8,6 @@ A version is tried in Triton before it counts: it has to load there, answer what
 quick. What fails is taken out again, and what was served before goes on being served.
 """
 
-import fcntl
 import json
 import shutil
 import time
@@ -21,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.local.downloads import locked
 from encoders import contract
 from encoders.contract import Question
 from encoders.errors import WeightsUnusable
@@ -118,8 +118,7 @@ class Registry:
         if self._holds:
             yield
             return
-        with (self._models / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed, be it by our death
+        with locked(self._models / "lock"):
             self._holds = True
             try:
                 yield
@@ -179,8 +178,10 @@ class Registry:
             state = self.state
             if not state.canary and not state.stable:
                 raise NoSuchVersion("no version is served, so there is nothing to roll back")
-            canary = bool(state.canary)
-            after = State(stable=state.stable, previous=state.previous) if canary else State(stable=state.previous)
+            if state.canary:
+                after = State(stable=state.stable, previous=state.previous)
+            else:
+                after = State(stable=state.previous)
             self._serve(after)
             return after.stable
 

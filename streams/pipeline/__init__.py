@@ -188,7 +188,7 @@ class Pipeline:
             if user.consent.objects and user.consent.at == event.ts:
                 metrics.OBJECTIONS.inc()
                 self.lists.forget(event.user_id)
-                told.append(told_to_forget(user, self.replica.worker))
+                told.append(told_to_forget(user, self.replica))
         return told
 
     async def forgets(self, batch: Sequence[Incoming]) -> None:
@@ -220,7 +220,7 @@ class Pipeline:
                 await self.store.forget_users(gone.values(), epochs)
             remaining = [gone.get(user_id, user) for user_id, user in users.items()]
             lists = [taken_back(user) for user in remaining if not user.known]
-            told = [told_to_forget(user, self.replica.worker) for user in remaining]
+            told = [told_to_forget(user, self.replica) for user in remaining]
             await self._publish([*lists, *told, *rejected])
             await self._publish(confirmed)
         metrics.FORGOTTEN.inc(len(gone))

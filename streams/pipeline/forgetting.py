@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from streams.core.user import UserState, blank
 from streams.events import Event, Forgotten, Learned, encode
 from streams.ports import Outgoing
-from streams.replica import INTERACTIONS
+from streams.replica import Replica
 
 FORGOTTEN = "forgotten"
 
@@ -21,10 +21,9 @@ def remains(user: UserState, requests: Sequence[Event]) -> UserState | None:
     return left
 
 
-def told_to_forget(user: UserState, worker: str) -> Outgoing:
+def told_to_forget(user: UserState, replica: Replica) -> Outgoing:
     """What all workers are to hear."""
-    learned = Learned(user_id=user.user_id, touches=[], worker=worker, forgotten=True)
-    return Outgoing(INTERACTIONS, user.user_id.encode(), encode(learned))
+    return replica.telling(Learned(user_id=user.user_id, touches=[], worker=replica.worker, forgotten=True))
 
 
 def confirmation(user: UserState, left: UserState | None, request: Event) -> Outgoing:
