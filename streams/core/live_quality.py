@@ -90,7 +90,7 @@ class LiveQuality:
             self._expire(self._judged.popleft())
         clicks = self._clicks
         familiar = sum(log2(1 + clicks.get(each, 0)) for each in held) / max(1, len(held))
-        rank = held.index(item_id) + 1 if item_id in held else 0
+        rank = _place(held, item_id)
         self._judged.append(_Judged(rank, held, item_id, group, len(self._judged), familiar))
         clicks[item_id] = clicks.get(item_id, 0) + 1
         self._exposure.update(held)
@@ -99,9 +99,7 @@ class LiveQuality:
     def place(self, user_id: str, item_id: str) -> int | None:
         """Of the item in the list that the user holds, 1 the first; 0 where not among the first K, None: not known."""
         held = self._held.get(user_id)
-        if held is None:
-            return None
-        return held.index(item_id) + 1 if item_id in held else 0
+        return None if held is None else _place(held, item_id)
 
     def _expire(self, judged: _Judged) -> None:
         self._exposure.subtract(judged.held)
@@ -160,3 +158,8 @@ class LiveQuality:
         clicks = Counter(each.group for each in self._judged if each.group)
         hits = Counter(each.group for each in self._judged if each.group and each.rank)
         return {group: hits[group] / count for group, count in clicks.most_common(GROUPS)}
+
+
+def _place(held: Sequence[str], item_id: str) -> int:
+    """1 the first; 0 where it is not there."""
+    return held.index(item_id) + 1 if item_id in held else 0
