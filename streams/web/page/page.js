@@ -218,11 +218,19 @@ async function watchPeople() {
 }
 
 function drawPeople() {
-  $("recent").replaceChildren(...[...recent.keys()].reverse().map((user) => {
+  redraw($("recent"), [...recent.keys()].reverse().map((user) => {
     const button = element("button", { type: "button", textContent: user, onclick: () => show(user) });
     button.setAttribute("aria-pressed", String(user === shown));
+    button.dataset.key = user;
     return element("li", {}, button);
   }));
+}
+
+/** New children in place of the old; whoever had the keyboard on one of them has it on the new one of the same key. */
+function redraw(place, children) {
+  const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  place.replaceChildren(...children);
+  if (key !== undefined) [...place.querySelectorAll("button")].find((button) => button.dataset.key === key)?.focus();
 }
 
 // --- one user -----------------------------------------------------------------------------------------------------
@@ -382,7 +390,7 @@ function drawAsked({ items, total, facets, did_you_mean: meant, refused }) {
   $("pages").hidden = offset === 0 && total <= FOUND;
   $("earlier").disabled = offset === 0;
   $("later").disabled = offset + FOUND >= total || offset + FOUND > DEEPEST;
-  $("narrow").replaceChildren(...Object.keys({ ...filters, ...facets }).flatMap((label) => narrowing(label, facets[label] ?? {})));
+  redraw($("narrow"), Object.keys({ ...filters, ...facets }).flatMap((label) => narrowing(label, facets[label] ?? {})));
 }
 
 /** The values of a name: those that are asked for, and the most frequent of what was found. */
@@ -394,6 +402,7 @@ function narrowing(label, counts) {
     ...values.map((value) => {
       const button = element("button", { type: "button", onclick: () => narrow(label, value) }, `${value} ${counts[value] ?? 0}`);
       button.setAttribute("aria-pressed", String(chosen.includes(value)));
+      button.dataset.key = `${label}=${value}`;
       return element("li", {}, button);
     }))];
 }
