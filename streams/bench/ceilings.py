@@ -5,8 +5,10 @@ are made up, of a realistic size.
 """
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -95,14 +97,31 @@ def measure(settings: Settings, console: Console, sizes: Sizes) -> list[Ceiling]
 
     settings  of these servers; users go to a keyspace of their own
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, threadpool_limits(1):
+    with running() as run, threadpool_limits(1):
         with console.status("users in Cassandra, beside the driver alone"):
-            found = users(settings, runner.run, sizes)
+            found = users(settings, run, sizes)
         with console.status(f"nearest of {sizes.items:,} items, beside usearch alone"):
             found.append(nearest(sizes))
         with console.status("vectors from Triton, beside the encoders in process"):
-            found += embedded(settings, runner.run, sizes)
+            found += embedded(settings, run, sizes)
     return found
+
+
+@contextmanager
+def running() -> Iterator[Run]:
+    """An event loop that never stops, as a worker's does, in a thread of its own; what runs a coroutine in it.
+
+    In a loop that is stopped and run again for each call, gRPC's client spins until its answer is there.
+    """
+    loop = uvloop.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="event loop", daemon=True)
+    thread.start()
+    try:
+        yield lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def users(settings: Settings, run: Run, sizes: Sizes) -> list[Ceiling]:
