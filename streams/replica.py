@@ -29,9 +29,22 @@ from streams.ports import Index, Logged, Outgoing
 ITEMS = "items.embedded"
 INTERACTIONS = "interactions"
 TOPICS = (ITEMS, INTERACTIONS)
-BREATH_SECONDS = 0.005  # of learning, before other tasks get a turn
+BREATH_SECONDS = 0.005  # of following a log, before other tasks get a turn
 
 log = structlog.get_logger()
+
+
+class Breath:
+    """Gives other tasks a turn, once whoever takes it has been at work for some milliseconds."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    async def take(self) -> None:
+        """Between any two steps of work that are short by themselves."""
+        if time.monotonic() - self._last > BREATH_SECONDS:
+            await asyncio.sleep(0)
+            self._last = time.monotonic()
 
 
 class Replica:
@@ -68,7 +81,7 @@ class Replica:
         self._published = 0  # messages of our own that have not come back yet
         self._learned_all = asyncio.Event()
         self._learned_all.set()
-        self._breath = time.monotonic()
+        self._breath = Breath()
         # Called with each message once it is taken in, for those who keep more than this does.
         self.on_item: Callable[[Embedded], None] = lambda item: None
         self.on_learned: Callable[[Learned], None] = lambda learned: None
@@ -81,7 +94,7 @@ class Replica:
                     item = read_embedded(message.value, dim=self._dim)
                     self._put(item)
                     self.on_item(item)
-                    await self._breathe()
+                    await self._breath.take()
                 elif message.value is not None:
                     learned = self._read(message.value)
                     await self._learn(learned)
@@ -194,18 +207,13 @@ class Replica:
         for each in learned.touches:
             interaction = Interaction(each.event_id, learned.user_id, each.item_id, each.at, each.weight, profile)
             self.recommender.learn(interaction, _taught(each.lesson) if each.lesson else None)
-            await self._breathe()
+            await self._breath.take()
         if learned.forgotten:
             self.recommender.forget(learned.user_id)
         if learned.worker == self.worker:
             self._published -= 1
             if self._published <= 0:
                 self._learned_all.set()
-
-    async def _breathe(self) -> None:
-        if time.monotonic() - self._breath > BREATH_SECONDS:
-            await asyncio.sleep(0)
-            self._breath = time.monotonic()
 
 
 def left_out(topic: str, offset: int, refusal: Rejected) -> None:

@@ -17,9 +17,7 @@ from streams.core.vectors import Vector, from_bytes
 from streams.errors import EmbedderUnavailable, PartRefused, Rejected, StoreUnavailable
 from streams.events import Embedded, FoundItem, Query, SearchResults, read_embedded
 from streams.ports import Embedder, Logged, Media
-from streams.replica import ITEMS, left_out
-
-BREATH = 4  # items followed before other tasks get a turn: some 2 ms
+from streams.replica import ITEMS, Breath, left_out
 
 Askers = Callable[[str], Awaitable[Asker]]
 
@@ -70,20 +68,20 @@ class Search:
         self._unsafe = frozenset(unsafe)
         self._seconds = seconds
         self._dim = dim
+        self._breath = Breath()
         self._orders: dict[str, tuple[int, int]] = {}
         self.offsets = {ITEMS: 0}
 
     async def follow(self, topic: str, messages: Sequence[Logged]) -> None:
         """Take in the next messages of the log of items."""
-        for place, message in enumerate(messages):
+        for message in messages:
             if message.value is not None:
                 try:
                     self.put(read_embedded(message.value, dim=self._dim))
                 except Rejected as refusal:
                     left_out(topic, message.offset, refusal)
             self.offsets[topic] = message.offset + 1
-            if place % BREATH == 0:
-                await asyncio.sleep(0)
+            await self._breath.take()
 
     def put(self, item: Embedded) -> None:
         """An item has come, has changed, or is withdrawn; of its uploads only the latest counts."""

@@ -14,8 +14,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import gammaln
-from scipy.stats import chisquare
+from scipy.special import chdtrc, gammaln  # scipy.stats says the same, and takes a worker's start a second longer
 
 PRIOR_USERS = 100.0
 """How surely the split is as planned before anybody has come, in users."""
@@ -68,4 +67,5 @@ def mismatch(users: Sequence[int], parts: Sequence[float]) -> float:
 def mismatch_now(users: Sequence[int], parts: Sequence[float]) -> float:
     """The same for a single look, which was planned before: Pearson's chi-square."""
     counts = np.array(users, float)
-    return float(chisquare(counts, counts.sum() * np.array(parts)).pvalue) if counts.sum() else 1.0
+    expected = counts.sum() * np.array(parts)
+    return float(chdtrc(len(parts) - 1, ((counts - expected) ** 2 / expected).sum())) if counts.sum() else 1.0
