@@ -207,18 +207,15 @@ class Recommender:
         """For `judge`, for the choices of one micro-batch."""
         return Rehearsal(self._ranker.rehearsal(), {})
 
-    def has_served(self, user_id: str) -> bool:
-        """Whether it is known what the user's last list was picked from."""
-        return self._served.get(user_id) is not None
-
     def judge(self, rehearsal: Rehearsal, user: UserView, interaction: Interaction) -> Taught | None:
         """What a choice says of the list that its user had before it; None where it says nothing.
 
         This worker alone knows what that list was picked from (see `served`), so it draws the lesson, for all to learn.
-        The choices of a micro-batch are learned later, but each is judged as if those before it had been. Who has been
-        served nothing is judged, throughout the batch, by what they would have been served at its beginning.
+        The choices of a micro-batch are learned later, but each is judged as if those before it had been. Newcomers,
+        served nothing yet, are judged, throughout the batch, by what they would have been served at its beginning. Of
+        others whose list is not known (any more) nothing is said: it would cost a list, and be a guess.
 
-        user  as before the choice; neither taste nor profile are looked at where `has_served`
+        user  as before the choice; taste and profile are looked at of newcomers only
         """
         slot = self.catalogue.slot(interaction.item_id)
         if (
@@ -230,6 +227,8 @@ class Recommender:
             return None
         proposals = self._served.get(user.user_id) or rehearsal.proposals.get(user.user_id)
         if proposals is None:
+            if len(user.history):
+                return None
             proposals = self._propose(self._request_of(user, interaction.at), user.user_id).copied()
             rehearsal.proposals[user.user_id] = proposals
         self._served.chose(user.user_id, slot)

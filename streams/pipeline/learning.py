@@ -47,9 +47,9 @@ def learn(
             metrics.UNPROFILED.inc()
             continue
         if event.user_id not in views:
-            # Who was served something is judged by that alone: what their taste says is not asked for.
-            served = recommender.has_served(event.user_id)
-            views[event.user_id] = UserView(user.user_id, user.history) if served else user.view(lists.weights(user))
+            # Who has a history is judged by what they were served: what their taste says is not asked for.
+            known = len(user.history) > 0
+            views[event.user_id] = UserView(user.user_id, user.history) if known else user.view(lists.weights(user))
         interaction = Interaction(event.event_id, event.user_id, event.item_id, event.ts, weight)
         taught = None
         if deniability is None:

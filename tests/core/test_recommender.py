@@ -180,6 +180,19 @@ def test_who_has_been_served_nothing_is_judged_by_what_there_was_for_them_as_the
     assert unserved.recommender._served.get("ann") is None
 
 
+def test_nothing_is_said_of_somebody_with_a_history_whose_list_is_not_known() -> None:
+    town = Town()
+    town.live()
+    returned, newcomer = town.user("user 3"), town.user("newcomer")
+    for user, judged in ((returned, False), (newcomer, True)):
+        interaction = Interaction(f"by {user.user_id}", user.user_id, "item 0", NOON + DAY, 1.0)
+        taught = town.recommender.judge(town.recommender.rehearsal(), user, interaction)
+        assert (taught is not None) is judged
+    town.listed("user 3")
+    interaction = Interaction("with a list", "user 3", "item 0", NOON + DAY, 1.0)
+    assert town.recommender.judge(town.recommender.rehearsal(), returned, interaction) is not None
+
+
 def world_where_what_was_shown_tires() -> float:
     """Thirty people choose the first of a list that they were not shown before: how often that is among the first 3."""
     generator = np.random.default_rng(5)

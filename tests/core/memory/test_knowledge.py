@@ -27,6 +27,7 @@ def town(settings: RecommenderSettings = SETTINGS, **of_uploads: str) -> Recomme
         user = int(generator.integers(40))
         film = 2 * int(generator.integers(9)) + user % 2
         interaction = Interaction(f"e{step}", f"user {user}", f"film {film}", NOON + step, 1.0)
+        recommender.recommend(views[user], interaction.at)
         taught = recommender.judge(recommender.rehearsal(), views[user], interaction)
         recommender.learn(interaction, taught)
         views[user].history.add(interaction.item_id, interaction.at, 1.0)
