@@ -26,9 +26,10 @@ from streams.bench.report import (
     keeps_up,
     latency_line,
     markdown,
+    scaling_line,
     write_between,
 )
-from streams.bench.variants import VARIANTS, Measured, Meter, Unranked, interleaved
+from streams.bench.variants import OTHERS, VARIANTS, Measured, Meter, Unranked, interleaved
 from streams.core.history import History
 from streams.core.recommender import Interaction, UserView
 from streams.core.vectors import unit
@@ -189,7 +190,20 @@ def test_latency_is_told_at_half_of_what_the_worker_keeps_up_with() -> None:
     assert "keeps up with 400 live" in told and "within 10 ms" in told and "within 40 ms" in told
     assert "did not keep up with 100" in latency_line([at(100, 5.0)])
     page = markdown(msgspec.structs.replace(result(), latencies=[at(100, 0.02), at(200, 5.0)]))
-    assert "| 100 | 5 ms | 10 ms | 20 ms | 40 ms | 1,000 | 0 |" in page
+    assert "| 100 | 5 ms | 10 ms | 20 ms | 40 ms | 1,000 | 0 |  |" in page
+
+
+def test_two_workers_gain_less_the_more_of_an_event_each_has_to_learn_from_the_other() -> None:
+    shown = result()
+    assert scaling_line(shown) == ""
+    shown.rounds += [
+        Round(OTHERS, 1, measured(0.1, 0.1)),
+        Round(OTHERS, 2, measured(0.1, 0.1)),
+    ]  # full takes 4 times that
+    shown.latencies = [Latency(100, 2.0, 1_000, 0, 0.01, 0.01, 0.01, 0.01, cpu=900e-6)]
+    assert "100 µs" in scaling_line(shown) and "get 1.60 times" in scaling_line(shown)
+    assert "at 100/s 1.80" in scaling_line(shown)
+    assert scaling_line(shown) in markdown(shown) and "| 0 | 900 |" in markdown(shown)
 
 
 FEW = Sizes(users=MAX_ROWS + 2, history=5, items=300, searches=3, contents=2, rounds=2, seconds=0.01)

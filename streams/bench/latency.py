@@ -26,7 +26,10 @@ _decode = msgspec.json.Decoder(Recommendations).decode
 
 
 class Latency(Struct):
-    """Seconds, but for the counts. Events of the first `warm_up` seconds are sent and not counted."""
+    """Seconds, but for the counts. Events of the first `warm_up` seconds are sent and not counted.
+
+    cpu  of the worker for an event, where it was watched
+    """
 
     events_per_second: float
     warm_up: float
@@ -36,6 +39,7 @@ class Latency(Struct):
     p90: float
     p99: float
     max: float
+    cpu: float | None = None
 
 
 async def measure(

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from streams.bench.ceilings import Ceiling
 from streams.bench.latency import Latency
-from streams.bench.variants import VARIANTS, Measured
+from streams.bench.variants import OTHERS, VARIANTS, Measured
 from streams.errors import AnabranchError
 
 CEILING = "empty agent"
@@ -22,13 +22,14 @@ WHAT = {
     "empty agent": "a Faust agent that takes raw bytes and does nothing: the ceiling",
     "without lists": "agents, decoding, taste, Cassandra; nothing learned or ranked",
     "full": "the worker as it is",
+    OTHERS: "what the full worker told all others, learned by one of them: no lists, no users of its own",
     "without Faust": "the full pipeline behind a bare aiokafka consumer",
 }
 PACKAGES = ("faust-streaming", "aiokafka", "cassandra-driver", "usearch", "tritonclient", "uvloop", "numpy", "numba")
 BUSY = 0.25  # load average a core at the start from which on the figures are not to be trusted
 KEPT_UP_SECONDS = 1.0  # of the slowest in a hundred: beyond, lists fall behind
 CEILING_HEADINGS = ("what", "ours/s", "bare/s", "ratio", "ratio by CPU")
-LATENCY_HEADINGS = ("live events/s", "p50", "p90", "p99", "worst", "events", "no list")
+LATENCY_HEADINGS = ("live events/s", "p50", "p90", "p99", "worst", "events", "no list", "CPU µs/event")
 MARKS = ("<!-- bench -->", "<!-- /bench -->")
 
 
@@ -210,7 +211,30 @@ def latency_line(latencies: Sequence[Latency]) -> str:
 
 def _latency_cells(each: Latency) -> tuple[str, ...]:
     times = (f"{seconds * 1000:,.0f} ms" for seconds in (each.p50, each.p90, each.p99, each.max))
-    return f"{each.events_per_second:,.0f}", *times, f"{each.events:,}", f"{each.unanswered:,}"
+    cpu = f"{each.cpu * 1e6:,.0f}" if each.cpu is not None else ""
+    return f"{each.events_per_second:,.0f}", *times, f"{each.events:,}", f"{each.unanswered:,}", cpu
+
+
+def scaling_line(result: Result) -> str:
+    """One sentence: how much more two workers handle than one, each on a core of its own.
+
+    An event costs the worker that handles it `own`, which includes learning it, and every other `others`: so each of
+    two workers has (own + others) / 2 to do for each event of both. Empty where that was not measured.
+    """
+    cpu_us = {each.variant: each.cpu_us for each in figures(result.rounds)}
+    if "full" not in cpu_us or OTHERS not in cpu_us:
+        return ""
+    others = cpu_us[OTHERS]
+
+    def gain(own: float) -> float:
+        return 2 * own / (own + others)
+
+    live = [each for each in result.latencies if each.cpu is not None and keeps_up(each)]
+    at_rates = "".join(f", at {each.events_per_second:,.0f}/s {gain((each.cpu or 0) * 1e6):.2f}" for each in live)
+    return (
+        f"Counted by the processor, each of the others learns an event in {others:.0f} µs. So two workers, each on a"
+        f" core of its own, get {gain(cpu_us['full']):.2f} times as much of a backlog done as one{at_rates}."
+    )
 
 
 def ceiling_table(ceilings: Sequence[Ceiling]) -> Table:
@@ -254,7 +278,7 @@ def markdown(result: Result) -> str:
         f"|{'---|' * (len(HEADINGS) + 1)}",
         *(f"| {' | '.join(_cells(each))} | {WHAT[each.variant]} |" for each in figures(result.rounds)),
         "",
-        *(_latency_section(result.latencies) if result.latencies else []),
+        *(_latency_section(result) if result.latencies else []),
         *(_ceiling_section(result.ceilings) if result.ceilings else []),
         f"Machine: {here.cores} cores of {here.cpu}, {here.memory_gib:.0f} GiB, {here.system}, Python {here.python};"
         f" {packages}. Servers and worker share it. Load average before the start: {here.load_average:.2f}.{busy}",
@@ -262,7 +286,8 @@ def markdown(result: Result) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _latency_section(latencies: Sequence[Latency]) -> list[str]:
+def _latency_section(result: Result) -> list[str]:
+    latencies, scaling = result.latencies, scaling_line(result)
     return [
         f"| {' | '.join(LATENCY_HEADINGS)} |",
         f"|{'---|' * len(LATENCY_HEADINGS)}",
@@ -270,6 +295,7 @@ def _latency_section(latencies: Sequence[Latency]) -> list[str]:
         "",
         latency_line(latencies),
         "",
+        *([scaling, ""] if scaling else []),
     ]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
+import psutil
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -28,10 +29,11 @@ from streams.bench.report import (
     latency_line,
     latency_table,
     markdown,
+    scaling_line,
     table,
 )
 from streams.bench.report import write_between as write_report
-from streams.bench.variants import VARIANTS, Handled, Measured
+from streams.bench.variants import OTHERS, VARIANTS, Handled, Measured
 from streams.datasets.movielens import movielens
 from streams.errors import AnabranchError
 from streams.evaluate.plots import png
@@ -82,7 +84,7 @@ def run(settings: Settings, console: Console, *, events: int, rounds: int, repor
     (home / "bench.json").write_bytes(figures)
     console.print(table(result))
     console.print(latency_table(result.latencies))
-    console.print(latency_line(result.latencies), highlight=False)
+    console.print(latency_line(result.latencies), scaling_line(result), highlight=False)
     console.print(ceiling_table(result.ceilings))
     console.print(f"written: {home / 'bench.json'}", highlight=False)
     if report:
@@ -100,7 +102,8 @@ def _measure(settings: Settings, console: Console, variant: str, events: int, ti
     command = [sys.executable, "-m", "streams.bench.variants", variant, str(events)]
     with _progress(console) as progress, log.open("wb") as errors:
         task = progress.add_task(title, total=events)
-        with _process(command, home | servers.prepare(settings, name), errors) as lines:
+        prepared = servers.prepare(settings, name, forget=variant != OTHERS)
+        with _process(command, home | prepared, errors) as lines:
             while True:
                 try:
                     line = lines.get(timeout=PATIENCE)
@@ -147,7 +150,8 @@ def _latencies(
     later = islice(cycle(activity), backlog, None)
     numbers = count()
     found: list[latency.Latency] = []
-    with servers.worker(settings, servers.continue_at_the_end(settings, "bench_latency", f"bench_{name}")):
+    with servers.worker(settings, servers.continue_at_the_end(settings, "bench_latency", f"bench_{name}")) as pid:
+        watched = psutil.Process(pid)
         while not found or keeps_up(found[-1]):
             rate = found[-1].events_per_second * 2 if found else FIRST_RATE
             events = [
@@ -156,6 +160,7 @@ def _latencies(
             ]
             with _progress(console) as progress:
                 task = progress.add_task(f"latency at {rate:,.0f} events/s", total=len(events))
+                before = sum(watched.cpu_times()[:2])
                 measured = latency.measure(
                     settings.kafka,
                     events,
@@ -164,6 +169,7 @@ def _latencies(
                     on_answer=lambda answered, to=progress, of=task: to.update(of, completed=answered),  # type: ignore[misc]
                 )
                 found.append(asyncio.run(measured))
+                found[-1].cpu = (sum(watched.cpu_times()[:2]) - before) / len(events)
     return found
 
 

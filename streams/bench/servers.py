@@ -1,7 +1,7 @@
 """Servers of the benchmark's own, and a backlog that every variant reads from its start."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,12 +45,14 @@ def load_items(settings: Settings, console: Console, uploads: list[Upload]) -> N
 
 
 @contextmanager
-def worker(settings: Settings, environment: dict[str, str]) -> Iterator[None]:
-    """`anabranch worker` as people run it, with some settings of its own."""
+def worker(settings: Settings, environment: dict[str, str]) -> Iterator[int]:
+    """`anabranch worker` as people run it, with some settings of its own; its process id."""
     process = servers.worker_process(settings)
     process.start([sys.executable, "-m", "streams.cli", "worker"], env=at_home(settings) | environment)
     try:
-        yield
+        running = process.find()
+        assert running is not None
+        yield running.pid
     finally:
         process.stop()
 
@@ -66,18 +68,19 @@ def send_backlog(settings: Settings, events: Iterable[Click | View]) -> None:
         play(producer, events)
 
 
-def prepare(settings: Settings, name: str, *, skip: Sequence[str] = SET_UP) -> dict[str, str]:
-    """A consumer group and a keyspace that nobody has used, and no memory of what other variants learned.
+def prepare(settings: Settings, name: str, *, forget: bool = True) -> dict[str, str]:
+    """A consumer group and a keyspace that nobody has used.
 
-    skip  topics of which the group has nothing left to read
+    forget  no memory of what the variant before has learned
 
     Returns the environment of a process that is to use them.
     """
     keyspace = f"bench_{name}"
     with _admin(settings) as admin:
-        ends = _ends(settings, skip)
+        ends = _ends(settings, SET_UP)
         admin.alter_group_offsets(keyspace, {each: OffsetAndMetadata(end, "", -1) for each, end in ends.items()})
-        admin.delete_records(_ends(settings, ("interactions",)))
+        if forget:
+            admin.delete_records(_ends(settings, ("interactions",)))
     schema.migrate(settings.cassandra.model_copy(update={"keyspace": keyspace}))
     return using(keyspace, keyspace)
 

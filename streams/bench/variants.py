@@ -43,6 +43,7 @@ from streams.pipeline import Pipeline
 from streams.ports import Incoming
 from streams.settings import Settings, load
 
+OTHERS = "others' events"  # what the variant before has handled
 WARM_UP = 0.1  # of the events, handled before the clock starts: connections, buffers and caches are filled by then
 PROGRESS_SECONDS = 0.25
 
@@ -168,6 +169,15 @@ async def full(settings: Settings, meter: Meter) -> None:
             await serve(settings, pipeline, [follower], meter.done)
 
 
+async def others_events(settings: Settings, meter: Meter) -> None:
+    """A worker whose users do nothing: it only learns what the worker before it has told all others."""
+    warm_up(RecommenderSettings(), DIM)
+    async with open_pipeline(settings, await open_store(settings)) as pipeline:
+        pipeline.replica.on_learned = lambda learned: meter.add(len(learned.touches))
+        async with following(settings.kafka, pipeline.replica):
+            await meter.done.wait()
+
+
 async def without_faust(settings: Settings, meter: Meter) -> None:
     """The worker's pipeline behind a bare aiokafka consumer: the same batches, in the same order."""
     warm_up(RecommenderSettings(), DIM)
@@ -196,6 +206,7 @@ VARIANTS: dict[str, Callable[[Settings, Meter], Coroutine[Any, Any, None]]] = {
     "empty agent": empty_agent,
     "without lists": without_lists,
     "full": full,
+    OTHERS: others_events,
     "without Faust": without_faust,
 }
 
