@@ -7,6 +7,7 @@ row and answers with a vector or with the reason why there is none, so that a cl
     vector   FP32  [n, 256]   unit length; zeros where `error` is not empty
     error    BYTES [n, 1]     empty, or a name and a sentence, such as `ImageUndecodable: ...`
     native   FP32  [n, native_dim]   what the network said before projection; only where asked for
+    space    BYTES [n, 1]     the name of the space the vector is in: vectors of two names do not compare
     language BYTES [n, 1]     of text: the ISO 639 code of its language, empty where that is not clear
     words    BYTES [n, 1]     of speech: what is said, as far as it was understood
 
@@ -42,6 +43,7 @@ ERROR = "error"
 NATIVE = "native"
 LANGUAGE = "language"
 WORDS = "words"
+SPACE = "space"
 
 ITEM_MODEL = "item_encoder"
 ITEM_MAX_BATCH = 16

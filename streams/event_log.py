@@ -9,6 +9,7 @@ from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInP
 from kafka.structs import OffsetAndMetadata
 
 from streams.adapters import connections
+from streams.core.spaces import Spaces
 from streams.errors import AnabranchError, Rejected
 from streams.events import Embedded, Event, decode, read_embedded
 from streams.replica import left_out
@@ -32,16 +33,17 @@ def read_event(message: ConsumerRecord, partition_of: Callable[[bytes], int]) ->
     return event
 
 
-def take_items(messages: Iterable[ConsumerRecord], known: dict[str, Embedded]) -> None:
-    """Add items of the log `items.embedded` to those known by their ids; of an item's uploads the latest counts.
+def take_items(messages: Iterable[ConsumerRecord], known: dict[str, Embedded], spaces: Spaces) -> None:
+    """Add items of the log of items to those known by their ids; of an item's uploads the latest counts.
 
-    As every worker does, it leaves out what cannot be read.
+    As every worker does, it leaves out what cannot be read, and vectors of other spaces.
     """
     for message in messages:
         if message.value is None:
             continue
         try:
             item = read_embedded(message.value)
+            spaces.take(item.spaces)
         except Rejected as refusal:
             left_out(message.topic, message.offset, refusal)
             continue

@@ -33,6 +33,7 @@ from streams.app import policy_of
 from streams.batched import batched
 from streams.core.consent import Consent
 from streams.core.history import History
+from streams.core.spaces import Spaces
 from streams.core.user import ItemVectors, RecentEvents, Touch, UserState, agree, apply, blank, settle
 from streams.core.vectors import from_bytes
 from streams.errors import Rejected, StoreUnavailable
@@ -213,6 +214,7 @@ class _Rebuilding:
         self._after = after
         self._outcome = outcome
         self._since = since
+        self._spaces = Spaces()
         self._items: dict[str, Embedded] = {}
 
     async def run(self, progress: Progress) -> None:
@@ -230,7 +232,7 @@ class _Rebuilding:
     async def _store_items(self, messages: Iterable[ConsumerRecord]) -> dict[str, Embedded]:
         """Store these items; one that is stored as of a later upload stays as it is."""
         latest: dict[str, Embedded] = {}
-        take_items(messages, latest)
+        take_items(messages, latest, self._spaces)
         for some in batched(latest.values(), AT_ONCE):
             await self._after.write_items(some, {})
         return latest

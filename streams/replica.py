@@ -21,6 +21,7 @@ from streams.core.memory.expert import State
 from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Taught
 from streams.core.search.question import Barred, nothing
+from streams.core.spaces import Spaces
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import Rejected
 from streams.events import Embedded, Learned, LearnedLesson, check_learned, encode, read_embedded, read_learned
@@ -37,6 +38,7 @@ log = structlog.get_logger()
 class Replica:
     """Follows the logs (`follow`), and is what lists are made from.
 
+    spaces      that the vectors of its items are in; items of others are left out
     worker      the name under which this process publishes interactions
     known       item id -> what is known of it beside its own attributes, see `Recommender`
     identities  topic -> its identity in Kafka: a snapshot is of use only to a replica of the very same logs
@@ -61,6 +63,7 @@ class Replica:
         self._dim = dim
         self._identities = [(identities or {}).get(topic, "") for topic in TOPICS]
         self.item_vectors: dict[str, dict[str, Vector]] = {}
+        self.spaces = Spaces()
         self.background = Background()
         self._orders: dict[str, tuple[int, int]] = {}
         self.offsets = dict.fromkeys(TOPICS, 0)
@@ -79,6 +82,7 @@ class Replica:
             try:
                 if message.value is not None and topic == ITEMS:
                     item = read_embedded(message.value, dim=self._dim)
+                    self.spaces.take(item.spaces)
                     self._put(item)
                     self.on_item(item)
                     await self._breathe()
@@ -118,6 +122,8 @@ class Replica:
         ids = {
             "topics": list(TOPICS),
             "identities": self._identities,
+            "parts": list(self.spaces.known),
+            "spaces": list(self.spaces.known.values()),
             "items": list(self._orders),
             "modalities": [name for vectors in known for name in vectors],
         }
@@ -151,6 +157,7 @@ class Replica:
             known=self._known,
         )
         self.index.load(whole["index"].tobytes())
+        self.spaces.take(dict(zip(ids.get("parts", []), ids.get("spaces", []), strict=True)))
         rows = zip(ids["modalities"], items["vectors"], strict=True)
         for item_id, count, known, order in zip(
             ids["items"], *(items[name].tolist() for name in ("counts", "known", "orders")), strict=True

@@ -13,6 +13,7 @@ from streams import metrics
 from streams.core.search import analysis
 from streams.core.search.question import Asker, Barred, Found, Question, nothing
 from streams.core.search.searcher import Document, Searcher
+from streams.core.spaces import Spaces
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import EmbedderUnavailable, PartRefused, Rejected, StoreUnavailable
 from streams.events import Embedded, FoundItem, Query, SearchResults, read_embedded
@@ -70,6 +71,7 @@ class Search:
         self._unsafe = frozenset(unsafe)
         self._seconds = seconds
         self._dim = dim
+        self._spaces = Spaces()
         self._orders: dict[str, tuple[int, int]] = {}
         self.offsets = {ITEMS: 0}
 
@@ -86,7 +88,11 @@ class Search:
                 await asyncio.sleep(0)
 
     def put(self, item: Embedded) -> None:
-        """An item has come, has changed, or is withdrawn; of its uploads only the latest counts."""
+        """An item has come, has changed, or is withdrawn; of its uploads only the latest counts.
+
+        Raises Rejected for one whose vectors do not compare with those of the others.
+        """
+        self._spaces.take(item.spaces)
         if item.order < self._orders.get(item.item_id, item.order):
             return
         self._orders[item.item_id] = item.order

@@ -22,6 +22,7 @@ from streams.adapters.kafka import PartitionOf
 from streams.app import policy_of
 from streams.batched import batched
 from streams.core.ownership import ROOM
+from streams.core.spaces import Spaces
 from streams.core.user import Touch
 from streams.core.vectors import from_bytes
 from streams.core.verification import Difference, Log, Replayed, Said, compare
@@ -192,7 +193,7 @@ class _Verification:
     async def _items(self) -> Log:
         """Compare the items with their latest uploads; the log that users are compared with."""
         embedded: dict[str, Embedded] = {}
-        take_items(self._kafka.read(self._kafka.starts(ITEMS), self._kafka.ends(ITEMS)), embedded)
+        take_items(self._kafka.read(self._kafka.starts(ITEMS), self._kafka.ends(ITEMS)), embedded, Spaces())
         latest: dict[str, Event] = {}
         changed: set[str] = set()
         in_motion: set[str] = set()

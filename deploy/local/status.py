@@ -4,6 +4,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
@@ -175,12 +176,18 @@ def _process(what: str, url: str, process: Process) -> Line | None:
     return Line(
         what,
         "; ".join(told),
-        # Without a server it waits for that; otherwise it is coming up, and the next look tells.
-        next=None if not wrong else "anabranch up" if report.wrong.keys() & SERVERS else "anabranch status",
+        next=_mend(report.wrong) if wrong else None,
         pid=found.pid if found else None,
         memory_bytes=int(memory) if memory else None,
         uptime_seconds=time.time() - started if started else None,
     )
+
+
+def _mend(wrong: Mapping[str, str]) -> str:
+    """What to do about what a process says is wrong; where nothing helps it is coming up, and the next look tells."""
+    if wrong.keys() & SERVERS:
+        return "anabranch up"
+    return "anabranch rebuild --embed" if "space" in wrong else "anabranch status"
 
 
 def _report(url: str) -> Report | None:
