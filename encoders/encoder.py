@@ -7,8 +7,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders import space
-from encoders.contract import DIM, Modality
+from encoders.contract import DIM, Modality, space_name
 from encoders.errors import Refused
 from encoders.projection import Projection
 from encoders.weights import WEIGHTS
@@ -58,7 +57,7 @@ class Encoder(ABC, Generic[Prepared]):
     def space(self) -> str:
         """The name of the space its vectors are in, by all that goes into them."""
         sums = [WEIGHTS[each].sha256 for each in self.weights]
-        return space.name(self.modality.name, *sums, *self.precisions(), self._projection.name)
+        return space_name(self.modality.name, *sums, *self.precisions(), self._projection.name)
 
     def precisions(self) -> Sequence[str]:
         """What its networks compute in."""

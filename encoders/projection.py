@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders import space
-from encoders.contract import DIM, MODALITIES, Modality
+from encoders.contract import DIM, MODALITIES, Modality, space_name
 
 Floats = NDArray[np.float32]
 
@@ -51,7 +50,7 @@ class Projection:
     @property
     def name(self) -> str:
         """What tells it from others, on every machine: random matrices differ in their last bits between processors."""
-        return self.kind or space.name(self.mean.tobytes(), self.weight.tobytes())
+        return self.kind or space_name(self.mean.tobytes(), self.weight.tobytes())
 
     @classmethod
     def untrained(cls, modality: Modality) -> "Projection":

@@ -201,9 +201,16 @@ async def open_pipeline(
     policy = policy_of(settings)
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
-    identities = await asyncio.to_thread(topics.identities, settings.kafka)
+    identities = await asyncio.to_thread(topics.identities, settings.kafka, store.items_topic)
     known = await asyncio.to_thread(read_if_set, settings.worker.knowledge_file)
-    replica = Replica(index, worker=worker, settings=settings.recommender, known=known, identities=identities)
+    replica = Replica(
+        index,
+        worker=worker,
+        items_topic=store.items_topic,
+        settings=settings.recommender,
+        known=known,
+        identities=identities,
+    )
     fuse = fuse_of(settings.worker)
     triton = TritonEmbedder(settings.triton)
     embedder = OneSpace(triton, replica.spaces, fuse.space)
@@ -258,7 +265,7 @@ async def open_search(
     hasty = HastyEmbedder(OneSpace(triton, pipeline.replica.spaces))
     if health is not None:
         health.ready.breakers["triton"] = lambda: str(hasty.breaker.state)
-    search = empty_search(settings, hasty, asker, pipeline.replica.barred)
+    search = empty_search(settings, hasty, asker, pipeline.replica.barred, pipeline.replica.items_topic)
     try:
         async with _catching_up(settings.kafka, search, health, name="search") as (task, complete):
             keeping = asyncio.create_task(_keep_what_comes(complete))

@@ -9,11 +9,12 @@ from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInP
 from kafka.structs import OffsetAndMetadata
 
 from streams.adapters import connections
-from streams.core.spaces import Spaces
 from streams.errors import AnabranchError, Rejected
 from streams.events import Embedded, Event, decode, read_embedded
+from streams.ports import Incoming
 from streams.replica import left_out
 from streams.settings import Kafka
+from streams.spaces import Spaces
 
 PATIENCE_MS = 30_000  # without a message where there must be one
 
@@ -33,17 +34,24 @@ def read_event(message: ConsumerRecord, partition_of: Callable[[bytes], int]) ->
     return event
 
 
-def take_items(messages: Iterable[ConsumerRecord], known: dict[str, Embedded], spaces: Spaces) -> None:
+def incoming(message: ConsumerRecord) -> Incoming:
+    """The message as the pipeline has it."""
+    at = message.timestamp / 1000
+    return Incoming(message.topic, message.partition, message.offset, message.key, message.value, at)
+
+
+def take_items(messages: Iterable[ConsumerRecord], known: dict[str, Embedded], spaces: Spaces | None = None) -> None:
     """Add items of the log of items to those known by their ids; of an item's uploads the latest counts.
 
-    As every worker does, it leaves out what cannot be read, and vectors of other spaces.
+    As every worker does, it leaves out what cannot be read, and what is in other spaces; without `spaces`, those stay.
     """
     for message in messages:
         if message.value is None:
             continue
         try:
             item = read_embedded(message.value)
-            spaces.take(item.spaces)
+            if spaces is not None:
+                spaces.take(item.spaces)
         except Rejected as refusal:
             left_out(message.topic, message.offset, refusal)
             continue

@@ -18,6 +18,8 @@ from encoders.contract import DIM, MODALITIES
 from streams.errors import Rejected
 
 VERSION = 1
+ITEMS = "items.embedded"
+"""The log of items, until it is embedded anew: then it has a number after this."""
 MAX_EVENT_BYTES = 1024 * 1024
 FLOAT_BYTES = 4
 MAX_FUTURE_SECONDS = 300.0
@@ -418,7 +420,7 @@ MESSAGE_TYPES: dict[str, type[Struct]] = {
     "search.results": SearchResults,
     "forgotten": Forgotten,
     "moderation.queue": Held,
-    "items.embedded": Embedded,
+    ITEMS: Embedded,
     "interactions": Learned,
 }
 

@@ -15,9 +15,9 @@ import structlog
 
 from encoders.contract import PARTS
 from streams import metrics
-from streams.core.spaces import Spaces
 from streams.errors import EmbedderUnavailable, OtherSpace
 from streams.ports import Embedder, Embeddings
+from streams.spaces import Spaces
 
 SECONDS = 10.0
 """From asking Triton for its spaces to asking again."""

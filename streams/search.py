@@ -13,12 +13,12 @@ from streams import metrics
 from streams.core.search import analysis
 from streams.core.search.question import Asker, Barred, Found, Question, nothing
 from streams.core.search.searcher import Document, Searcher
-from streams.core.spaces import Spaces
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import EmbedderUnavailable, PartRefused, Rejected, StoreUnavailable
-from streams.events import Embedded, FoundItem, Query, SearchResults, read_embedded
+from streams.events import ITEMS, Embedded, FoundItem, Query, SearchResults, read_embedded
 from streams.ports import Embedder, Logged, Media
-from streams.replica import ITEMS, left_out
+from streams.replica import left_out
+from streams.spaces import Spaces
 
 BREATH = 4  # items followed before other tasks get a turn: some 2 ms
 
@@ -47,6 +47,7 @@ class Search:
     barred   traits, and the time -> which items rules keep from whoever has them
     unsafe   `name=value` of attributes whose items are shown only to queries with `safe` false
     seconds  for fetching and embedding a part of a query; one that takes longer is left out
+    items_topic  the log of items
     offsets  topic -> the next message to follow
     dim      of the vectors
     """
@@ -61,6 +62,7 @@ class Search:
         barred: Callable[[bytes | None, float], Barred] = lambda traits, at: nothing,
         unsafe: Collection[str] = (),
         seconds: float = 5.0,
+        items_topic: str = ITEMS,
         dim: int = DIM,
     ) -> None:
         self._searcher = searcher
@@ -73,7 +75,7 @@ class Search:
         self._dim = dim
         self._spaces = Spaces()
         self._orders: dict[str, tuple[int, int]] = {}
-        self.offsets = {ITEMS: 0}
+        self.offsets = {items_topic: 0}
 
     async def follow(self, topic: str, messages: Sequence[Logged]) -> None:
         """Take in the next messages of the log of items."""

@@ -93,7 +93,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     index = VectorIndex(DIM)
     triton = TritonEmbedder(settings.triton)
     known = await asyncio.to_thread(read_if_set, settings.worker.knowledge_file)
-    replica = Replica(index, worker="http", settings=settings.recommender, known=known)
+    replica = Replica(index, worker="http", items_topic=store.items_topic, settings=settings.recommender, known=known)
     hasty = HastyEmbedder(OneSpace(triton, replica.spaces))
     shelf = Shelf()
     plan = read_plan(settings.worker.experiments)

@@ -22,7 +22,6 @@ from streams.adapters.kafka import PartitionOf
 from streams.app import policy_of
 from streams.batched import batched
 from streams.core.ownership import ROOM
-from streams.core.spaces import Spaces
 from streams.core.user import Touch
 from streams.core.vectors import from_bytes
 from streams.core.verification import Difference, Log, Replayed, Said, compare
@@ -32,10 +31,10 @@ from streams.events import Click, Embedded, Event, Profile, View, encode
 from streams.pipeline.policy import Policy
 from streams.progress import bars
 from streams.settings import Settings
+from streams.spaces import Spaces
 
 USER_TOPICS = ("events.click", "events.view", "events.profile")
 UPLOADS = ("events.upload",)
-ITEMS = ("items.embedded",)
 USERS_AT_ONCE = 500
 
 Replay = dict[str, Replayed]
@@ -193,7 +192,8 @@ class _Verification:
     async def _items(self) -> Log:
         """Compare the items with their latest uploads; the log that users are compared with."""
         embedded: dict[str, Embedded] = {}
-        take_items(self._kafka.read(self._kafka.starts(ITEMS), self._kafka.ends(ITEMS)), embedded, Spaces())
+        items = (self._store.items_topic,)
+        take_items(self._kafka.read(self._kafka.starts(items), self._kafka.ends(items)), embedded, Spaces())
         latest: dict[str, Event] = {}
         changed: set[str] = set()
         in_motion: set[str] = set()

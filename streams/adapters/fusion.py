@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from encoders import fusion, space
-from encoders.contract import DIM, PARTS
+from encoders import fusion
+from encoders.contract import DIM, PARTS, space_name
 from streams.core.vectors import Vector
 
 
@@ -25,7 +25,7 @@ class LearnedFusion:
                 f"{folder / fusion.FILE} is missing; train it, or unset the folder to use the average"
             )
         self._fuse = fusion.load(folder)
-        self.space = space.name("learned", (folder / fusion.FILE).read_bytes())
+        self.space = space_name("learned", (folder / fusion.FILE).read_bytes())
 
     def __call__(self, vectors: Mapping[str, Vector]) -> Vector | None:
         """modality -> (dim,) float32, unit length; the fused vector, None when there are none."""

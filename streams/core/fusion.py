@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from encoders import space
+from encoders.contract import space_name
 from streams.core.vectors import Vector, unit
 
 
@@ -36,7 +36,7 @@ class Average:
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         self._weights = dict(weights)
-        self.space = space.name("average", *(f"{name}={weight:g}" for name, weight in sorted(weights.items())))
+        self.space = space_name("average", *(f"{name}={weight:g}" for name, weight in sorted(weights.items())))
 
     def __call__(self, vectors: Mapping[str, Vector]) -> Vector | None:
         return fuse(vectors, self._weights)

@@ -12,12 +12,12 @@ from encoders.contract import DIM
 from streams.adapters.index import VectorIndex
 from streams.adapters.triton import PatientEmbedder
 from streams.core.fusion import Average
-from streams.core.spaces import Spaces
 from streams.errors import OtherSpace
 from streams.events import Embedded, encode
 from streams.one_space import OneSpace
 from streams.ports import Logged
 from streams.replica import ITEMS, Replica
+from streams.spaces import Spaces
 from tests.fakes import FakeEmbedder
 from tests.pipeline.test_pipeline import WEIGHTS, World, world  # noqa: F401 (a fixture)
 
