@@ -89,6 +89,7 @@ class Outcome(Struct):
 
     @property
     def embedded(self) -> bool:
+        """Whether items are embedded again, into a log of their own."""
         return self.items_after != self.items_before
 
 
@@ -275,11 +276,10 @@ class _Rebuilding:
 
         An upload is announced before it is committed: what is announced once its place was committed is there.
         """
-        done: Mapping[TopicPartition, int]
         task = progress.add_task("items embedded", total=0)
         embedder, sink = TritonEmbedder(self._settings.triton), KafkaSink(self._settings.kafka)
-        begin = items.starts(self._items_topic)
-        start = done = uploads.starts((UPLOADS,))
+        begin, start = items.starts(self._items_topic), uploads.starts((UPLOADS,))
+        done = start
         try:
             await sink.start()
             while True:
@@ -354,7 +354,7 @@ class _Rebuilding:
         objecting = {each.who: each.consent for each in objections}
         task = progress.add_task("partitions rebuilt", total=len(self._partitions))
         embedder = TritonEmbedder(self._settings.triton)
-        starts = {topic: self._starts(topic, log) for topic, log in logs.items() if topic in TOPICS}
+        starts = {topic: self._starts(topic, log) for topic, log in logs.items()}
         try:
             for number in self._partitions:
                 users = Users(self._policy, objecting)
