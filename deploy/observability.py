@@ -23,7 +23,7 @@ ROWS = {
     "Quality": r"_at_10|list_click|exposure|judged|diversity",
     "Experiments and rules": r"experiment|rule",
     "Shipped models": r"ranker|unadvised",
-    "Memory and items": r"replica|index|log_|parts|texts|cached",
+    "Memory and items": r"replica|index|log_|parts|texts|cached|space",
     "Search": r"quer|search",
     "HTTP": r"http",
 }

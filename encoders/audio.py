@@ -39,10 +39,14 @@ class AudioEncoder(Encoder[Floats]):
     """The first minute of a sound file."""
 
     modality = MODALITIES["audio"]
+    weights = ("sound network",)
 
     def __init__(self, projection: Projection | None = None, device: str = "cpu") -> None:
         super().__init__(projection, device)
         self._network = networks.load("sound", device)
+
+    def precisions(self) -> Sequence[str]:
+        return (networks.precision("sound"),)
 
     @classmethod
     def sample(cls) -> bytes:

@@ -7,6 +7,7 @@ row and answers with a vector or with the reason why there is none, so that a cl
     vector   FP32  [n, 256]   unit length; zeros where `error` is not empty
     error    BYTES [n, 1]     empty, or a name and a sentence, such as `ImageUndecodable: ...`
     native   FP32  [n, native_dim]   what the network said before projection; only where asked for
+    space    BYTES [n, 1]     the name of the space the vector is in: vectors of two names do not compare
     language BYTES [n, 1]     of text: the ISO 639 code of its language, empty where that is not clear
     words    BYTES [n, 1]     of speech: what is said, as far as it was understood
 
@@ -42,6 +43,9 @@ ERROR = "error"
 NATIVE = "native"
 LANGUAGE = "language"
 WORDS = "words"
+SPACE = "space"
+REVISION = 1
+"""Raise it when the code of an encoder changes so that its vectors do: no weights would tell."""
 
 ITEM_MODEL = "item_encoder"
 ITEM_MAX_BATCH = 16
@@ -190,3 +194,18 @@ def item_key(item_id: str) -> int:
     True
     """
     return int.from_bytes(blake2b(item_id.encode(), digest_size=8).digest(), "little", signed=True) or 1
+
+
+def space_name(*made_of: bytes | str) -> str:
+    """A short name for a space, the same on every machine: vectors compare where all they are made with is the same.
+
+    made_of  names and numbers, in order
+
+    >>> space_name("text", b"weights") == space_name("text", b"weights") != space_name("textw", b"eights")
+    True
+    """
+    digest = blake2b(digest_size=6)
+    for each in (str(REVISION), *made_of):
+        data = each.encode() if isinstance(each, str) else each
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()

@@ -2,14 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.contract import DIM, Modality
+from encoders.contract import DIM, Modality, space_name
 from encoders.errors import Refused
 from encoders.projection import Projection
+from encoders.weights import WEIGHTS
 
 Floats = NDArray[np.float32]
 Prepared = TypeVar("Prepared")
@@ -40,6 +41,8 @@ class Encoder(ABC, Generic[Prepared]):
     """
 
     modality: Modality
+    weights: ClassVar[tuple[str, ...]] = ()
+    """Those of `encoders.weights.WEIGHTS` that a vector is made with."""
 
     def __init__(self, projection: Projection | None = None, device: str = "cpu") -> None:
         """Load the weights.
@@ -49,6 +52,16 @@ class Encoder(ABC, Generic[Prepared]):
         """
         self._projection = projection or Projection.load(self.modality)
         self._device = device
+
+    @property
+    def space(self) -> str:
+        """The name of the space its vectors are in, by all that goes into them."""
+        sums = [WEIGHTS[each].sha256 for each in self.weights]
+        return space_name(self.modality.name, *sums, *self.precisions(), self._projection.name)
+
+    def precisions(self) -> Sequence[str]:
+        """What its networks compute in."""
+        return ()
 
     @classmethod
     @abstractmethod

@@ -80,10 +80,14 @@ class ImageEncoder(Encoder[Floats]):
     """JPEG, PNG, WebP, or the first frame of a GIF."""
 
     modality = MODALITIES["image"]
+    weights = ("image network", "image classes", "sentence encoder", "sentence pieces")
 
     def __init__(self, projection: Projection | None = None, device: str = "cpu") -> None:
         super().__init__(projection, device)
         self._network = networks.load("image", device)
+
+    def precisions(self) -> Sequence[str]:
+        return (networks.precision("image"),)
 
     @classmethod
     def sample(cls) -> bytes:

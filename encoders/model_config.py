@@ -33,7 +33,8 @@ input [
 output [
   {{ name: "{contract.VECTOR}" data_type: TYPE_FP32 dims: [ {DIM} ] }},
   {{ name: "{contract.ERROR}" data_type: TYPE_STRING dims: [ 1 ] }},
-  {{ name: "{contract.NATIVE}" data_type: TYPE_FP32 dims: [ {modality.native_dim} ] }}{_told(modality)}
+  {{ name: "{contract.NATIVE}" data_type: TYPE_FP32 dims: [ {modality.native_dim} ] }},
+  {{ name: "{contract.SPACE}" data_type: TYPE_STRING dims: [ 1 ] }}{_told(modality)}
 ]
 instance_group [ {{ count: 1 kind: {kind} }} ]
 dynamic_batching {{ }}

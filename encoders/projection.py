@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.contract import DIM, MODALITIES, Modality
+from encoders.contract import DIM, MODALITIES, Modality, space_name
 
 Floats = NDArray[np.float32]
 
@@ -36,14 +36,21 @@ class Projection:
 
     mean    (native_dim,) float32: the centre of unit-length native vectors; zeros where not trained
     weight  (native_dim, DIM) float32
+    kind    'untrained', or that of each modality it is made of; empty where its numbers say what it is
     """
 
     mean: Floats
     weight: Floats
+    kind: str = ""
 
     def __call__(self, natives: Floats) -> Floats:
         """(n, native_dim) -> (n, DIM), unit length."""
         return unit_rows((unit_rows(natives) - self.mean) @ self.weight)
+
+    @property
+    def name(self) -> str:
+        """What tells it from others, on every machine: random matrices differ in their last bits between processors."""
+        return self.kind or space_name(self.mean.tobytes(), self.weight.tobytes())
 
     @classmethod
     def untrained(cls, modality: Modality) -> "Projection":
@@ -54,7 +61,8 @@ class Projection:
         tall = max(modality.native_dim, DIM)
         square, _ = np.linalg.qr(generator.standard_normal((tall, min(modality.native_dim, DIM))))
         matrix = square if modality.native_dim >= DIM else square.T
-        return cls(np.zeros(modality.native_dim, np.float32), np.ascontiguousarray(matrix, dtype=np.float32))
+        mean = np.zeros(modality.native_dim, np.float32)
+        return cls(mean, np.ascontiguousarray(matrix, dtype=np.float32), "untrained")
 
     @classmethod
     def stacked(cls, modality: Modality, parts: Sequence["Projection"]) -> "Projection":
@@ -70,7 +78,7 @@ class Projection:
             rows = slice(start, start + len(part.mean))
             mean[rows], weight[rows] = part.mean, part.weight
             start = rows.stop
-        return cls(mean, weight)
+        return cls(mean, weight, "+".join(part.name for part in parts))
 
     @classmethod
     def load(cls, modality: Modality, folder: Path | None = None) -> "Projection":

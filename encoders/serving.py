@@ -40,6 +40,7 @@ class EncoderModel:
             contract.ERROR: _column(encoded.errors),
             contract.LANGUAGE: _column(encoded.languages),
             contract.WORDS: _column(encoded.words),
+            contract.SPACE: _column([self._encoder.space] * len(encoded.errors)),
         }
         responses, start = [], 0
         for request, batch in zip(requests, batches, strict=True):

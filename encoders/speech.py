@@ -53,6 +53,7 @@ class SpeechEncoder(Encoder[Utterance]):
     """The first 30 s of a recording of somebody speaking, English best."""
 
     modality = MODALITIES["speech"]
+    weights = ("speech network", "speech tokens", "sentence encoder", "sentence pieces")
 
     def __init__(self, projection: Projection | None = None, device: str = "cpu") -> None:
         super().__init__(projection, device)
@@ -62,11 +63,12 @@ class SpeechEncoder(Encoder[Utterance]):
         folder = locate("speech network").parent
         self._storage = ctranslate2.StorageView
         kind, _, number = device.partition(":")
+        self._precision = networks.precision("speech", "int8" if kind == "cpu" else "float16")
         self._whisper = ctranslate2.models.Whisper(
             str(folder),
             device=kind,
             device_index=int(number or 0),
-            compute_type=networks.precision("speech", "int8" if kind == "cpu" else "float16"),
+            compute_type=self._precision,
             intra_threads=1,
         )
         self._tokens = tokenizers.Tokenizer.from_file(str(locate("speech tokens")))
@@ -74,6 +76,9 @@ class SpeechEncoder(Encoder[Utterance]):
         locate("sentence encoder")
         locate("sentence pieces")
         self._sentences = USE(threads=1)
+
+    def precisions(self) -> Sequence[str]:
+        return (self._precision,)
 
     @classmethod
     def sample(cls) -> bytes:

@@ -49,6 +49,7 @@ class TextEncoder(Encoder[str]):
     """UTF-8 text in any of the network's languages."""
 
     modality = MODALITIES["text"]
+    weights = ("sentence encoder", "sentence pieces")
 
     def __init__(self, projection: Projection | None = None, device: str = "cpu") -> None:
         super().__init__(projection, device)

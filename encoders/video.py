@@ -106,11 +106,15 @@ class VideoEncoder(Encoder[Clip]):
     """The first two minutes of a video file."""
 
     modality = MODALITIES["video"]
+    weights = (*image.ImageEncoder.weights, *audio.AudioEncoder.weights)
 
     def __init__(self, projection: Projection | None = None, device: str = "cpu") -> None:
         super().__init__(projection, device)
         self._pictures = networks.load("image", device)
         self._sounds = networks.load("sound", device)
+
+    def precisions(self) -> Sequence[str]:
+        return networks.precision("image"), networks.precision("sound")
 
     @classmethod
     def sample(cls) -> bytes:

@@ -3,7 +3,8 @@
 A worker reads events and the logs of the shared memory, writes those logs, lists and dead letters, and reads and writes
 the rows of its keyspace. A producer writes events. A consumer reads lists and answers, in groups whose names begin with
 its own name and a hyphen. The HTTP server reads both, the logs of the shared memory and the rows, and writes events.
-None of them creates, changes or drops anything.
+None of them creates, changes or drops anything. The log of items is whatever begins with its name: embedded anew, it
+has a number after it.
 """
 
 from collections.abc import Iterator
@@ -19,16 +20,17 @@ from kafka.admin import (
 
 from streams.adapters import connections
 from streams.errors import KafkaUnavailable
-from streams.events import EVENT_TYPES
+from streams.events import EVENT_TYPES, ITEMS
+from streams.replica import INTERACTIONS
 from streams.settings import Cassandra, Kafka, Roles, Settings
 
 EVENTS = tuple(EVENT_TYPES)
-MEMORY = ("items.embedded", "interactions")
 ANSWERS = ("recommendations", "search.results")
 OUTCOMES = "experiments"
 FORGOTTEN = "forgotten"
 REJECTED = "events.rejected"
 QUEUE = "moderation.queue"
+PREFIXED = ACLResourcePatternType.PREFIXED
 
 
 def grant(settings: Settings) -> None:
@@ -47,19 +49,20 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
     """
     read, write = ACLOperation.READ, ACLOperation.WRITE
     if roles.worker:
-        yield from (_allow(roles.worker, read, topic) for topic in (*EVENTS, *MEMORY))
-        yield from (
-            _allow(roles.worker, write, topic) for topic in (*MEMORY, *ANSWERS, OUTCOMES, FORGOTTEN, REJECTED, QUEUE)
-        )
+        yield from (_allow(roles.worker, read, topic) for topic in (*EVENTS, INTERACTIONS))
+        written = (INTERACTIONS, *ANSWERS, OUTCOMES, FORGOTTEN, REJECTED, QUEUE)
+        yield from (_allow(roles.worker, write, topic) for topic in written)
+        yield from (_allow(roles.worker, each, ITEMS, pattern=PREFIXED) for each in (read, write))
         yield _allow(roles.worker, read, group, ResourceType.GROUP)
     if roles.producer:
         yield from (_allow(roles.producer, write, topic) for topic in EVENTS)
     if roles.consumer:
         yield from (_allow(roles.consumer, read, topic) for topic in (*ANSWERS, FORGOTTEN))
         mine = f"{roles.consumer}-"
-        yield _allow(roles.consumer, read, mine, ResourceType.GROUP, ACLResourcePatternType.PREFIXED)
+        yield _allow(roles.consumer, read, mine, ResourceType.GROUP, PREFIXED)
     if roles.http:
-        yield from (_allow(roles.http, read, topic) for topic in (*MEMORY, *ANSWERS, OUTCOMES))
+        yield from (_allow(roles.http, read, topic) for topic in (INTERACTIONS, *ANSWERS, OUTCOMES))
+        yield _allow(roles.http, read, ITEMS, pattern=PREFIXED)
         yield from (_allow(roles.http, write, topic) for topic in EVENTS)
 
 

@@ -32,14 +32,16 @@ from streams.adapters.ranker import TritonRanker
 from streams.adapters.triton import HastyEmbedder, PatientEmbedder, TritonEmbedder
 from streams.advice import Advice
 from streams.agents import Agents, Handle, end_process
-from streams.core import fusion
 from streams.core.diversity import exposure_shares, mean_diversity
+from streams.core.fusion import Average
 from streams.core.memory.deniability import Deniability
 from streams.core.search.question import Asker
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, StoreMoved, StoreUnavailable
 from streams.knowledge import read_if_set
+from streams.one_space import OneSpace
 from streams.pipeline import Pipeline
+from streams.pipeline.embedding import Fuse
 from streams.pipeline.moderation import Moderation
 from streams.pipeline.policy import Policy
 from streams.plan import read_plan
@@ -48,7 +50,7 @@ from streams.replica import Replica
 from streams.rules import kept
 from streams.search import Search
 from streams.searching import empty_search, media_reader
-from streams.settings import Kafka, Metrics, Server, Settings
+from streams.settings import Kafka, Metrics, Server, Settings, Worker
 from streams.settings import Moderation as ModerationSettings
 from streams.snapshots import SnapshotFolder
 from streams.web.health import Health, Unwell
@@ -199,22 +201,30 @@ async def open_pipeline(
     policy = policy_of(settings)
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
-    identities = await asyncio.to_thread(topics.identities, settings.kafka)
+    identities = await asyncio.to_thread(topics.identities, settings.kafka, store.items_topic)
     known = await asyncio.to_thread(read_if_set, settings.worker.knowledge_file)
-    replica = Replica(index, worker=worker, settings=settings.recommender, known=known, identities=identities)
-    folder = settings.worker.fusion_folder
-    fuse = LearnedFusion(folder) if folder else partial(fusion.fuse, weights=settings.worker.fusion_weights)
+    replica = Replica(
+        index,
+        worker=worker,
+        items_topic=store.items_topic,
+        settings=settings.recommender,
+        known=known,
+        identities=identities,
+    )
+    fuse = fuse_of(settings.worker)
     triton = TritonEmbedder(settings.triton)
+    embedder = OneSpace(triton, replica.spaces, fuse.space)
     ranker = TritonRanker(settings.triton, seconds=settings.worker.ranker_seconds)
     advice = Advice(ranker, least_weight=policy.click_weight / 2)
-    following_arms = asyncio.create_task(advice.follow())
+    meanwhile = [asyncio.create_task(each) for each in (advice.follow(), embedder.watch())]
     try:
         await sink.start()
         if health is not None:
             health.ready.checks |= {"kafka": sink.check, "cassandra": store.check, "triton": triton.check}
+            health.ready.checks["space"] = embedder.check
         yield Pipeline(
             store=store,
-            embedder=PatientEmbedder(triton),
+            embedder=PatientEmbedder(embedder),
             media=media_reader(settings.worker),
             sink=sink,
             replica=replica,
@@ -227,7 +237,8 @@ async def open_pipeline(
             deniability=Deniability(settings.privacy.epsilon, SystemRandom()) if settings.privacy.epsilon else None,
         )
     finally:
-        following_arms.cancel()
+        for task in meanwhile:
+            task.cancel()
         await ranker.close()
         await triton.close()
         await sink.close()
@@ -251,10 +262,10 @@ async def open_search(
         known = users[user_id].view({})
         return Asker(known.taste, known.traits)
 
-    hasty = HastyEmbedder(triton)
+    hasty = HastyEmbedder(OneSpace(triton, pipeline.replica.spaces))
     if health is not None:
         health.ready.breakers["triton"] = lambda: str(hasty.breaker.state)
-    search = empty_search(settings, hasty, asker, pipeline.replica.barred)
+    search = empty_search(settings, hasty, asker, pipeline.replica.barred, pipeline.replica.items_topic)
     try:
         async with _catching_up(settings.kafka, search, health, name="search") as (task, complete):
             keeping = asyncio.create_task(_keep_what_comes(complete))
@@ -307,6 +318,11 @@ def _credentials(kafka: Kafka) -> Credentials | None:
         ssl_context=context,
         mechanism=kafka.sasl_mechanism,
     )
+
+
+def fuse_of(worker: Worker) -> Fuse:
+    """How the parts of an item become one vector, as set. Raises FileNotFoundError."""
+    return LearnedFusion(worker.fusion_folder) if worker.fusion_folder else Average(worker.fusion_weights)
 
 
 def moderation_of(settings: ModerationSettings) -> Moderation | None:

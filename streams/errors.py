@@ -22,6 +22,10 @@ class EmbedderUnavailable(AnabranchError):
     """Triton gave no answer in the time allowed; the upload waits and is tried again."""
 
 
+class OtherSpace(EmbedderUnavailable):
+    """Vectors that would be made now do not compare with those of the items; what is to be embedded waits."""
+
+
 class RankerUnavailable(AnabranchError):
     """Triton gave no scores in the time allowed, or did not do with its ranker what it was asked; lists go without."""
 

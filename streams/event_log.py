@@ -11,8 +11,10 @@ from kafka.structs import OffsetAndMetadata
 from streams.adapters import connections
 from streams.errors import AnabranchError, Rejected
 from streams.events import Embedded, Event, decode, read_embedded
+from streams.ports import Incoming
 from streams.replica import left_out
 from streams.settings import Kafka
+from streams.spaces import Spaces
 
 PATIENCE_MS = 30_000  # without a message where there must be one
 
@@ -32,16 +34,24 @@ def read_event(message: ConsumerRecord, partition_of: Callable[[bytes], int]) ->
     return event
 
 
-def take_items(messages: Iterable[ConsumerRecord], known: dict[str, Embedded]) -> None:
-    """Add items of the log `items.embedded` to those known by their ids; of an item's uploads the latest counts.
+def incoming(message: ConsumerRecord) -> Incoming:
+    """The message as the pipeline has it."""
+    at = message.timestamp / 1000
+    return Incoming(message.topic, message.partition, message.offset, message.key, message.value, at)
 
-    As every worker does, it leaves out what cannot be read.
+
+def take_items(messages: Iterable[ConsumerRecord], known: dict[str, Embedded], spaces: Spaces | None = None) -> None:
+    """Add items of the log of items to those known by their ids; of an item's uploads the latest counts.
+
+    As every worker does, it leaves out what cannot be read, and what is in other spaces; without `spaces`, those stay.
     """
     for message in messages:
         if message.value is None:
             continue
         try:
             item = read_embedded(message.value)
+            if spaces is not None:
+                spaces.take(item.spaces)
         except Rejected as refusal:
             left_out(message.topic, message.offset, refusal)
             continue

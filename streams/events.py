@@ -18,6 +18,8 @@ from encoders.contract import DIM, MODALITIES
 from streams.errors import Rejected
 
 VERSION = 1
+ITEMS = "items.embedded"
+"""The log of items, until it is embedded anew: then it has a number after this."""
 MAX_EVENT_BYTES = 1024 * 1024
 FLOAT_BYTES = 4
 MAX_FUTURE_SECONDS = 300.0
@@ -336,6 +338,7 @@ class Embedded(Struct, kw_only=True, frozen=True):
              (`data:`)
     digests  modality -> SHA-256 of the file that was embedded and looked at, hexadecimal: another may not be shown
     vectors  'fused' and each modality present -> (dim,) little-endian float32
+    spaces   the same -> the name of the space its vector is in; without, where the program that wrote it told none
     refused  part -> why it could not be embedded
     language ISO 639 code of the language of its title, text and attributes; empty where that is not clear
     """
@@ -348,6 +351,7 @@ class Embedded(Struct, kw_only=True, frozen=True):
     media: dict[str, str] = {}
     digests: dict[str, str] = {}
     vectors: dict[str, bytes] = {}
+    spaces: dict[str, str] = {}
     refused: dict[str, str] = {}
     language: str = ""
     withdrawn: bool = False
@@ -416,7 +420,7 @@ MESSAGE_TYPES: dict[str, type[Struct]] = {
     "search.results": SearchResults,
     "forgotten": Forgotten,
     "moderation.queue": Held,
-    "items.embedded": Embedded,
+    ITEMS: Embedded,
     "interactions": Learned,
 }
 

@@ -93,6 +93,12 @@ BATCH = Histogram("anabranch_batch_events", "Events in a micro-batch", ["topic"]
 LAG = Gauge("anabranch_consumer_lag_events", "Events in Kafka not yet handled", ["topic", "partition"])
 REPLICA_LAG = Gauge("anabranch_replica_lag_events", "Messages of the shared memory's log not yet followed", ["topic"])
 ITEMS = Gauge("anabranch_index_items", "Items in the nearest-neighbour index")
+OTHER_SPACE = Gauge(
+    "anabranch_other_space",
+    "1 while this part of items is embedded in another space than the items there are: uploads wait until"
+    " `anabranch rebuild --embed`",
+    ["part"],
+)
 OWNED = Gauge("anabranch_owned_partitions", "Partitions whose users and items this worker writes")
 CACHED_USERS = Gauge("anabranch_cached_users", "Users held in this worker")
 QUALITY = {

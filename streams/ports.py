@@ -56,12 +56,14 @@ class Embeddings(Struct, frozen=True):
     errors     why it was refused; empty where it was not
     languages  ISO 639 code of the language it is in; empty where not clear or of no meaning
     words      what is said in it; empty where not understood or of no meaning
+    space      the name of the space of these vectors; empty where nothing was asked or none is told
     """
 
     vectors: Sequence[Vector | None]
     errors: Sequence[str]
     languages: Sequence[str]
     words: Sequence[str]
+    space: str = ""
 
 
 class Store(Protocol):

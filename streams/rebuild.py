@@ -7,11 +7,14 @@ in a single row. Workers that start meanwhile wait for it, and go on with what t
 have counted counts once.
 
 What all workers have learned together (`interactions`) is a log of its own, and stays.
+
+Items are taken from their log, but for `anabranch rebuild --embed`: then they are embedded again, by the weights that
+Triton serves now, into a new log beside the old one, and the row that names the keyspace names that log from then on.
 """
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from heapq import merge
 from operator import attrgetter
@@ -24,31 +27,35 @@ from rich.progress import Progress
 from rich.table import Table
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from streams import access
+from streams import access, topics
 from streams.adapters import schema
 from streams.adapters.cassandra import CassandraStore, who
-from streams.adapters.kafka import PartitionOf
+from streams.adapters.kafka import KafkaSink, PartitionOf
 from streams.adapters.triton import PatientEmbedder, TritonEmbedder
-from streams.app import policy_of
+from streams.app import fuse_of, policy_of
 from streams.batched import batched
 from streams.core.consent import Consent
 from streams.core.history import History
 from streams.core.user import ItemVectors, RecentEvents, Touch, UserState, agree, apply, blank, settle
 from streams.core.vectors import from_bytes
-from streams.errors import Rejected, StoreUnavailable
-from streams.event_log import EventLog, GroupBusy, of_partition, read_event, take_items
-from streams.events import Click, Embedded, Event, Forget, Profile, View, encode
+from streams.embedding_anew import UPLOADS, ToEmbed, embed_anew, in_groups, lost_parts, with_uploads
+from streams.errors import AnabranchError, KafkaUnavailable, Rejected, StoreUnavailable
+from streams.event_log import EventLog, GroupBusy, incoming, of_partition, read_event, take_items
+from streams.events import Click, Embedded, Event, Forget, Profile, Upload, View, encode
+from streams.pipeline.embedding import AcceptedUpload
 from streams.pipeline.policy import Policy
-from streams.ports import Embedder, Store
+from streams.ports import Embedder, Outgoing, Store
 from streams.progress import bars
+from streams.searching import media_reader
 from streams.settings import Settings
+from streams.spaces import Spaces
 from streams.verify import can_be_embedded
 
 TOPICS = ("events.click", "events.view", "events.profile", "events.forget")
-ITEMS = ("items.embedded",)
 FROM_PLACES = TOPICS[:-1]
 NEITHER = "neither a time, such as 2026-11-01 or 2026-11-01T08:30+01:00, nor a place of the log, TOPIC:PARTITION:OFFSET"
 AT_ONCE = 500  # users or items written together
+FEW = 500  # items that came while others were embedded: these may as well come to the workers afterwards
 PATIENCE = 120.0  # seconds for workers to end
 
 Since = float | Mapping[TopicPartition, int] | None
@@ -61,17 +68,29 @@ class Outcome(Struct):
 
     before  the keyspace that held users and items until now
     after   the one that does now
+    items_before, items_after  the same of the log of items
     in_place  whether that may be so by now
+    items_again  that were embedded again, of all `items`
+    parts_lost  of them that had a vector, and have none now: their files are gone, or others
     """
 
     before: str
     after: str
+    items_before: str
+    items_after: str
     in_place: bool = False
     events: int = 0
     rejected: int = 0
     users: int = 0
     forgotten: int = 0
     items: int = 0
+    items_again: int = 0
+    parts_lost: int = 0
+
+    @property
+    def embedded(self) -> bool:
+        """Whether items are embedded again, into a log of their own."""
+        return self.items_after != self.items_before
 
 
 class Users:
@@ -151,36 +170,52 @@ def read_since(given: Sequence[str]) -> Since:
     return {TopicPartition(topic, int(number)): int(offset) for topic, number, offset in places} or None
 
 
-async def rebuild(settings: Settings, console: Console, *, since: Since = None, keep: bool = False) -> Outcome:
+async def rebuild(
+    settings: Settings, console: Console, *, since: Since = None, embed: bool = False, keep: bool = False
+) -> Outcome:
     """Rebuild beside running workers, then switch; they end, and are to be started again.
 
-    since  leave out what came before; requests to forget are always followed
+    since  leave out what came before; requests to forget are always followed, and items are made of all there is
+    embed  embed all items again
     keep   do not erase the users and items of before
 
     Raises AnabranchError, and those of before are in place then; what was made so far is dropped.
     """
     before = await CassandraStore.connect(settings.cassandra, dedup_window=settings.worker.dedup_window)
     try:
-        outcome = Outcome(before.keyspace, await asyncio.to_thread(schema.create_next, settings.cassandra))
+        after = await asyncio.to_thread(schema.create_next, settings.cassandra)
+        outcome = Outcome(before.keyspace, after, before.items_topic, before.items_topic)
         try:
+            if embed:
+                outcome.items_after = await asyncio.to_thread(topics.create_next_items, settings)
             await _rebuild(settings, console, before, outcome, since)
         except BaseException:
             if not outcome.in_place:
-                await _let_go(settings, outcome.after, console)
+                await _let_go(settings, outcome, console)
             raise
     finally:
         await before.close()
     if not keep:
         await asyncio.to_thread(schema.empty, settings.cassandra, outcome.before)
+        if outcome.embedded:
+            await asyncio.to_thread(topics.delete_items, settings.kafka, outcome.items_before)
     return outcome
 
 
-async def _let_go(settings: Settings, keyspace: str, console: Console) -> None:
-    """Drop what was made in vain; what has gone wrong may be Cassandra itself."""
+async def _let_go(settings: Settings, outcome: Outcome, console: Console) -> None:
+    """Drop what was made in vain; what has gone wrong may be Cassandra or Kafka itself."""
     try:
-        await asyncio.to_thread(schema.empty, settings.cassandra, keyspace)
-    except StoreUnavailable:
-        console.print(f"keyspace {keyspace} is left, half made; later: [bold]anabranch rebuild --drop[/]")
+        if outcome.embedded:
+            await asyncio.to_thread(topics.delete_items, settings.kafka, outcome.items_after)
+        await asyncio.to_thread(schema.empty, settings.cassandra, outcome.after)
+    except (KafkaUnavailable, StoreUnavailable):
+        console.print(f"keyspace {outcome.after} is left, half made; later: [bold]anabranch rebuild --drop[/]")
+
+
+def drop_unused(settings: Settings) -> list[str]:
+    """Drop the keyspaces and logs of items that are not, or no longer, in place; their names. Raises AnabranchError."""
+    keyspaces = schema.drop_unused(settings.cassandra)
+    return keyspaces + topics.delete_unused_items(settings.kafka, schema.holder(settings.cassandra).items_topic)
 
 
 async def _rebuild(
@@ -207,30 +242,100 @@ class _Rebuilding:
     ) -> None:
         self._settings = settings
         self._policy = policy_of(settings)
+        self._fuse = fuse_of(settings.worker)
         self._partitions = range(settings.kafka.partitions)
         self._partition_of = PartitionOf(settings.kafka.partitions)
         self._before = before
         self._after = after
         self._outcome = outcome
         self._since = since
+        self._items_topic = (outcome.items_before,)
+        self._spaces = Spaces()
         self._items: dict[str, Embedded] = {}
 
     async def run(self, progress: Progress) -> None:
         with ExitStack() as stack:
-            logs = {topic: stack.enter_context(EventLog(self._settings.kafka)) for topic in (*TOPICS, *ITEMS)}
-            items = logs[ITEMS[0]]
-            read_to = items.ends(ITEMS)
-            self._items = await self._store_items(items.read(items.starts(ITEMS), read_to))
+            logs = {topic: stack.enter_context(EventLog(self._settings.kafka)) for topic in TOPICS}
+            items = stack.enter_context(EventLog(self._settings.kafka))
+            read_to = items.ends(self._items_topic)
+            handled: Mapping[TopicPartition, int] = {}
+            if self._outcome.embedded:
+                handled = await self._embed_items(items, stack.enter_context(EventLog(self._settings.kafka)), progress)
+            else:
+                self._items = await self._store_items(items.read(items.starts(self._items_topic), read_to))
             committed = {each: at for topic in TOPICS for each, at in logs[topic].committed((topic,)).items()}
             await self._make_users(logs, committed, progress)
             switching = progress.add_task("workers end", total=1)
-            await self._switch(items, read_to, committed)
+            await self._switch(items, read_to, {**committed, **handled})
             progress.update(switching, completed=1)
+
+    async def _embed_items(
+        self, items: EventLog, uploads: EventLog, progress: Progress
+    ) -> Mapping[TopicPartition, int]:
+        """Embed all items again, and those that come meanwhile but for a few; where the uploads of the rest begin.
+
+        An upload is announced before it is committed: what is announced once its place was committed is there.
+        """
+        task = progress.add_task("items embedded", total=0)
+        embedder, sink = TritonEmbedder(self._settings.triton), KafkaSink(self._settings.kafka)
+        begin, start = items.starts(self._items_topic), uploads.starts((UPLOADS,))
+        done = start
+        try:
+            await sink.start()
+            while True:
+                committed = {each: max(at, start[each]) for each, at in uploads.committed((UPLOADS,)).items()}
+                end, known = items.ends(self._items_topic), dict[str, Embedded]()
+                take_items(items.read(begin, end), known)
+                known = {each: item for each, item in known.items() if not self._is_embedded_later(item)}
+                progress.update(task, total=self._outcome.items_again + len(known))
+                for number in self._partitions:
+                    here = {each: item for each, item in known.items() if self._partition_of(each.encode()) == number}
+                    messages = uploads.read(of_partition(done, number), of_partition(uploads.ends((UPLOADS,)), number))
+                    for some in in_groups(with_uploads(here, self._uploads(messages))):
+                        await self._embed(some, PatientEmbedder(embedder), sink)
+                        progress.advance(task, len(some))
+                if len(known) < FEW:
+                    return committed
+                begin, done = end, committed
+        finally:
+            await sink.close()
+            await embedder.close()
+
+    def _is_embedded_later(self, item: Embedded) -> bool:
+        made = self._items.get(item.item_id)
+        return made is not None and made.order > item.order
+
+    def _uploads(self, messages: Iterable[ConsumerRecord]) -> Iterator[AcceptedUpload]:
+        for message in messages:
+            with suppress(Rejected):  # the worker has told of it
+                upload = read_event(message, self._partition_of)
+                if isinstance(upload, Upload):
+                    yield incoming(message), upload
+
+    async def _embed(self, some: Sequence[ToEmbed], embedder: Embedder, sink: KafkaSink) -> None:
+        made = await embed_anew(
+            some,
+            embedder=embedder,
+            media=media_reader(self._settings.worker),
+            fuse=self._fuse,
+            moderated=self._settings.moderation.enabled,
+        )
+        for before, item in zip(some, made, strict=True):
+            try:
+                self._spaces.take(item.spaces)
+            except Rejected as refusal:
+                raise AnabranchError(f"Triton was given other weights meanwhile: {refusal}") from refusal
+            self._items[item.item_id] = item
+            self._outcome.parts_lost += len(lost_parts(before.before, item))
+        await self._after.write_items(made, {})
+        topic = self._outcome.items_after
+        await sink.publish([Outgoing(topic, item.item_id.encode(), encode(item)) for item in made])
+        self._outcome.items_again += len(made)
 
     async def _store_items(self, messages: Iterable[ConsumerRecord]) -> dict[str, Embedded]:
         """Store these items; one that is stored as of a later upload stays as it is."""
         latest: dict[str, Embedded] = {}
-        take_items(messages, latest)
+        take_items(messages, latest, self._spaces)
         for some in batched(latest.values(), AT_ONCE):
             await self._after.write_items(some, {})
         return latest
@@ -249,7 +354,7 @@ class _Rebuilding:
         objecting = {each.who: each.consent for each in objections}
         task = progress.add_task("partitions rebuilt", total=len(self._partitions))
         embedder = TritonEmbedder(self._settings.triton)
-        starts = {topic: self._starts(topic, log) for topic, log in logs.items() if topic in TOPICS}
+        starts = {topic: self._starts(topic, log) for topic, log in logs.items()}
         try:
             for number in self._partitions:
                 users = Users(self._policy, objecting)
@@ -297,18 +402,20 @@ class _Rebuilding:
         self, items: EventLog, read_to: Mapping[TopicPartition, int], committed: Mapping[TopicPartition, int]
     ) -> None:
         cassandra, outcome = self._settings.cassandra, self._outcome
-        await asyncio.to_thread(schema.activate, cassandra, schema.Active(outcome.before, switching=True))
+        now = schema.Active(outcome.before, outcome.items_before)
+        await asyncio.to_thread(schema.activate, cassandra, structs.replace(now, switching=True))
         try:
             epochs = await self._before.claim(self._partitions, "rebuild")
             await self._after.take_over(epochs, "rebuild")
             await asyncio.to_thread(_rewind, items, committed)
-            more = await self._store_items(items.read(read_to, items.ends(ITEMS)))
+            if not outcome.embedded:  # otherwise their uploads are handled again
+                self._items |= await self._store_items(items.read(read_to, items.ends(self._items_topic)))
         except BaseException:
-            await asyncio.to_thread(schema.activate, cassandra, schema.Active(outcome.before))
+            await asyncio.to_thread(schema.activate, cassandra, now)
             raise
         outcome.in_place = True
-        await asyncio.to_thread(schema.activate, cassandra, schema.Active(outcome.after))
-        outcome.items = len(self._items.keys() | more.keys())
+        await asyncio.to_thread(schema.activate, cassandra, schema.Active(outcome.after, outcome.items_after))
+        outcome.items = len(self._items)
 
 
 @retry(retry=retry_if_exception_type(GroupBusy), stop=stop_after_delay(PATIENCE), wait=wait_fixed(0.5), reraise=True)
@@ -341,6 +448,10 @@ def summary(outcome: Outcome) -> Table:
         ("users", outcome.users),
         ("forgotten, and not back since", outcome.forgotten),
         ("items", outcome.items),
+        *((("items embedded again", outcome.items_again),) if outcome.embedded else ()),
+        *((("parts of items without a vector now", outcome.parts_lost),) if outcome.parts_lost else ()),
     ):
         table.add_row(name, f"{count:,}")
+    if outcome.embedded:
+        table.caption = f"the log of items is {outcome.items_after}, no longer {outcome.items_before}"
     return table

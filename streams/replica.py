@@ -23,10 +23,10 @@ from streams.core.recommender import Interaction, Recommender, RecommenderSettin
 from streams.core.search.question import Barred, nothing
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import Rejected
-from streams.events import Embedded, Learned, LearnedLesson, check_learned, encode, read_embedded, read_learned
+from streams.events import ITEMS, Embedded, Learned, LearnedLesson, check_learned, encode, read_embedded, read_learned
 from streams.ports import Index, Logged, Outgoing
+from streams.spaces import Spaces
 
-ITEMS = "items.embedded"
 INTERACTIONS = "interactions"
 TOPICS = (ITEMS, INTERACTIONS)
 BREATH_SECONDS = 0.005  # of following a log, before other tasks get a turn
@@ -50,10 +50,12 @@ class Breath:
 class Replica:
     """Follows the logs (`follow`), and is what lists are made from.
 
+    spaces      that the vectors of its items are in; items of others are left out
     worker      the name under which this process publishes interactions
     known       item id -> what is known of it beside its own attributes, see `Recommender`
     identities  topic -> its identity in Kafka: a snapshot is of use only to a replica of the very same logs
     offsets     topic -> the next message to follow
+    items_topic  the log of items
     dim         of the vectors
     """
 
@@ -62,6 +64,7 @@ class Replica:
         index: Index,
         *,
         worker: str,
+        items_topic: str = ITEMS,
         dim: int = DIM,
         settings: RecommenderSettings | None = None,
         known: Mapping[str, Sequence[str]] | None = None,
@@ -72,11 +75,13 @@ class Replica:
         self.index = index
         self.worker = worker
         self._dim = dim
-        self._identities = [(identities or {}).get(topic, "") for topic in TOPICS]
+        self.items_topic = items_topic
+        self._identities = [(identities or {}).get(topic, "") for topic in (items_topic, INTERACTIONS)]
         self.item_vectors: dict[str, dict[str, Vector]] = {}
+        self.spaces = Spaces()
         self.background = Background()
         self._orders: dict[str, tuple[int, int]] = {}
-        self.offsets = dict.fromkeys(TOPICS, 0)
+        self.offsets = {items_topic: 0, INTERACTIONS: 0}
         self._told: dict[bytes, Learned] = {}
         self._published = 0  # messages of our own that have not come back yet
         self._learned_all = asyncio.Event()
@@ -90,8 +95,9 @@ class Replica:
         """Take in the next messages of a log. All workers leave out the same ones, those that cannot be read."""
         for message in messages:
             try:
-                if message.value is not None and topic == ITEMS:
+                if message.value is not None and topic == self.items_topic:
                     item = read_embedded(message.value, dim=self._dim)
+                    self.spaces.take(item.spaces)
                     self._put(item)
                     self.on_item(item)
                     await self._breath.take()
@@ -129,8 +135,10 @@ class Replica:
         """All that is known by now, for `restore`."""
         known = [self.item_vectors.get(item_id, {}) for item_id in self._orders]
         ids = {
-            "topics": list(TOPICS),
+            "topics": list(self.offsets),
             "identities": self._identities,
+            "parts": list(self.spaces.known),
+            "spaces": list(self.spaces.known.values()),
             "items": list(self._orders),
             "modalities": [name for vectors in known for name in vectors],
         }
@@ -141,7 +149,7 @@ class Replica:
             "vectors": np.array([vector for vectors in known for vector in vectors.values()], np.float32),
         }
         whole: State = {
-            "offsets": np.array([self.offsets[topic] for topic in TOPICS], np.int64),
+            "offsets": np.array(list(self.offsets.values()), np.int64),
             "recommender": np.frombuffer(self.recommender.snapshot(), np.uint8),
             "index": np.frombuffer(self.index.save(), np.uint8),
         }
@@ -154,7 +162,7 @@ class Replica:
         """
         ids, parts = unpack(data)
         for topic, then, now in zip(ids["topics"], ids["identities"], self._identities, strict=True):
-            if then != now:
+            if topic not in self.offsets or then != now:
                 raise UnknownSnapshot(f"snapshot of topic {topic!r} as it was before it was made anew")
         items, whole = parts["items"], parts["whole"]
         self.recommender = Recommender.restore(
@@ -164,6 +172,7 @@ class Replica:
             known=self._known,
         )
         self.index.load(whole["index"].tobytes())
+        self.spaces.take(dict(zip(ids.get("parts", []), ids.get("spaces", []), strict=True)))
         rows = zip(ids["modalities"], items["vectors"], strict=True)
         for item_id, count, known, order in zip(
             ids["items"], *(items[name].tolist() for name in ("counts", "known", "orders")), strict=True

@@ -15,9 +15,10 @@ from streams.core.search.question import Asker, Barred, Found, Question, nothing
 from streams.core.search.searcher import Document, Searcher
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import EmbedderUnavailable, PartRefused, Rejected, StoreUnavailable
-from streams.events import Embedded, FoundItem, Query, SearchResults, read_embedded
+from streams.events import ITEMS, Embedded, FoundItem, Query, SearchResults, read_embedded
 from streams.ports import Embedder, Logged, Media
-from streams.replica import ITEMS, Breath, left_out
+from streams.replica import Breath, left_out
+from streams.spaces import Spaces
 
 Askers = Callable[[str], Awaitable[Asker]]
 
@@ -44,6 +45,7 @@ class Search:
     barred   traits, and the time -> which items rules keep from whoever has them
     unsafe   `name=value` of attributes whose items are shown only to queries with `safe` false
     seconds  for fetching and embedding a part of a query; one that takes longer is left out
+    items_topic  the log of items
     offsets  topic -> the next message to follow
     dim      of the vectors
     """
@@ -58,6 +60,7 @@ class Search:
         barred: Callable[[bytes | None, float], Barred] = lambda traits, at: nothing,
         unsafe: Collection[str] = (),
         seconds: float = 5.0,
+        items_topic: str = ITEMS,
         dim: int = DIM,
     ) -> None:
         self._searcher = searcher
@@ -69,8 +72,9 @@ class Search:
         self._seconds = seconds
         self._dim = dim
         self._breath = Breath()
+        self._spaces = Spaces()
         self._orders: dict[str, tuple[int, int]] = {}
-        self.offsets = {ITEMS: 0}
+        self.offsets = {items_topic: 0}
 
     async def follow(self, topic: str, messages: Sequence[Logged]) -> None:
         """Take in the next messages of the log of items."""
@@ -84,7 +88,11 @@ class Search:
             await self._breath.take()
 
     def put(self, item: Embedded) -> None:
-        """An item has come, has changed, or is withdrawn; of its uploads only the latest counts."""
+        """An item has come, has changed, or is withdrawn; of its uploads only the latest counts.
+
+        Raises Rejected for one whose vectors do not compare with those of the others.
+        """
+        self._spaces.take(item.spaces)
         if item.order < self._orders.get(item.item_id, item.order):
             return
         self._orders[item.item_id] = item.order

@@ -10,6 +10,7 @@ from streams.adapters.words import WordIndex
 from streams.core.search.question import Barred
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
+from streams.events import ITEMS
 from streams.ports import Embedder
 from streams.search import Askers, Search
 from streams.settings import Settings, Worker
@@ -26,7 +27,11 @@ def media_reader(worker: Worker) -> MediaReader:
 
 
 def empty_search(
-    settings: Settings, embedder: Embedder, askers: Askers, barred: Callable[[bytes | None, float], Barred]
+    settings: Settings,
+    embedder: Embedder,
+    askers: Askers,
+    barred: Callable[[bytes | None, float], Barred],
+    items_topic: str = ITEMS,
 ) -> Search:
     """What answers queries, before it knows any item."""
     numbers = SearchSettings(weights=settings.search.weights, taste=settings.search.taste_weight)
@@ -38,4 +43,5 @@ def empty_search(
         barred=barred,
         unsafe=settings.search.unsafe,
         seconds=settings.search.seconds,
+        items_topic=items_topic,
     )

@@ -25,6 +25,7 @@ from streams.core.warm_up import warm_up
 from streams.errors import StoreUnavailable
 from streams.events import Embedded, Learned
 from streams.knowledge import read_if_set
+from streams.one_space import OneSpace
 from streams.plan import read_plan
 from streams.replica import Replica, left_out
 from streams.rules import kept
@@ -91,9 +92,9 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     sink = KafkaSink(settings.kafka)
     index = VectorIndex(DIM)
     triton = TritonEmbedder(settings.triton)
-    hasty = HastyEmbedder(triton)
     known = await asyncio.to_thread(read_if_set, settings.worker.knowledge_file)
-    replica = Replica(index, worker="http", settings=settings.recommender, known=known)
+    replica = Replica(index, worker="http", items_topic=store.items_topic, settings=settings.recommender, known=known)
+    hasty = HastyEmbedder(OneSpace(triton, replica.spaces))
     shelf = Shelf()
     plan = read_plan(settings.worker.experiments)
     base, half_life = settings.worker.fusion_weights, settings.worker.taste_half_life_seconds

@@ -1,14 +1,17 @@
 """The topics: how many partitions each has, and what is kept."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 from msgspec import Struct
+from msgspec.structs import replace
 
 from streams.adapters import connections
 from streams.errors import AnabranchError
+from streams.events import ITEMS
 from streams.settings import Kafka, Retention, Settings
 
 DAY_MS = 86_400_000
@@ -83,7 +86,7 @@ TOPICS = (
         personal=False,
     ),
     Topic(
-        "items.embedded",
+        ITEMS,
         "an item's vectors, for every worker",
         "item_id",
         compact=True,
@@ -97,15 +100,22 @@ TOPICS = (
 )
 
 
-def create(settings: Settings) -> list[str]:
+def all_of(items_topic: str = ITEMS) -> list[Topic]:
+    """`TOPICS`, the log of items under the name that it has by now."""
+    return [replace(topic, name=items_topic) if topic.name == ITEMS else topic for topic in TOPICS]
+
+
+def create(settings: Settings, items_topic: str = ITEMS) -> list[str]:
     """Create the topics that are missing; their names. Those that are there are kept for as long as is set from now on.
+
+    items_topic  the log of items
 
     Raises AnabranchError if one has another partition count.
     """
     kafka = settings.kafka
     with connections.kafka_admin(kafka) as admin:
-        present = _partition_counts(admin)
-        for topic in TOPICS:
+        present = _partition_counts(admin, items_topic)
+        for topic in (wanted_topics := all_of(items_topic)):
             count, wanted = present.get(topic.name), topic.partitions(kafka)
             if count is None or count == wanted:
                 continue
@@ -117,23 +127,49 @@ def create(settings: Settings) -> list[str]:
                 f"topic {topic.name!r} has {count} partitions, where ANABRANCH_KAFKA__PARTITIONS is {wanted};"
                 " events of one user would be split between workers"
             )
-        _keep(admin, [topic for topic in TOPICS if topic.name in present], settings.retention)
-        missing = [topic for topic in TOPICS if topic.name not in present]
-        new = [
-            NewTopic(
-                each.name,
-                each.partitions(kafka),
-                kafka.replication_factor,
-                topic_configs=each.configuration(settings.retention),
-            )
-            for each in missing
-        ]
+        _keep(admin, [topic for topic in wanted_topics if topic.name in present], settings.retention)
+        missing = [topic for topic in wanted_topics if topic.name not in present]
+        new = [_new(topic, settings) for topic in missing]
         if new:
             try:
                 admin.create_topics(new)
             except TopicAlreadyExistsError:  # another process was faster
                 return []
         return [topic.name for topic in missing]
+
+
+def create_next_items(settings: Settings) -> str:
+    """A new log of items beside the one there is; its name. Raises KafkaUnavailable."""
+    with connections.kafka_admin(settings.kafka) as admin:
+        name = f"{ITEMS}.{max(_logs_of_items(admin), default=1) + 1}"
+        admin.create_topics([_new(topic, settings) for topic in all_of(name) if topic.name == name])
+        return name
+
+
+def delete_items(settings: Kafka, name: str) -> None:
+    """Delete a log of items. Raises KafkaUnavailable."""
+    with connections.kafka_admin(settings) as admin:
+        admin.delete_topics([name])
+
+
+def delete_unused_items(settings: Kafka, items_topic: str) -> list[str]:
+    """Delete all logs of items but this one; their names. Raises KafkaUnavailable."""
+    with connections.kafka_admin(settings) as admin:
+        unused = [name for name in _logs_of_items(admin).values() if name != items_topic]
+        if unused:
+            admin.delete_topics(unused)
+        return unused
+
+
+def _logs_of_items(admin: KafkaAdminClient) -> dict[int, str]:
+    """Number -> the log of items of that number; the first has none in its name."""
+    found = {name: re.fullmatch(rf"{re.escape(ITEMS)}(?:\.(\d+))?", name) for name in sorted(admin.list_topics())}
+    return {int(match[1] or 1): name for name, match in found.items() if match}
+
+
+def _new(topic: Topic, settings: Settings) -> NewTopic:
+    kafka, configuration = settings.kafka, topic.configuration(settings.retention)
+    return NewTopic(topic.name, topic.partitions(kafka), kafka.replication_factor, topic_configs=configuration)
 
 
 def _keep(admin: KafkaAdminClient, present: Sequence[Topic], retention: Retention) -> None:
@@ -152,18 +188,19 @@ def _keep(admin: KafkaAdminClient, present: Sequence[Topic], retention: Retentio
         admin.alter_configs(changes)
 
 
-def partition_counts(settings: Kafka) -> Mapping[str, int]:
+def partition_counts(settings: Kafka, items_topic: str = ITEMS) -> Mapping[str, int]:
     """Topic -> its partitions, for those of our topics that exist. Raises KafkaUnavailable."""
     with connections.kafka_admin(settings) as admin:
-        return _partition_counts(admin)
+        return _partition_counts(admin, items_topic)
 
 
-def identities(settings: Kafka) -> Mapping[str, str]:
+def identities(settings: Kafka, items_topic: str = ITEMS) -> Mapping[str, str]:
     """Topic -> what tells it from another of the same name, before or after; raises KafkaUnavailable."""
     with connections.kafka_admin(settings) as admin:
-        return {each["name"]: str(each["topic_id"]) for each in admin.describe_topics([topic.name for topic in TOPICS])}
+        described = admin.describe_topics([topic.name for topic in all_of(items_topic)])
+        return {each["name"]: str(each["topic_id"]) for each in described}
 
 
-def _partition_counts(admin: KafkaAdminClient) -> Mapping[str, int]:
-    wanted = {topic.name for topic in TOPICS} & set(admin.list_topics())
+def _partition_counts(admin: KafkaAdminClient, items_topic: str) -> Mapping[str, int]:
+    wanted = {topic.name for topic in all_of(items_topic)} & set(admin.list_topics())
     return {each["name"]: len(each["partitions"]) for each in admin.describe_topics(sorted(wanted))} if wanted else {}

@@ -31,10 +31,10 @@ from streams.events import Click, Embedded, Event, Profile, View, encode
 from streams.pipeline.policy import Policy
 from streams.progress import bars
 from streams.settings import Settings
+from streams.spaces import Spaces
 
 USER_TOPICS = ("events.click", "events.view", "events.profile")
 UPLOADS = ("events.upload",)
-ITEMS = ("items.embedded",)
 USERS_AT_ONCE = 500
 
 Replay = dict[str, Replayed]
@@ -192,7 +192,8 @@ class _Verification:
     async def _items(self) -> Log:
         """Compare the items with their latest uploads; the log that users are compared with."""
         embedded: dict[str, Embedded] = {}
-        take_items(self._kafka.read(self._kafka.starts(ITEMS), self._kafka.ends(ITEMS)), embedded)
+        items = (self._store.items_topic,)
+        take_items(self._kafka.read(self._kafka.starts(items), self._kafka.ends(items)), embedded, Spaces())
         latest: dict[str, Event] = {}
         changed: set[str] = set()
         in_motion: set[str] = set()

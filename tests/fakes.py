@@ -99,6 +99,7 @@ class FakeEmbedder:
 
     def __init__(self) -> None:
         self.down = False
+        self.space = "fake"
         self.calls: list[tuple[str, int]] = []
 
     async def embed(self, modality: str, contents: Sequence[bytes]) -> Embeddings:
@@ -116,6 +117,7 @@ class FakeEmbedder:
                 content.decode() if modality == "speech" and not bad else ""
                 for content, bad in zip(contents, refused, strict=True)
             ],
+            self.space if contents else "",
         )
 
     @staticmethod

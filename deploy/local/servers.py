@@ -155,8 +155,8 @@ def _add_users(settings: Settings) -> None:
 
 def prepare(settings: Settings) -> None:
     """Create the topics and tables that are missing, and give the roles their rights."""
-    topics.create(settings)
     schema.migrate(settings.cassandra)
+    topics.create(settings, schema.holder(settings.cassandra).items_topic)
     access.grant(settings)
 
 

@@ -4,6 +4,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
@@ -46,10 +47,10 @@ def report(settings: Settings) -> list[Line]:
     for server in all_servers.values():
         ailment = servers.ailment(server)
         lines.append(_server(server, ailment))
-        if ailment is None and server.name == "kafka":
-            lines += _topics(settings.kafka)
         if ailment is None and server.name == "cassandra":
             lines.append(_schema(settings))
+            if all(line.next is None for line in lines if line.what == "kafka"):
+                lines += _topics(settings.kafka, schema.holder(settings.cassandra).items_topic)
         if ailment is None and server.name == "triton":
             lines += _models(settings)
     return [*lines, worker(settings), *_http(settings)]
@@ -99,17 +100,17 @@ def _server(server: Server, ailment: str | None) -> Line:
     )
 
 
-def _topics(kafka: Kafka) -> list[Line]:
-    counts = topics.partition_counts(kafka)
-    absent = [topic.name for topic in topics.TOPICS if topic.name not in counts]
+def _topics(kafka: Kafka, items_topic: str) -> list[Line]:
+    counts, expected = topics.partition_counts(kafka, items_topic), topics.all_of(items_topic)
+    absent = [topic.name for topic in expected if topic.name not in counts]
     if absent:
         return [Line("topics", f"missing: {', '.join(absent)}", next="anabranch topics create")]
-    wanted = {topic.name: topic.partitions(kafka) for topic in topics.TOPICS}
+    wanted = {topic.name: topic.partitions(kafka) for topic in expected}
     odd = [f"{name} has {counts[name]}, not {count}" for name, count in wanted.items() if counts[name] != count]
     if odd:
         return [Line("topics", f"partitions: {'; '.join(odd)}", next="anabranch up --fresh")]
-    ordered = sum(topic.ordered for topic in topics.TOPICS)
-    detail = f"{len(counts) - ordered} of {kafka.partitions} partitions each, {ordered} of one"
+    ordered = sum(topic.ordered for topic in expected)
+    detail = f"{len(counts) - ordered} of {kafka.partitions} partitions each, {ordered} of one; items: {items_topic}"
     return [Line("topics", detail)]
 
 
@@ -175,12 +176,18 @@ def _process(what: str, url: str, process: Process) -> Line | None:
     return Line(
         what,
         "; ".join(told),
-        # Without a server it waits for that; otherwise it is coming up, and the next look tells.
-        next=None if not wrong else "anabranch up" if report.wrong.keys() & SERVERS else "anabranch status",
+        next=_mend(report.wrong) if wrong else None,
         pid=found.pid if found else None,
         memory_bytes=int(memory) if memory else None,
         uptime_seconds=time.time() - started if started else None,
     )
+
+
+def _mend(wrong: Mapping[str, str]) -> str:
+    """What to do about what a process says is wrong; where nothing helps it is coming up, and the next look tells."""
+    if wrong.keys() & SERVERS:
+        return "anabranch up"
+    return "anabranch rebuild --embed" if "space" in wrong else "anabranch status"
 
 
 def _report(url: str) -> Report | None:

@@ -34,7 +34,7 @@ from streams.core.taste import Taste
 from streams.core.user import RecentEvents, Touch, UserState
 from streams.core.vectors import from_bytes, to_bytes
 from streams.errors import Fenced, StoreMoved, StoreUnavailable
-from streams.events import Embedded
+from streams.events import ITEMS, Embedded
 from streams.settings import Cassandra
 
 TRANSIENT = (NoHostAvailable, OperationTimedOut, ReadTimeout, WriteTimeout, Unavailable)
@@ -68,6 +68,7 @@ class CassandraStore:
     """The store of the pipeline (`ports.Store`); open it with `connect`.
 
     home            the keyspace that says which one holds users and items
+    items_topic     the log of items, as that one says
     shards          partitions that users, and items, are spread over; fixed once rows exist
     dedup_window    event ids remembered for each user
     users_days      after their last write, until users are gone; 0 keeps them
@@ -82,6 +83,7 @@ class CassandraStore:
         session: Session,
         *,
         home: str,
+        items_topic: str = ITEMS,
         shards: int,
         dedup_window: int,
         users_days: int,
@@ -92,6 +94,7 @@ class CassandraStore:
     ) -> None:
         self._session = session
         self._home = home
+        self.items_topic = items_topic
         self._shards = shards
         self._dedup_window = dedup_window
         self._kept = users_days * DAY
@@ -168,10 +171,12 @@ class CassandraStore:
                         if schema.active(session, settings.keyspace).switching:
                             raise StoreMoved(schema.SWITCHING)
                         schema.bring_up(session, settings)
-                    session.set_keyspace(keyspace or schema.active(session, settings.keyspace).keyspace)
+                    active = schema.active(session, settings.keyspace)
+                    session.set_keyspace(keyspace or active.keyspace)
                     return cls(
                         session,
                         home=settings.keyspace,
+                        items_topic=active.items_topic,
                         shards=settings.shards,
                         dedup_window=dedup_window,
                         users_days=users_days,

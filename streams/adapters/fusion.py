@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from encoders import fusion
-from encoders.contract import DIM, PARTS
+from encoders.contract import DIM, PARTS, space_name
 from streams.core.vectors import Vector
 
 
@@ -14,6 +14,7 @@ class LearnedFusion:
     """Fuses as `item_encoder` does with the same `fusion.onnx`.
 
     folder  where the file is
+    space   the name of the space that its vectors are in, besides those of the modalities
 
     Raises FileNotFoundError.
     """
@@ -24,6 +25,7 @@ class LearnedFusion:
                 f"{folder / fusion.FILE} is missing; train it, or unset the folder to use the average"
             )
         self._fuse = fusion.load(folder)
+        self.space = space_name("learned", (folder / fusion.FILE).read_bytes())
 
     def __call__(self, vectors: Mapping[str, Vector]) -> Vector | None:
         """modality -> (dim,) float32, unit length; the fused vector, None when there are none."""

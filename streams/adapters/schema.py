@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from streams.adapters import connections
 from streams.errors import StoreMoved
+from streams.events import ITEMS
 from streams.settings import Cassandra
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "cassandra" / "schema.cql"
@@ -20,12 +21,13 @@ HOLDING = ("users", "items", "owners", "forgotten")
 
 
 class Active(Struct, frozen=True):
-    """Which keyspace holds users and items.
+    """Which keyspace holds users and items, and which topic the log of items.
 
-    switching  another is about to take its place: nobody is to begin with this one
+    switching  others are about to take their place: nobody is to begin with these
     """
 
     keyspace: str
+    items_topic: str = ITEMS
     switching: bool = False
 
 
@@ -107,26 +109,30 @@ def _rebuilt(session: Session, keyspace: str) -> dict[int, str]:
 
 
 def holder(settings: Cassandra) -> Active:
-    """Which keyspace holds users and items. Raises StoreUnavailable."""
+    """Where users and items are. Raises StoreUnavailable."""
     with connections.cassandra(settings) as session:
         return active(session, settings.keyspace)
 
 
 def active(session: Session, keyspace: str) -> Active:
-    """Which keyspace holds users and items, as the one of the settings says."""
+    """Where users and items are, as the keyspace of the settings says."""
     known = session.cluster.metadata.keyspaces.get(keyspace)
     if known is None or ACTIVE not in known.tables:
         return Active(keyspace)
-    row = session.execute(f"SELECT keyspace_name, switching FROM {keyspace}.{ACTIVE} WHERE name = 'anabranch'").one()  # noqa: S608
-    return Active(row.keyspace_name, bool(row.switching)) if row else Active(keyspace)
+    row = session.execute(f"SELECT * FROM {keyspace}.{ACTIVE} WHERE name = 'anabranch'").one()  # noqa: S608
+    if row is None:
+        return Active(keyspace)
+    # Before the step of the schema that adds it, there is no such column.
+    return Active(row.keyspace_name, getattr(row, "items_topic", None) or ITEMS, bool(row.switching))
 
 
 def activate(settings: Cassandra, now: Active) -> None:
-    """Say which keyspace holds users and items. Raises StoreUnavailable."""
+    """Say where users and items are. Raises StoreUnavailable."""
     with connections.cassandra(settings) as session:
         session.execute(
-            f"INSERT INTO {settings.keyspace}.{ACTIVE} (name, keyspace_name, switching) VALUES ('anabranch', %s, %s)",  # noqa: S608
-            (now.keyspace, now.switching),
+            f"INSERT INTO {settings.keyspace}.{ACTIVE} (name, keyspace_name, items_topic, switching)"  # noqa: S608
+            " VALUES ('anabranch', %s, %s, %s)",
+            (now.keyspace, now.items_topic, now.switching),
         )
 
 

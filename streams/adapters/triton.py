@@ -9,7 +9,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from encoders.contract import CONTENT, ERROR, LANGUAGE, MODALITIES, VECTOR, WORDS
+from encoders.contract import CONTENT, ERROR, LANGUAGE, MODALITIES, SPACE, VECTOR, WORDS
 from streams import metrics
 from streams.adapters import clients
 from streams.adapters.patience import breaker, retrying, unbroken
@@ -51,11 +51,15 @@ class TritonEmbedder:
         size = MODALITIES[modality].max_batch
         calls = [self._call(modality, contents[at : at + size]) for at in range(0, len(contents), size)]
         answers = await asyncio.gather(*calls)
+        spaces = {answer.space for answer in answers}
+        if len(spaces) > 1:
+            raise EmbedderUnavailable(f"{MODALITIES[modality].model} at {self._address} is being given other weights")
         return Embeddings(
             [vector for answer in answers for vector in answer.vectors],
             [error for answer in answers for error in answer.errors],
             [language for answer in answers for language in answer.languages],
             [words for answer in answers for words in answer.words],
+            "".join(spaces),
         )
 
     async def _call(self, modality: str, contents: Sequence[bytes]) -> Embeddings:
@@ -73,20 +77,23 @@ class TritonEmbedder:
             raise EmbedderUnavailable(
                 f"{contract.model} at {self._address} gave no answer in {contract.timeout_seconds} s: {error.message()}"
             ) from error
-        vectors, errors, languages, words = (answer.as_numpy(name) for name in (VECTOR, ERROR, LANGUAGE, WORDS))
-        if vectors is None or errors is None or len(vectors) != len(contents):
-            raise EmbedderUnavailable(f"{contract.model} at {self._address} answered without {VECTOR!r} and {ERROR!r}")
+        vectors, errors, space = (answer.as_numpy(name) for name in (VECTOR, ERROR, SPACE))
+        languages, words = (answer.as_numpy(name) for name in (LANGUAGE, WORDS))
+        if vectors is None or errors is None or space is None or len(vectors) != len(contents):
+            lacking = f"{VECTOR!r}, {ERROR!r} and {SPACE!r}"
+            raise EmbedderUnavailable(f"{contract.model} at {self._address} answered without {lacking}")
         said = [error.decode() for error in errors.reshape(-1)]
         found: list[Vector | None] = [
             None if error else vector for vector, error in zip(vectors.astype(np.float32), said, strict=True)
         ]
-        return Embeddings(found, said, _column(languages, len(said)), _column(words, len(said)))
+        count, name = len(said), space.reshape(-1)[0].decode()
+        return Embeddings(found, said, _column(languages, count), _column(words, count), name)
 
 
 def _outputs(modality: str) -> tuple[str, ...]:
     """What is asked of a model: not the native vectors, which are large."""
     told = {LANGUAGE: MODALITIES[modality].has_language, WORDS: MODALITIES[modality].has_words}
-    return (VECTOR, ERROR, *(name for name, has in told.items() if has))
+    return (VECTOR, ERROR, SPACE, *(name for name, has in told.items() if has))
 
 
 def _column(texts: Any, count: int) -> list[str]:

@@ -40,10 +40,9 @@ from streams.datasets.movielens import movielens
 from streams.errors import AnabranchError
 from streams.evaluate.report import Sheet
 from streams.evaluate.scale import catalogue
-from streams.events import Click, Embedded, Query, SearchResults, Upload, View, encode
+from streams.events import ITEMS, Click, Embedded, Query, SearchResults, Upload, View, encode
 from streams.producer import TOPICS
 from streams.progress import bars
-from streams.replica import ITEMS
 from streams.settings import Settings
 
 MARKS = ("<!-- growth -->", "<!-- /growth -->")

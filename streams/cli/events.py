@@ -82,6 +82,9 @@ def rebuild(
             help="Leave out what came before; else the whole log counts. A place may be given for each partition.",
         ),
     ] = None,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Embed all items again, after Triton was given other weights.")
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Do not erase the users and items of before.")] = False,
     drop: Annotated[
         bool, typer.Option("--drop", help="Instead, drop what rebuilds that were killed, and --keep, have left.")
@@ -89,16 +92,15 @@ def rebuild(
 ) -> None:
     """Make users and items anew from the events in Kafka, beside running workers, and put them in place at once."""
     from streams import rebuild as rebuilding
-    from streams.adapters import schema
 
     if drop:
-        dropped = schema.drop_unused(load().cassandra)
-        console.print(f"dropped: {', '.join(dropped) or 'nothing, no keyspace was left'}")
+        dropped = rebuilding.drop_unused(load())
+        console.print(f"dropped: {', '.join(dropped) or 'nothing was left'}")
         return
     try:
         begins = rebuilding.read_since(since or [])
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--from") from error
-    outcome = asyncio.run(rebuilding.rebuild(load(), console, since=begins, keep=keep))
+    outcome = asyncio.run(rebuilding.rebuild(load(), console, since=begins, embed=embed, keep=keep))
     console.print(rebuilding.summary(outcome))
     console.print("workers and `anabranch serve` have ended, or do within seconds: start them again", highlight=False)

@@ -30,8 +30,10 @@ def list_topics() -> None:
 def create_topics() -> None:
     """Create the topics that are missing, and have all kept as long as is set."""
     from streams import topics
+    from streams.adapters import schema
 
-    created = topics.create(load())
+    settings = load()
+    created = topics.create(settings, schema.holder(settings.cassandra).items_topic)
     console.print(f"created: {', '.join(created) or 'nothing, all were there'}")
 
 

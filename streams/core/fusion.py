@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from encoders.contract import space_name
 from streams.core.vectors import Vector, unit
 
 
@@ -25,3 +26,17 @@ def fuse(vectors: Mapping[str, Vector], weights: Mapping[str, float]) -> Vector 
     if total <= 0:
         return None
     return unit(np.sum([vectors[name] * np.float32(weight / total) for name, weight in present.items()], axis=0))
+
+
+class Average:
+    """`fuse` with these weights.
+
+    space  the name of the space that its vectors are in, besides those of the modalities
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        self._weights = dict(weights)
+        self.space = space_name("average", *(f"{name}={weight:g}" for name, weight in sorted(weights.items())))
+
+    def __call__(self, vectors: Mapping[str, Vector]) -> Vector | None:
+        return fuse(vectors, self._weights)

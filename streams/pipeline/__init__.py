@@ -40,7 +40,7 @@ from streams.pipeline.moderation import Moderation
 from streams.pipeline.owned import Owned
 from streams.pipeline.policy import Policy
 from streams.ports import Embedder, Incoming, Media, Outgoing, Sink, Store
-from streams.replica import INTERACTIONS, ITEMS, Replica
+from streams.replica import INTERACTIONS, Replica
 
 STEPS_TO_LEAVE = 4
 """Turns of the event loop after which a message that is published is on its way: the producer's own tasks need them."""
@@ -246,7 +246,7 @@ class Pipeline:
             await self.store.write_items(items, epochs)
         metrics.EVENTS.labels("events.upload").inc(len(accepted))
         with metrics.stage("emit"):
-            announced = [Outgoing(ITEMS, item.item_id.encode(), encode(item)) for item in items]
+            announced = [Outgoing(self.replica.items_topic, item.item_id.encode(), encode(item)) for item in items]
             await self.sink.publish([*announced, *queue, *rejected])
 
     def _take_in(self, batch: Sequence[Incoming]) -> tuple[list[Accepted], list[Outgoing]]:

@@ -1,8 +1,9 @@
 """Uploads become items: every part a vector, and all of them one."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from typing import Protocol
 
 from encoders.contract import MODALITIES
 from streams import metrics
@@ -17,7 +18,15 @@ MAX_UPLOADS_IN_MEMORY = 64  # with all their media, before they are vectors
 MAX_MEDIA_IN_MEMORY = 1024**3  # bytes of these, should each be as large as is allowed
 
 AcceptedUpload = tuple[Incoming, Upload]
-Fuse = Callable[[Mapping[str, Vector]], Vector | None]
+
+
+class Fuse(Protocol):
+    """Makes one vector of those of an item's parts; `space` is the name of the space it is in."""
+
+    space: str
+
+    def __call__(self, vectors: Mapping[str, Vector]) -> Vector | None:
+        """None when there are none."""
 
 
 def latest_of_each(accepted: Iterable[Accepted]) -> dict[str, AcceptedUpload]:
@@ -59,6 +68,7 @@ async def embed(
     digests: dict[str, dict[str, str]] = {upload.item_id: {} for upload in uploads}
     languages: dict[str, str] = {}
     heard: dict[str, str] = {}
+    spaces = {"fused": fuse.space}
     present = [upload for upload in uploads if not upload.withdrawn]
     contents: dict[str, list[tuple[str, bytes]]] = {}
     for upload in present:
@@ -76,6 +86,7 @@ async def embed(
             digests[item_id][modality] = sha256(part).hexdigest()
     for modality, parts in contents.items():
         embedded = await embedder.embed(modality, [part for _, part in parts])
+        spaces[modality] = embedded.space
         for (item_id, _), vector, error, language, words in zip(
             parts, embedded.vectors, embedded.errors, embedded.languages, embedded.words, strict=True
         ):
@@ -102,6 +113,7 @@ async def embed(
             vectors[upload.item_id],
             refused[upload.item_id],
             digests[upload.item_id],
+            spaces,
             language=languages.get(upload.item_id, ""),
             heard=heard.get(upload.item_id, ""),
         )
@@ -125,11 +137,14 @@ def _item(
     vectors: dict[str, Vector],
     refused: dict[str, str],
     digests: dict[str, str],
+    spaces: Mapping[str, str],
     *,
     language: str,
     heard: str,
 ) -> Embedded:
     fused = fuse(vectors)
+    if fused is not None:
+        vectors = vectors | {"fused": fused}
     return Embedded(
         item_id=upload.item_id,
         at=upload.ts,
@@ -138,10 +153,8 @@ def _item(
         attributes=upload.attributes,
         media={name: uri for name, uri in upload.media.items() if name in digests and not uri.startswith("data:")},
         digests=digests,
-        vectors={
-            name: to_bytes(vector)
-            for name, vector in (vectors | ({"fused": fused} if fused is not None else {})).items()
-        },
+        vectors={name: to_bytes(vector) for name, vector in vectors.items()},
+        spaces={name: spaces[name] for name in vectors if spaces[name]},
         refused=refused,
         language=language,
         withdrawn=upload.withdrawn,

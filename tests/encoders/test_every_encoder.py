@@ -6,6 +6,7 @@ import numpy as np
 
 from encoders.contract import DIM, MODALITIES
 from encoders.encoder import Encoder
+from encoders.projection import Projection
 
 
 def test_every_modality_has_a_case(encoder: Encoder[Any]) -> None:
@@ -73,3 +74,15 @@ def test_a_bad_content_does_not_harm_its_neighbours(case: Any, encoder: Encoder[
     encoded = encoder.encode([case.good[0], bad, case.good[1]])
     assert [bool(error) for error in encoded.errors] == [False, True, False]
     np.testing.assert_allclose(encoded.vectors[[0, 2]], encoder.encode(case.good[:2]).vectors, atol=2e-5)
+
+
+def test_the_space_is_named_alike_each_time_and_otherwise_with_another_projection(encoder: Encoder[Any]) -> None:
+    modality = encoder.modality
+    numbers = np.ones((modality.native_dim, DIM), np.float32)
+    named, original = encoder.space, encoder._projection
+    assert named == encoder.space != ""
+    try:
+        encoder._projection = Projection(numbers[:, 0], numbers)
+        assert encoder.space != named
+    finally:
+        encoder._projection = original

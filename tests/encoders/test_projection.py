@@ -33,3 +33,16 @@ def test_a_projection_of_another_shape_is_refused(tmp_path: Path) -> None:
     Projection(np.zeros(3, np.float32), np.zeros((3, DIM), np.float32)).save(MODALITIES["text"], tmp_path)
     with pytest.raises(ValueError, match=r"\(3, 256\), where \(512, 256\) is expected"):
         Projection.load(MODALITIES["text"], tmp_path)
+
+
+def test_a_projection_is_named_by_its_numbers_and_by_those_of_what_it_is_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, image, audio = (MODALITIES[name] for name in ("text", "image", "audio"))
+    before = {each.name: Projection.load(each).name for each in (text, image, audio)}
+    Projection(np.zeros(512, np.float32), np.ones((512, DIM), np.float32)).save(text, tmp_path)
+    monkeypatch.setenv(FOLDER_SETTING, str(tmp_path))
+    after = {each.name: Projection.load(each).name for each in (text, image, audio)}
+    assert {name for name in before if before[name] != after[name]} == {"text", "image"}
+    Projection(np.zeros(512, np.float32), 2 * np.ones((512, DIM), np.float32)).save(text, tmp_path)
+    assert Projection.load(text).name not in (before["text"], after["text"])

@@ -31,7 +31,7 @@ def test_triton_reads_the_configuration_as_the_contract_means_it(modality: Modal
     assert [(tensor.name, tensor.data_type, list(tensor.dims)) for tensor in config.input] == [
         ("content", model_config_pb2.TYPE_STRING, [1])
     ]
-    outputs = {"vector": [DIM], "error": [1], "native": [modality.native_dim]}
+    outputs = {"vector": [DIM], "error": [1], "native": [modality.native_dim], "space": [1]}
     if modality.name == "text":
         outputs["language"] = [1]
     if modality.name == "speech":
@@ -92,3 +92,5 @@ def test_requests_of_one_batch_get_their_own_rows_back(monkeypatch: pytest.Monke
     assert (one["vector"].shape, two["vector"].shape) == ((2, DIM), (1, DIM))
     assert set(one) == {"vector", "error"} and two["native"].shape == (1, 128)
     assert one["vector"][0] @ two["vector"][0] < 0.5
+    [told] = model.execute([Request([young, b"{"], ["space"])])
+    assert told["space"].shape == (2, 1) and len(set(told["space"].reshape(-1).tolist())) == 1

@@ -89,9 +89,11 @@ class TopicReader:
         self._consumer.close()
 
 
-def upload(settings: Settings, uploads: Sequence[Upload]) -> dict[str, dict[str, Vector]]:
+def upload(
+    settings: Settings, uploads: Sequence[Upload], items_topic: str = "items.embedded"
+) -> dict[str, dict[str, Vector]]:
     """Upload items; the vectors of these and of all that were there before, as all workers were told of them."""
-    announced = TopicReader(settings, "items.embedded", from_start=True)
+    announced = TopicReader(settings, items_topic, from_start=True)
     with EventProducer(settings.kafka.address) as producer:
         play(producer, uploads)
     missing = {each.item_id for each in uploads}

@@ -76,7 +76,7 @@ class Reading(FakeEmbedder):
             return made
         errors = [_refusal(content) for content in contents]
         vectors = [None if error else vector for vector, error in zip(made.vectors, errors, strict=True)]
-        return Embeddings(vectors, errors, made.languages, made.words)
+        return Embeddings(vectors, errors, made.languages, made.words, made.space)
 
 
 def _refusal(traits: bytes) -> str:

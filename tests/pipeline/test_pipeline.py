@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,7 +15,7 @@ from encoders.contract import DIM, PARTS
 from streams.adapters.index import VectorIndex
 from streams.adapters.media import MediaReader
 from streams.core.experiments.plan import Plan
-from streams.core.fusion import fuse
+from streams.core.fusion import Average
 from streams.errors import EmbedderUnavailable, Fenced, StoreUnavailable
 from streams.events import Embedded, Learned, Recommendations
 from streams.pipeline import Pipeline
@@ -68,7 +67,7 @@ class World:
             media=MediaReader(None),
             sink=self.sink,
             replica=self.replica,
-            fuse=partial(fuse, weights=WEIGHTS),
+            fuse=Average(WEIGHTS),
             policy=Policy(modality_weights=WEIGHTS),
             partition_of=lambda key: 0,
             experiments=plan,
