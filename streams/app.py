@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
@@ -37,12 +37,12 @@ from streams.core.diversity import exposure_shares, mean_diversity
 from streams.core.memory.deniability import Deniability
 from streams.core.search.question import Asker
 from streams.core.warm_up import warm_up
-from streams.errors import AnabranchError, StoreMoved, StoreUnavailable
+from streams.errors import AnabranchError, RankerUnavailable, StoreMoved, StoreUnavailable
 from streams.knowledge import read_if_set
 from streams.pipeline import Pipeline
 from streams.pipeline.moderation import Moderation
 from streams.pipeline.policy import Policy
-from streams.plan import read_plan
+from streams.plan import check_versions, read_plan
 from streams.queries import Queries
 from streams.replica import Replica
 from streams.rules import kept
@@ -205,10 +205,14 @@ async def open_pipeline(
     folder = settings.worker.fusion_folder
     fuse = LearnedFusion(folder) if folder else partial(fusion.fuse, weights=settings.worker.fusion_weights)
     triton = TritonEmbedder(settings.triton)
+    experiments = read_plan(settings.worker.experiments)
+    named = experiments.model_versions() if experiments else {}
     ranker = TritonRanker(settings.triton, seconds=settings.worker.ranker_seconds)
-    advice = Advice(ranker, least_weight=policy.click_weight / 2)
+    advice = Advice(ranker, least_weight=policy.click_weight / 2, named=named)
     following_arms = asyncio.create_task(advice.follow())
     try:
+        if named and (shipped := await _shipped(ranker)):
+            check_versions(settings.worker.experiments, experiments, shipped)
         await sink.start()
         if health is not None:
             health.ready.checks |= {"kafka": sink.check, "cassandra": store.check, "triton": triton.check}
@@ -222,7 +226,7 @@ async def open_pipeline(
             policy=policy,
             partition_of=PartitionOf(settings.kafka.partitions),
             moderation=await asyncio.to_thread(moderation_of, settings.moderation),
-            experiments=read_plan(settings.worker.experiments),
+            experiments=experiments,
             advice=advice,
             deniability=Deniability(settings.privacy.epsilon, SystemRandom()) if settings.privacy.epsilon else None,
         )
@@ -232,6 +236,15 @@ async def open_pipeline(
         await triton.close()
         await sink.close()
         await store.close()
+
+
+async def _shipped(ranker: TritonRanker) -> Collection[int]:
+    """The versions of the deep ranker that there are; none where Triton serves none, or cannot be asked."""
+    try:
+        return (await ranker.arms()).shipped
+    except RankerUnavailable as error:
+        log.warning("the versions that arms of experiments name are not checked", error=str(error))
+        return ()
 
 
 @asynccontextmanager
