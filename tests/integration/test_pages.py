@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from functools import partial
@@ -83,11 +84,20 @@ class Reader:
             (folder / "FOLDER" / name / "picture.jpg").write_bytes(file_of(picture(2), "JPEG"))
 
     def prepare(self) -> None:
-        """What a page presupposes: people who have clicked, films, uploads that wait for a moderator."""
+        """What a page presupposes: people who have clicked, films, an apple, uploads that wait for a moderator."""
         self._start()
         now, films = time.time(), movielens(self._settings.downloads_folder).uploads
         named = [film for film in films if film.item_id in ("50", "179", "1", "2", "3", "m-1")]
         held = [Upload(event_id=f"{item}-{now}", ts=now, item_id=item, title=MAYBE) for item in ("m-17", "m-18")]
+        drawn = b64encode((self._folder / "apple.jpg").read_bytes()).decode()
+        apple = Upload(
+            event_id=f"apple-{now}",
+            ts=now,
+            item_id="apple",
+            title="A red apple",
+            media={"image": f"data:;base64,{drawn}"},
+            attributes=["genre=Fruit"],
+        )
         clicks = [
             Click(event_id=f"{user}-{item}-{now}", ts=now, user_id=user, item_id=item)
             for user in ("196", "593", "ada")
@@ -95,8 +105,8 @@ class Reader:
         ]
         queue = TopicReader(self._settings, "moderation.queue")
         with EventProducer(self._settings.kafka.address) as producer:
-            play(producer, [*named, *held, *events(two_tastes(users=20), since=BEGAN)])
-            assert len(queue.read(len(held))) >= len(held), "nothing waits for a moderator"
+            play(producer, [*named, *held, apple, *events(two_tastes(users=20), since=BEGAN)])
+            assert len(queue.read(len(held), patience=600)) >= len(held), "nothing waits for a moderator"
             play(producer, clicks)
         queue.close()
         self._wait()
@@ -131,9 +141,9 @@ class Reader:
             until(partial(_is_ready, process, port), patience=600)
 
     def _wait(self) -> None:
-        """Until the worker, if it runs, has handled all that was sent."""
-        if local_servers.worker_process(self._settings).find() is not None:
-            until(lambda: handled(self._settings, *EVENT_TYPES))
+        """Until the worker has handled all that was sent, or has ended, as pages make it."""
+        worker = local_servers.worker_process(self._settings)
+        until(lambda: worker.find() is None or handled(self._settings, *EVENT_TYPES), patience=600)
 
     def _here(self, text: str) -> str:
         """With the addresses of here, and a place that our log has."""
