@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from encoders.contract import DIM, HISTORY_LENGTH, RANKER_MAX_BATCH, Question, item_key
 from streams import metrics
 from streams.core.catalogue import Catalogue
+from streams.core.experiments.plan import NO_MODEL
 from streams.core.recommender import Advised, Draft, Recommender, UserView
 from streams.core.residual import Residual, in_canary
 from streams.errors import RankerUnavailable
@@ -31,20 +32,22 @@ class Advice:
     """The models that are shipped, as one worker asks and judges them.
 
     least_weight  of a touch that models take for a click
+    named         place of an arm of an experiment -> the version that it names
     """
 
-    def __init__(self, scorer: Scorer, *, least_weight: float) -> None:
+    def __init__(self, scorer: Scorer, *, least_weight: float, named: Mapping[str, int] | None = None) -> None:
         self.arms = Arms()
         self.residual = Residual()
         self._scorer = scorer
         self._least_weight = least_weight
+        self._named = named or {}
         self._keys = np.zeros(0, np.int64)
         self._compared = (0, 0)
 
     @property
     def serves(self) -> bool:
-        """Whether there is anybody whom a version serves."""
-        return bool(self.arms.stable or self.arms.canary)
+        """Whether there may be anybody whom a version is to serve."""
+        return bool(self.arms.loaded or self._named)
 
     async def follow(self) -> None:
         """Keep asking who is served by what."""
@@ -61,24 +64,44 @@ class Advice:
         """Ask these versions from now on; others than before start level."""
         if arms != self.arms:
             log.info("rankers that are served", stable=arms.stable, canary=arms.canary, share=arms.share)
+            for where, version in self._named.items():
+                if version not in arms.loaded:
+                    log.warning(
+                        "an arm names a version of the deep ranker that Triton does not have; its lists are made as"
+                        " everybody's",
+                        arm=where,
+                        version=version,
+                        mend=f"anabranch models load {version}",
+                    )
         if (arms.stable, arms.canary) != self._compared:
             self._compared = arms.stable, arms.canary
             self.residual.start_level()
         self.arms = arms
 
-    def version_of(self, user_id: str) -> int:
-        """The version that serves a user; 0 for none."""
+    def version_of(self, user_id: str, named: int | str | None = None) -> int:
+        """The version that serves a user; 0 for none.
+
+        named  by the user's arm, or `NO_MODEL`; one that is not loaded, as it was taken back, gives way to everybody's
+        """
         arms = self.arms
+        if named == NO_MODEL:
+            return 0
+        if isinstance(named, int):
+            if named in arms.loaded:
+                return named
+            metrics.ARM_WITHOUT_ITS_MODEL.labels(str(named)).inc()
         return arms.canary if arms.canary and in_canary(user_id, arms.canary, arms.share) else arms.stable
 
-    async def advise(self, recommender: Recommender, users: Sequence[tuple[UserView, float]]) -> Mapping[str, Advised]:
+    async def advise(
+        self, recommender: Recommender, users: Sequence[tuple[UserView, float, int | str | None]]
+    ) -> Mapping[str, Advised]:
         """User -> what a version says of their list; those whom none serves, or for whom none answers, are left out.
 
-        users  with the time of their list, seconds since the epoch
+        users  with the time of their list, seconds since the epoch, and the version that their arm names
         """
         by_version: dict[int, list[tuple[UserView, float]]] = {}
-        for user, at in users:
-            if version := self.version_of(user.user_id):
+        for user, at, named in users:
+            if version := self.version_of(user.user_id, named):
                 by_version.setdefault(version, []).append((user, at))
         found: dict[str, Advised] = {}
         for version, served in by_version.items():
@@ -133,7 +156,10 @@ class Advice:
 
 
 def _without(arms: Arms, version: int) -> Arms:
-    """The users of a canary that is left out are served by the stable version; those of that one by none."""
+    """The users of a canary or an arm that is left out are served by the stable version; those of that one by none."""
+    others = tuple(each for each in arms.others if each != version)
     if version == arms.canary:
-        return Arms(stable=arms.stable)
-    return structs.replace(arms, stable=0)
+        return structs.replace(arms, canary=0, share=0.0, others=others)
+    if version == arms.stable:
+        return structs.replace(arms, stable=0, others=others)
+    return structs.replace(arms, others=others)

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
@@ -37,14 +37,14 @@ from streams.core.fusion import Average
 from streams.core.memory.deniability import Deniability
 from streams.core.search.question import Asker
 from streams.core.warm_up import warm_up
-from streams.errors import AnabranchError, StoreMoved, StoreUnavailable
+from streams.errors import AnabranchError, RankerUnavailable, StoreMoved, StoreUnavailable
 from streams.knowledge import read_if_set
 from streams.one_space import OneSpace
 from streams.pipeline import Pipeline
 from streams.pipeline.embedding import Fuse
 from streams.pipeline.moderation import Moderation
 from streams.pipeline.policy import Policy
-from streams.plan import read_plan
+from streams.plan import check_versions, read_plan
 from streams.queries import Queries
 from streams.replica import Replica
 from streams.rules import kept
@@ -214,10 +214,14 @@ async def open_pipeline(
     fuse = fuse_of(settings.worker)
     triton = TritonEmbedder(settings.triton)
     embedder = OneSpace(triton, replica.spaces, fuse.space)
+    experiments = read_plan(settings.worker.experiments)
+    named = experiments.model_versions() if experiments else {}
     ranker = TritonRanker(settings.triton, seconds=settings.worker.ranker_seconds)
-    advice = Advice(ranker, least_weight=policy.click_weight / 2)
+    advice = Advice(ranker, least_weight=policy.click_weight / 2, named=named)
     meanwhile = [asyncio.create_task(each) for each in (advice.follow(), embedder.watch())]
     try:
+        if named and (shipped := await _shipped(ranker)):
+            check_versions(settings.worker.experiments, experiments, shipped)
         await sink.start()
         if health is not None:
             health.ready.checks |= {"kafka": sink.check, "cassandra": store.check, "triton": triton.check}
@@ -232,7 +236,7 @@ async def open_pipeline(
             policy=policy,
             partition_of=PartitionOf(settings.kafka.partitions),
             moderation=await asyncio.to_thread(moderation_of, settings.moderation),
-            experiments=read_plan(settings.worker.experiments),
+            experiments=experiments,
             advice=advice,
             deniability=Deniability(settings.privacy.epsilon, SystemRandom()) if settings.privacy.epsilon else None,
         )
@@ -243,6 +247,15 @@ async def open_pipeline(
         await triton.close()
         await sink.close()
         await store.close()
+
+
+async def _shipped(ranker: TritonRanker) -> Collection[int]:
+    """The versions of the deep ranker that there are; none where Triton serves none, or cannot be asked."""
+    try:
+        return (await ranker.arms()).shipped
+    except RankerUnavailable as error:
+        log.warning("the versions that arms of experiments name are not checked", error=str(error))
+        return ()
 
 
 @asynccontextmanager

@@ -135,6 +135,11 @@ UNJUDGED = Counter(
     "anabranch_clicks_unjudged", "Clicks of users whose list is not known to this worker, after a start or a rebalance"
 )
 UNADVISED = Counter("anabranch_lists_unadvised", "Lists made without the version that serves their user", ["version"])
+ARM_WITHOUT_ITS_MODEL = Counter(
+    "anabranch_lists_without_arms_model",
+    "Lists made as everybody's, as Triton did not have the version that their arm of an experiment names",
+    ["version"],
+)
 ADVICE = {
     "choices": Gauge("anabranch_ranker_choices", "Choices of users whose list a version had a part in", ["version"]),
     "gain": Gauge("anabranch_ranker_gain", "NDCG that it added, summed over these choices", ["version"]),

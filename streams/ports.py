@@ -127,11 +127,20 @@ class Arms(Struct, frozen=True):
 
     stable  for everybody else
     canary  for a share of the users, 0 to 1
+    others  loaded for arms of experiments that name them, and for nobody else
+    shipped every version there is, loaded or not; empty where that is not told
     """
 
     stable: int = 0
     canary: int = 0
     share: float = 0.0
+    others: tuple[int, ...] = ()
+    shipped: tuple[int, ...] = ()
+
+    @property
+    def loaded(self) -> set[int]:
+        """The versions that answer."""
+        return {self.stable, self.canary, *self.others} - {0}
 
 
 class Scorer(Protocol):

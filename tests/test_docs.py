@@ -2,27 +2,28 @@
 
 import json
 import re
-import subprocess
+import time
+from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from deploy import reference
+from deploy.observability import shown
+from streams import events, knowledge, rules
 from streams.cli import app
-from streams.core.experiments.plan import ArmSettings, Experiment, read
+from streams.core.experiments import plan
+from streams.core.experiments.plan import ArmSettings, Experiment
 from streams.events import REASONS, schemas
-from streams.settings import Settings
+from streams.settings import load
 from streams.topics import TOPICS
+from streams.web.answers import Problem
+from streams.web.health import Report
+from tests.pages import PAGES, ROOT, Block, blocks
 from tests.web.world import HttpWorld
-
-ROOT = Path(__file__).parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-EXAMPLES = [
-    pytest.param(block, id=f"{page.name}-{number}")
-    for page in PAGES
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
-]
 
 
 @pytest.mark.parametrize("topic", schemas())
@@ -75,34 +76,126 @@ def test_every_test_that_the_threat_model_leans_on_exists() -> None:
     assert len(named) > 30 and named <= set(re.findall(r"def (test_\w+)\(", tests))
 
 
-def test_every_plan_in_the_docs_can_be_carried_out_and_every_setting_of_one_is_told_of() -> None:
+def test_every_setting_of_a_plan_is_told_of() -> None:
     page = (ROOT / "docs" / "experiments.md").read_text()
-    plans = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert plans and all(read(each).layers for each in plans)
     rows = " ".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))
     told = set(re.findall(r"`(\w+)`", rows))
     assert told == {*Experiment.__struct_fields__, *ArmSettings.__struct_fields__}
 
 
-@pytest.mark.servers
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_every_python_example_runs(
-    example: str, servers: Settings, http: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    here = example.replace("127.0.0.1:9092", servers.kafka.address).replace("127.0.0.1:8020", http)
-    exec(compile(here, "example", "exec"), {})
+def read_json(block: Block, tmp_path: Path) -> None:
+    """As JSON-LD of knowledge where it says so, else as events, a line each: by their topic, or queries."""
+    if "@context" in block.text:
+        read_knowledge(block, tmp_path)
+        return
+    for line in block.text.splitlines():
+        event = json.loads(line)
+        events.read(event.pop("topic", "events.query"), json.dumps(event).encode(), now=time.time())
 
 
-@pytest.mark.servers
-def test_every_request_in_the_docs_is_answered(http: str) -> None:
-    page = (ROOT / "docs" / "http.md").read_text()
-    requests = [each for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for each in block.split("\ncurl ")]
-    asked = [each for each in requests if "127.0.0.1:8020" in each]
-    assert len(asked) >= 3
-    for each in asked:
-        command = "curl " + each.removeprefix("curl ").replace("127.0.0.1:8020", http)
-        answer = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
-        assert answer.returncode == 0 and json.loads(answer.stdout), command
+def read_yaml(block: Block, tmp_path: Path) -> None:
+    """As rules or as a plan of experiments."""
+    if block.text.startswith("rules:"):
+        file = tmp_path / "rules.yaml"
+        file.write_text(block.text)
+        assert rules.read(file)
+    else:
+        assert plan.read(block.text).layers
+
+
+def read_knowledge(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / f"films.{block.language}"
+    file.write_text(block.text)
+    assert knowledge.read(file)
+
+
+def read_variables(block: Block, tmp_path: Path) -> None:
+    """As the environment of a process."""
+    with pytest.MonkeyPatch.context() as environment:
+        for line in block.text.splitlines():
+            environment.setenv(*line.split("=", 1))
+        load(home=tmp_path)
+
+
+def read_printed(block: Block, tmp_path: Path) -> None:
+    """What a program answers; what is no JSON is for people, and is not looked at."""
+    if block.text.startswith("{"):
+        kind = Report if "wrong" in block.text else Problem
+        assert msgspec.json.decode(block.text, type=kind, strict=True)
+
+
+READERS = {
+    "json": read_json,
+    "yaml": read_yaml,
+    "csv": read_knowledge,
+    "ini": read_variables,
+    "": read_printed,
+}
+"""Language of a block -> what reads it. `bash` and `python` are run: tests/integration/test_pages.py."""
+
+DRAWN = {"mermaid"}  # by whoever shows the page
+
+
+@pytest.mark.parametrize("block", [each for page in PAGES for each in blocks(page, *READERS)], ids=str)
+def test_what_stands_in_a_block_is_taken_by_what_reads_it(block: Block, tmp_path: Path) -> None:
+    READERS[block.language](block, tmp_path)
+
+
+def test_every_block_is_read_run_or_drawn_and_one_that_is_not_run_says_why() -> None:
+    every = [each for page in PAGES for each in blocks(page)]
+    assert {each.language for each in every} == {*READERS, *DRAWN, "bash", "python"}
+    fences = sum(page.read_text().count("```") for page in PAGES)
+    assert fences == 2 * len(every)
+    marks = sum(page.read_text().count("\n<!-- not run") for page in PAGES)
+    not_run = [each for each in every if each.not_run]
+    assert marks == len(not_run) and {each.language for each in not_run} == {"bash"}
+    assert Counter(each.not_run for each in not_run) == {
+        "goes on until Ctrl-C; tests/deploy/test_prometheus.py runs Prometheus so": 1,
+        "installs packages; tests/deploy/test_wheel.py installs the wheel": 1,
+        "needs Docker": 2,
+        "needs a cluster": 2,
+        "needs users of Kafka and Cassandra; tests/integration/test_secured.py makes them": 1,
+        "sets up what the tests run in": 4,
+        "takes hours": 3,
+    }
+
+
+def test_what_is_named_in_a_block_that_is_not_run_exists() -> None:
+    for block in [each for page in PAGES for each in blocks(page, "bash") if each.not_run]:
+        named = set(re.findall(r"(?:^|[ =])((?:deploy|tests)/[\w./-]+|docker-compose\.yml|\w+\.lock)", block.text))
+        named |= set(re.findall(r"tests/[\w/]+\.py", block.not_run))
+        assert [each for each in named if not (ROOT / each).exists()] == [], str(block)
+        for target in re.findall(r"^make (\w+)", block.text, re.MULTILINE):
+            assert f"\n{target}:" in (ROOT / "Makefile").read_text(), f"{block}: make {target}"
+
+
+def test_what_is_named_of_docker_and_kubernetes_exists() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    profiles = {profile for service in compose.values() for profile in service.get("profiles", [])}
+    objects = {
+        f"{each['kind'].lower()}/{each['metadata']['name']}"
+        for file in (ROOT / "deploy" / "k8s").rglob("*.yaml")
+        for each in yaml.safe_load_all(file.read_text())
+        if "metadata" in each
+    }
+    secrets = {
+        name
+        for file in (ROOT / "deploy" / "k8s").rglob("*.yaml")
+        for name in re.findall(r"secretName: ([\w-]+)", file.read_text())
+    }
+    text = "".join(block.text for page in PAGES for block in blocks(page, "bash") if block.not_run)
+    assert set(re.findall(r"--profile (\w+)", text)) <= profiles
+    assert set(re.findall(r"docker compose run --rm (\w+)", text)) <= set(compose)
+    assert set(re.findall(r"\b(?:job|statefulset|deployment)/\w+", text)) <= objects
+    assert set(re.findall(r"secret generic (\S+)", text)) <= secrets
+
+
+def test_every_metric_that_the_docs_name_exists() -> None:
+    known = {each.name for each in shown()}
+    for page in PAGES:
+        code = " ".join(re.findall(r"`([^`\n]+)`", page.read_text()))
+        for name in re.findall(r"\b(anabranch_\w+_\w+)\b(?!\.\.\.)", code):
+            assert name in known, f"{page.name}: {name}"
 
 
 def test_everything_that_can_be_asked_over_http_is_in_the_docs() -> None:

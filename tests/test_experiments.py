@@ -18,6 +18,7 @@ from streams.events import Outcome
 from streams.experiments import UnreadableOutcomes, recorded
 from streams.plan import UnusablePlan, read_plan
 from streams.web.experiments import Watcher
+from tests.deep import versions
 
 PLAN = "layers: {l: {colour: {arms: {red: {}, blue: {list_length: 10}}}}}"
 
@@ -55,6 +56,19 @@ def test_a_check_shows_who_gets_what_and_the_arm_of_a_user(plan: Path) -> None:
     rows = [line for line in shown.output.splitlines() if "colour" in line]
     assert all("50.0%" in row for row in rows) and sum("ada" in row for row in rows) == 1
     assert "list_length=10" in rows[1]
+
+
+def test_a_check_says_which_version_was_never_shipped_and_which_is_to_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANABRANCH_HOME", str(tmp_path))
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("layers: {l: {deep: {arms: {usual: {}, new: {model_version: 1}}}}}")
+    refused = CliRunner().invoke(app, ["experiments", "check", str(plan)])
+    assert "l.deep.new: version 1 of the deep ranker was never shipped; there are: none" in str(refused.exception)
+    versions.version(tmp_path / "models" / "versions" / "1")
+    shown = CliRunner().invoke(app, ["experiments", "check", str(plan)], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0 and "anabranch models load 1" in shown.output and "model_version=1" in shown.output
 
 
 def test_a_report_of_recorded_outcomes_names_the_better_arm(plan: Path, tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ class TritonRanker:
                 f"Triton at {self._address} does not tell of its ranker: {error.message()}"
             ) from error
         told = {name: each.string_value for name, each in answer.config.parameters.items()}
-        return Arms(int(told["stable"]), int(told["canary"]), float(told["share"]))
+        others, shipped = (_numbers(told.get(name, "")) for name in ("others", "shipped"))
+        return Arms(int(told["stable"]), int(told["canary"]), float(told["share"]), others, shipped)
 
     async def score(self, version: int, asked: Question) -> Floats:
         """See `ports.Scorer`."""
@@ -105,6 +106,10 @@ class TritonModels:
             ) from error
         finally:
             client.close()
+
+
+def _numbers(told: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in told.split())
 
 
 def _inputs(asked: Question) -> list[InferInput]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.common import console
+from streams.cli.models import registry
 from streams.settings import load
 
 app = typer.Typer(no_args_is_help=True, help="Try things on some users, and see what comes of it.")
@@ -17,11 +18,16 @@ def check_experiments(
 ) -> None:
     """Check a plan, and show who gets what. Exit code 1 where it cannot be carried out."""
     from streams import experiments
-    from streams.plan import read_plan
+    from streams.plan import check_versions, read_plan
 
-    checked = read_plan(plan)
+    settings, checked = load(), read_plan(plan)
     assert checked is not None
-    console.print(experiments.shares(checked, user and load().kafka.pseudonym(user)))
+    if named := checked.model_versions():
+        there = registry()
+        check_versions(plan, checked, there.versions())
+        for version in sorted({*named.values()} - {*there.state.served}):
+            console.print(f"Triton does not have version {version} yet; next: [bold]anabranch models load {version}[/]")
+    console.print(experiments.shares(checked, user and settings.kafka.pseudonym(user)))
 
 
 @app.command("report")

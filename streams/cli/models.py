@@ -35,13 +35,14 @@ def retrain(
     if kind not in known:
         raise typer.BadParameter(f"{kind!r} is none of: {', '.join(known)}")
     shape, training = with_changes(Shape(kind), Training(), pairs(set_))
-    number, metrics = retrain(load(), console, _registry(), where=source, shape=shape, training=training, share=share)
+    number, metrics = retrain(load(), console, registry(), where=source, shape=shape, training=training, share=share)
     for name, value in metrics.items():
         console.print(f"{name}: {value:.4f}")
     console.print(f"version {number} serves {share:.0%} of the users; next: [bold]anabranch models decide[/]")
 
 
-def _registry() -> "Registry":
+def registry() -> "Registry":
+    """The versions of this home, and the Triton that serves them."""
     from streams.adapters.ranker import TritonModels
     from streams.deep.registry import Registry
 
@@ -52,11 +53,11 @@ def _registry() -> "Registry":
 @app.command("list")
 def list_models() -> None:
     """Show every version: what it is, how good it was when it was trained, and who is served by it."""
-    registry = _registry()
-    state, table = registry.state, Table()
+    versions = registry()
+    state, table = versions.state, Table()
     for heading in ("version", "kind", "AUC", "NDCG@10", "learned until", "served to"):
         table.add_column(heading)
-    for number, told in registry.versions().items():
+    for number, told in versions.versions().items():
         metrics, until = told.get("metrics", {}), told.get("window", {}).get("train", [0, 0])[1]
         scores = (f"{metrics[name]:.4f}" if name in metrics else "" for name in ("AUC", "NDCG@10"))
         learned = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M}" if until else ""
@@ -70,11 +71,11 @@ def ship_model(
     share: Annotated[float, typer.Option(min=0, max=1, help="Serve it to that share of the users at once.")] = 0,
 ) -> None:
     """Try a version in Triton, and keep it. One that is damaged, wrong or slow is refused, and nothing changes."""
-    registry = _registry()
-    number = registry.ship(folder)
+    versions = registry()
+    number = versions.ship(folder)
     console.print(f"version {number} is shipped")
     if share:
-        registry.canary(number, share)
+        versions.canary(number, share)
         console.print(f"{share:.0%} of the users are served by it; next: [bold]anabranch models decide[/]")
     else:
         console.print(f"next: [bold]anabranch models canary {number}[/]")
@@ -85,21 +86,35 @@ def start_canary(
     number: Number, share: Annotated[float, typer.Option(min=0, max=1, help="Of the users.")] = 0.1
 ) -> None:
     """Serve a version to a share of the users, always the same ones."""
-    _registry().canary(number, share)
+    registry().canary(number, share)
     console.print(f"version {number} serves {share:.0%} of the users; next: [bold]anabranch models decide[/]")
 
 
 @app.command("promote")
 def promote_model() -> None:
     """Serve the canary to everybody."""
-    console.print(f"version {_registry().promote()} serves everybody")
+    console.print(f"version {registry().promote()} serves everybody")
 
 
 @app.command("rollback")
 def roll_back_model() -> None:
     """Take back the canary; or, where there is none, the stable version for the one before it."""
-    number = _registry().roll_back()
+    number = registry().roll_back()
     console.print(f"version {number} serves everybody" if number else "no version is served: lists are made without")
+
+
+@app.command("load")
+def load_model(number: Number) -> None:
+    """Have Triton load a version for arms of experiments that name it; nobody else is served by it."""
+    registry().load(number)
+    console.print(f"version {number} answers for arms that set model_version: {number}")
+
+
+@app.command("unload")
+def unload_model(number: Number) -> None:
+    """Undo `load`: arms that name the version are served as everybody is."""
+    registry().unload(number)
+    console.print(f"version {number} answers for no arm any more")
 
 
 @app.command("decide")
@@ -110,6 +125,6 @@ def decide_on_canary(
     """Promote the canary or take it back, by what the workers' users chose; or wait for more of that."""
     from streams.deep.deciding import decide
 
-    decision, table = decide(load(), _registry(), least=least, most=most)
+    decision, table = decide(load(), registry(), least=least, most=most)
     console.print(table)
     console.print(decision)

@@ -2,7 +2,8 @@
 
     <models>/versions/N/             every version that was shipped
     <models>/repository/ranker/      what Triton serves of them; not there while it serves none
-    <models>/state.json              which is stable, which is the canary, and for what share of the users
+    <models>/state.json              which is stable, which is the canary, for what share of the users, and which are
+                                     loaded for arms of experiments alone
 
 A version is tried in Triton before it counts: it has to load there, answer what it answered when it was trained, and be
 quick. What fails is taken out again, and what was served before goes on being served.
@@ -11,7 +12,7 @@ quick. What fails is taken out again, and what was served before goes on being s
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,23 +66,27 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     stable    version for everybody else
     canary    version for a share of the users
     previous  the stable version before this one
+    others    versions for arms of experiments that name them, ascending
     """
 
     stable: int = 0
     canary: int = 0
     share: float = 0.0
     previous: int = 0
+    others: list[int] = []
 
     @property
     def served(self) -> list[int]:
         """The versions that Triton has to have."""
-        return sorted({self.stable, self.canary} - {0})
+        return sorted({self.stable, self.canary, *self.others} - {0})
 
     def served_to(self, number: int) -> str:
         """In words."""
         if number == self.canary:
             return f"{self.share:.0%}"
-        return ("everybody else" if self.canary else "everybody") if number == self.stable else ""
+        if number == self.stable:
+            return "everybody else" if self.canary else "everybody"
+        return "arms that name it" if number in self.others else ""
 
 
 class Server(Protocol):
@@ -132,8 +137,7 @@ class Registry:
 
     def versions(self) -> dict[int, Mapping[str, Any]]:
         """Number -> what its `version.json` says, ascending."""
-        numbers = sorted(int(folder.name) for folder in (self._models / "versions").glob("[0-9]*"))
-        return {number: json.loads((self._folder(number) / "version.json").read_text()) for number in numbers}
+        return {number: json.loads((self._folder(number) / "version.json").read_text()) for number in self._numbers()}
 
     def ship(self, folder: Path) -> int:
         """Take in a version and try it; its number. Nothing is served by it yet. Raises ModelRefused."""
@@ -155,8 +159,7 @@ class Registry:
 
     def canary(self, number: int, share: float) -> None:
         """Serve a version to a share of the users, 0 to 1, and the stable one to the others."""
-        if number not in self.versions():
-            raise NoSuchVersion(f"version {number} was never shipped; there are: {_listed(self.versions())}")
+        self._must_be_there(number)
         with self.locked():
             state = self.state
             if number == state.stable:
@@ -169,20 +172,40 @@ class Registry:
             state = self.state
             if not state.canary:
                 raise NoSuchVersion("there is no canary to promote")
-            self._serve(State(stable=state.canary, previous=state.stable))
+            self._serve(State(stable=state.canary, previous=state.stable, others=state.others))
             return state.canary
 
+    def load(self, number: int) -> None:
+        """Have Triton answer by a version where an arm of an experiment names it; nobody else is served by it."""
+        self._must_be_there(number)
+        with self.locked():
+            state = self.state
+            self._serve(msgspec.structs.replace(state, others=sorted({*state.others, number})))
+
+    def unload(self, number: int) -> None:
+        """Undo `load`. A version that is stable or the canary goes on as that."""
+        with self.locked():
+            state = self.state
+            if number not in state.others:
+                raise NoSuchVersion(
+                    f"version {number} was not loaded for experiments; those that were: {_listed(state.others)}"
+                )
+            self._serve(_without(state, number))
+
     def roll_back(self) -> int:
-        """Take back the canary, or where there is none the stable version for the one before it; what is stable now."""
+        """Take back the canary, or where there is none the stable version for the one before it; what is stable now.
+
+        What is taken back answers in experiments no more, either.
+        """
         with self.locked():
             state = self.state
             if not state.canary and not state.stable:
                 raise NoSuchVersion("no version is served, so there is nothing to roll back")
             if state.canary:
-                after = State(stable=state.stable, previous=state.previous)
+                after = State(stable=state.stable, previous=state.previous, others=state.others)
             else:
-                after = State(stable=state.previous)
-            self._serve(after)
+                after = State(stable=state.previous, others=state.others)
+            self._serve(_without(after, state.canary or state.stable))
             return after.stable
 
     def milliseconds(self, number: int) -> float:
@@ -256,18 +279,32 @@ class Registry:
         for number in served:
             if not (self._served / str(number)).exists():
                 shutil.copytree(self._folder(number), self._served / str(number))
-        (self._served / "config.pbtxt").write_text(config(state, served))
+        (self._served / "config.pbtxt").write_text(config(state, served, self._numbers()))
         for folder in self._served.glob("[0-9]*"):
             if int(folder.name) not in served:
                 shutil.rmtree(folder)
+
+    def _must_be_there(self, number: int) -> None:
+        if number not in (numbers := self._numbers()):
+            raise NoSuchVersion(f"version {number} was never shipped; there are: {_listed(numbers)}")
+
+    def _numbers(self) -> list[int]:
+        """Of all versions that were shipped, ascending."""
+        return sorted(int(folder.name) for folder in (self._models / "versions").glob("[0-9]*"))
 
     def _folder(self, number: int) -> Path:
         return self._models / "versions" / str(number)
 
 
-def config(state: State, versions: list[int]) -> str:
-    """`config.pbtxt`; its parameters tell workers who is served by what."""
-    parameters = {"stable": state.stable, "canary": state.canary, "share": state.share}
+def config(state: State, versions: Iterable[int], shipped: Iterable[int]) -> str:
+    """`config.pbtxt`; its parameters tell workers who is served by what, and which versions there are."""
+    parameters = {
+        "stable": state.stable,
+        "canary": state.canary,
+        "share": state.share,
+        "others": " ".join(map(str, state.others)),
+        "shipped": " ".join(map(str, shipped)),
+    }
     told = ",\n".join(
         f'  {{ key: "{name}" value: {{ string_value: "{value}" }} }}' for name, value in parameters.items()
     )
@@ -291,5 +328,10 @@ parameters [
 """
 
 
-def _listed(versions: Mapping[int, object]) -> str:
+def _without(state: State, number: int) -> State:
+    """As it is, but for arms of experiments that name this version."""
+    return msgspec.structs.replace(state, others=[each for each in state.others if each != number])
+
+
+def _listed(versions: Iterable[int]) -> str:
     return ", ".join(map(str, versions)) or "none"

@@ -133,7 +133,7 @@ class Lists:
             assigned = self._assigned(user)
             if user.consent.profiling and not assigned.teams:
                 view = user.view(self.weights(user, assigned.settings[0].fusion_weights))
-                users.append((view, latest_time(causes)))
+                users.append((view, latest_time(causes), assigned.settings[0].model_version))
         return await self.advice.advise(self._replica.recommender, users)
 
     def _list(self, user: UserState, causes: Sequence[Accepted], advised: Advised | None) -> Recommendations:

@@ -1,5 +1,6 @@
 """What is shipped is tried first; what is served changes by name, and can be taken back."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -77,6 +78,49 @@ def test_rolling_back_takes_the_canary_first_and_then_the_stable_version(busy: S
     assert busy.registry.roll_back() == 0 and busy.served == []
     with pytest.raises(NoSuchVersion, match="nothing to roll back"):
         busy.registry.roll_back()
+
+
+def told(shop: Shop, name: str) -> str:
+    """What workers are told by Triton's configuration of the model."""
+    found = re.search(rf'key: "{name}" value: {{ string_value: "(.*)" }}', shop.triton.config)
+    assert found is not None
+    return found[1]
+
+
+def test_a_version_that_is_loaded_answers_beside_those_that_serve_everybody_until_it_is_unloaded(busy: Shop) -> None:
+    busy.registry.load(2)
+    assert busy.served == [1, 2] and busy.registry.state == State(stable=1, others=[2])
+    assert (told(busy, "stable"), told(busy, "canary"), told(busy, "others")) == ("1", "0", "2")
+    assert told(busy, "shipped") == "1 2"
+    assert busy.registry.state.served_to(2) == "arms that name it"
+    busy.registry.unload(2)
+    assert busy.served == [1] and told(busy, "others") == ""
+    with pytest.raises(NoSuchVersion, match="version 2 was not loaded for experiments; those that were: none"):
+        busy.registry.unload(2)
+    with pytest.raises(NoSuchVersion, match="version 7 was never shipped; there are: 1, 2"):
+        busy.registry.load(7)
+
+
+def test_a_version_may_answer_for_arms_alone(shop: Shop) -> None:
+    shop.registry.ship(shop.make("first"))
+    shop.registry.load(1)
+    assert shop.served == [1] and told(shop, "stable") == "0"
+    shop.registry.unload(1)
+    assert shop.served == [] and shop.registry.state == State()
+
+
+def test_what_is_loaded_outlives_canaries_and_what_is_taken_back_answers_in_experiments_no_more(busy: Shop) -> None:
+    busy.registry.load(1)
+    busy.registry.load(2)
+    busy.registry.canary(2, 0.1)
+    busy.registry.promote()
+    assert busy.registry.state == State(stable=2, previous=1, others=[1, 2]) and busy.served == [1, 2]
+    assert busy.registry.roll_back() == 1
+    assert busy.registry.state == State(stable=1, others=[1]) and busy.served == [1]
+    busy.registry.load(2)
+    busy.registry.canary(2, 0.1)
+    busy.registry.roll_back()
+    assert busy.registry.state == State(stable=1, others=[1]) and busy.served == [1]
 
 
 def test_a_damaged_version_is_refused_as_corrupt(busy: Shop) -> None:

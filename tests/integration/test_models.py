@@ -59,11 +59,16 @@ async def test_triton_serves_what_the_registry_says_and_tells_workers_so(
         registry.canary(first, 1.0)
         registry.promote()
         registry.canary(second, 0.25)
-        assert await ranker.arms() == Arms(first, second, 0.25)
+        assert await ranker.arms() == Arms(first, second, 0.25, shipped=(*range(1, second + 1),))
         for each in (first, second):
             assert (await ranker.score(each, question())).shape == (2, 6)
+        third = ship("third")
+        registry.load(third)
+        assert (await ranker.arms()).loaded == {first, second, third}
+        assert (await ranker.score(third, question())).shape == (2, 6)
+        registry.unload(third)
         registry.roll_back()
-        assert await ranker.arms() == Arms(first)
+        assert await ranker.arms() == Arms(first, shipped=(*range(1, third + 1),))
         with pytest.raises(RankerUnavailable, match=f"version {second} of the ranker"):
             await ranker.score(second, question())
     finally:

@@ -9,6 +9,8 @@ from prometheus_client import REGISTRY
 
 from encoders.contract import Question, item_key
 from streams.advice import Advice
+from streams.core.experiments.assignment import Assigner
+from streams.core.experiments.plan import Plan, read
 from streams.core.residual import Figures, in_canary
 from streams.errors import RankerUnavailable
 from streams.ports import Arms
@@ -47,10 +49,11 @@ class FakeScorer:
 class Advised(World):
     """The pipeline with a model that serves everybody."""
 
-    def __init__(self, scorer: FakeScorer, arms: Arms) -> None:
-        super().__init__()
+    def __init__(self, scorer: FakeScorer, arms: Arms, plan: Plan | None = None) -> None:
+        super().__init__(plan=plan)
         self.scorer = scorer
-        self.advice = self.pipeline.lists.advice = Advice(scorer, least_weight=0.5)
+        named = plan.model_versions() if plan else {}
+        self.advice = self.pipeline.lists.advice = Advice(scorer, least_weight=0.5, named=named)
         self.advice.arms = arms
 
     async def list_after(self, user: str, item: str, **fields: Any) -> list[str]:
@@ -175,3 +178,62 @@ async def test_a_forgotten_user_leaves_nothing_to_be_judged_by(world: Advised) -
     await world.list_after("ann", "alien")
     await world.pipeline.forgets([world.forget("ann", ts=NOW)])
     assert not world.advice.residual._held
+
+
+PLAN = read("layers: {l: {deep: {arms: {usual: {}, without: {model_version: none}, new: {model_version: 2}}}}}")
+
+
+def in_arm(arm: str) -> str:
+    """A user who is."""
+    assigner = Assigner(PLAN)
+    return next(user for n in range(99) if assigner.assign(user := f"user {n}").variants["deep"] == arm)
+
+
+def served_as_everybody(version: int) -> float:
+    return REGISTRY.get_sample_value("anabranch_lists_without_arms_model_total", {"version": str(version)}) or 0.0
+
+
+@pytest.fixture
+async def compared() -> Advised:
+    """Version 1 wants `kiss` and serves everybody, version 2 wants `amelie` and is loaded for arms."""
+    world = Advised(FakeScorer({1: {"kiss": 5.0}, 2: {"amelie": 5.0}}), Arms(stable=1, others=(2,)), PLAN)
+    await world.open_cinema()
+    world.trust(1)
+    world.trust(2)
+    return world
+
+
+async def test_an_arm_is_served_by_the_version_that_it_names_or_by_none(compared: Advised) -> None:
+    firsts = {arm: (await compared.list_after(in_arm(arm), "alien"))[0] for arm in ("usual", "without", "new")}
+    assert (firsts["usual"], firsts["new"]) == ("kiss", "amelie") and firsts["without"] not in ("kiss", "amelie")
+    assert [version for version, _ in compared.scorer.asked] == [1, 2]
+    assert compared.lists()[-1].variants == {"deep": "new"}
+
+
+async def test_who_is_in_an_arm_that_names_a_version_is_no_canary_user(compared: Advised) -> None:
+    compared.advice.arms = Arms(stable=1, canary=3, share=1.0, others=(2,))
+    compared.scorer.liked = {3: {}, 2: {}}
+    for arm in ("usual", "without", "new"):
+        await compared.list_after(in_arm(arm), "alien")
+    assert [version for version, _ in compared.scorer.asked] == [3, 2]
+
+
+async def test_an_arm_whose_version_was_taken_back_is_served_as_everybody_and_counted(compared: Advised) -> None:
+    before = served_as_everybody(2)
+    compared.advice.serve(Arms(stable=1))
+    assert (await compared.list_after(in_arm("new"), "alien"))[0] == "kiss"
+    compared.advice.serve(Arms())
+    assert await compared.list_after(in_arm("new"), "star")
+    assert served_as_everybody(2) == before + 2 and [version for version, _ in compared.scorer.asked] == [1]
+
+
+async def test_an_arm_whose_version_does_not_answer_is_served_as_everybody_until_triton_tells_anew(
+    compared: Advised,
+) -> None:
+    compared.scorer.fails = True
+    assert await compared.list_after(in_arm("new"), "alien")
+    compared.scorer.fails = False
+    assert (await compared.list_after(in_arm("new"), "star"))[0] == "kiss"
+    compared.advice.serve(Arms(stable=1, others=(2,)))
+    await compared.list_after(in_arm("new"), "love")
+    assert [version for version, _ in compared.scorer.asked] == [2, 1, 2]

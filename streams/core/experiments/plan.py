@@ -1,6 +1,6 @@
 """What a plan of experiments says, checked: a mistyped name is an error, not an experiment that shows nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,6 +11,7 @@ from encoders.contract import PARTS
 from streams.core.memory.settings import ALL_EXPERTS, ListSettings, RecommenderSettings
 
 HOLDOUT = "holdout"
+NO_MODEL = "none"
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,29}$")]
 Share = Annotated[float, Meta(gt=0, le=1)]
 
@@ -24,10 +25,12 @@ class ArmSettings(ListSettings, frozen=True, kw_only=True, forbid_unknown_fields
 
     fusion_weights  modality -> what it counts in a user's taste, as `ANABRANCH_WORKER__FUSION_WEIGHTS`
     list_length     items, as `ANABRANCH_WORKER__LIST_LENGTH`
+    model_version   of the deep ranker, a number of `anabranch models list`, or 'none' for lists made without
     """
 
     fusion_weights: dict[str, Annotated[float, Meta(gt=0)]] | None = None
     list_length: Annotated[int, Meta(ge=1, le=200)] | None = None
+    model_version: Annotated[int, Meta(ge=1)] | Literal["none"] | None = None
 
 
 class Experiment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +77,16 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """By name, of all layers."""
         return {name: each for layer in self.layers.values() for name, each in layer.items()}
 
+    def model_versions(self) -> dict[str, int]:
+        """Place of an arm -> the version of the deep ranker that it names; of experiments that are not stopped."""
+        return {
+            f"{layer}.{name}.{arm}": version
+            for layer, experiments in self.layers.items()
+            for name, each in experiments.items()
+            for arm, its in each.arms.items()
+            if not each.stopped and isinstance(version := its.get("model_version"), int)
+        }
+
 
 def read(text: str | bytes) -> Plan:
     """A plan from YAML. Raises PlanError.
@@ -85,7 +98,7 @@ def read(text: str | bytes) -> Plan:
     Traceback (most recent call last):
     streams.core.experiments.plan.PlanError: lists.new-items.many: there is no setting 'exploration'; an arm may set \
 calibration, calibration_per, diversity, experts, exploration_enough, exploration_pool, exploration_share, \
-exploration_spread, exposure_limit, exposure_per, fusion_weights, list_length
+exploration_spread, exposure_limit, exposure_per, fusion_weights, list_length, model_version
     """
     try:
         content = yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
@@ -118,6 +131,21 @@ def settings(arm: Mapping[str, Any]) -> ArmSettings:
     return made
 
 
+def check_versions(plan: Plan, shipped: Collection[int]) -> None:
+    """Whether every version of the deep ranker that an arm names was shipped. Raises PlanError.
+
+    >>> plan = read("layers: {lists: {deep: {arms: {old: {model_version: none}, new: {model_version: 3}}}}}")
+    >>> check_versions(plan, [1, 2])
+    Traceback (most recent call last):
+    streams.core.experiments.plan.PlanError: lists.deep.new: version 3 of the deep ranker was never shipped; there \
+are: 1, 2
+    """
+    for where, version in plan.model_versions().items():
+        if version not in shipped:
+            there_are = ", ".join(map(str, sorted(shipped))) or "none"
+            raise PlanError(f"{where}: version {version} of the deep ranker was never shipped; there are: {there_are}")
+
+
 class _Loader(yaml.SafeLoader):
     """Refuses a key that comes twice, of which YAML would keep the last."""
 
@@ -145,7 +173,7 @@ def _check(plan: Plan) -> None:
                 raise PlanError(f"{layer}.{name}: the name is {seen[name]}; outcomes could not be told apart")
             seen[name] = f"in layer {layer}, too"
             _check_experiment(f"{layer}.{name}", each)
-            interleaving += [layer] * (each.kind == "interleaving")
+            interleaving += [layer] * (each.kind == "interleaving" and not each.stopped)
             for setting in {setting for arm in each.arms.values() for setting in arm}:
                 if set_by.setdefault(setting, layer) != layer:
                     raise PlanError(
@@ -153,6 +181,12 @@ def _check(plan: Plan) -> None:
                     )
     if len(set(interleaving)) > 1:
         raise PlanError(f"interleaving in layers {' and '.join(dict.fromkeys(interleaving))}: a list is drawn from two")
+    naming = set_by.get("model_version")
+    if naming is not None and (others := [layer for layer in interleaving if layer != naming]):
+        raise PlanError(
+            f"layer {naming} sets 'model_version', and layer {others[0]} interleaves: interleaved lists are made"
+            " without a deep model, and a user can be in both layers"
+        )
 
 
 def _check_experiment(where: str, experiment: Experiment) -> None:
@@ -161,6 +195,8 @@ def _check_experiment(where: str, experiment: Experiment) -> None:
             settings(arm)
         except PlanError as error:
             raise PlanError(f"{where}.{name}: {error}") from None
+    if experiment.kind == "interleaving" and any("model_version" in arm for arm in experiment.arms.values()):
+        raise PlanError(f"{where}: interleaved lists are made without a deep model: compare versions by kind 'arms'")
     count = len(experiment.arms)
     if count < 2 or (count > 2 and experiment.kind == "interleaving"):
         wanted = "exactly 2" if experiment.kind == "interleaving" else "2 or more"

@@ -2,10 +2,11 @@
 
 import pytest
 
-from streams.core.experiments.plan import PlanError, ranges, read
+from streams.core.experiments.plan import PlanError, check_versions, ranges, read
 
 ARMS = "arms: {control: {}, many: {exploration_share: 0.2}}"
 BOTH = "{kind: interleaving, arms: {x: {}, y: {}}}"
+DEEP = "{arms: {without: {model_version: none}, old: {model_version: 1}, new: {model_version: 3}}}"
 
 
 def test_what_is_not_told_is_even_and_for_everybody() -> None:
@@ -57,9 +58,37 @@ def test_experiments_of_a_layer_lie_side_by_side() -> None:
             f"layers: {{l: {{a: {BOTH}}}, m: {{b: {BOTH}}}}}",
             "interleaving in layers l and m",
         ),
+        ("layers: {l: {a: {arms: {x: {}, y: {model_version: 0}}}}}", "l.a.y: Expected `int` >= 1"),
+        ("layers: {l: {a: {arms: {x: {}, y: {model_version: newest}}}}}", "l.a.y: Invalid enum value 'newest'"),
+        (
+            "layers: {l: {a: {kind: interleaving, arms: {x: {}, y: {model_version: 2}}}}}",
+            "l.a: interleaved lists are made without a deep model",
+        ),
+        (f"layers: {{l: {{a: {DEEP}}}, m: {{b: {BOTH}}}}}", "layer l sets 'model_version', and layer m interleaves"),
     ],
 )
 def test_a_plan_that_cannot_be_carried_out_is_refused(text: str, said: str) -> None:
     with pytest.raises(PlanError) as refused:
         read(text)
     assert said in str(refused.value)
+
+
+def test_versions_that_arms_name_are_those_of_experiments_that_run() -> None:
+    plan = read(f"layers: {{l: {{a: {DEEP}}}}}")
+    assert plan.model_versions() == {"l.a.old": 1, "l.a.new": 3}
+    assert read(f"layers: {{l: {{a: {DEEP[:-1]}, stopped: true}}}}}}").model_versions() == {}
+
+
+def test_a_version_that_was_never_shipped_is_named_with_the_arm_and_those_there_are() -> None:
+    plan = read(f"layers: {{l: {{a: {DEEP}}}}}")
+    check_versions(plan, {1, 2, 3})
+    with pytest.raises(PlanError, match=r"l\.a\.new: version 3 of the deep ranker was never shipped; there are: 1, 2"):
+        check_versions(plan, {2, 1})
+    with pytest.raises(PlanError, match=r"l\.a\.old: version 1 .* there are: none"):
+        check_versions(plan, ())
+
+
+def test_versions_and_an_interleaving_may_share_a_layer_and_one_that_is_stopped_is_in_nobodys_way() -> None:
+    halves = f"a: {DEEP[:-1]}, share: 0.5}}, b: {BOTH[:-1]}, share: 0.5}}"
+    assert read(f"layers: {{l: {{{halves}}}}}").model_versions()
+    assert read(f"layers: {{l: {{a: {DEEP}}}, m: {{b: {BOTH[:-1]}, stopped: true}}}}}}").model_versions()

@@ -1,9 +1,13 @@
 """Worlds whose right answer anyone can see."""
 
+import json
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from encoders.contract import DIM
 from encoders.training.deep.log import Log
+from streams.events import Click, Upload, encode
 
 GROUPS = 2
 
@@ -26,6 +30,24 @@ def two_tastes(users: int = 60, items: int = 40, clicks: int = 16, seed: int = 0
         items=np.array([item for _, _, item in rows]),
         at=np.array([at for at, _, _ in rows]),
         clicked=np.ones(len(rows), np.bool_),
+    )
+
+
+def events(log: Log, since: float) -> Iterator[Upload | Click]:
+    """A world as it would come through Kafka, its catalogue first."""
+    for number, item_id in enumerate(log.item_ids):
+        yield Upload(event_id=f"u-{number}", ts=since + 1.0, item_id=item_id, title=log.texts[number])
+    for number, (user, item, at) in enumerate(zip(log.users, log.items, log.at.tolist(), strict=True)):
+        yield Click(event_id=f"c-{number}", ts=since + at + 2.0, user_id=f"user-{user}", item_id=log.item_ids[item])
+
+
+def lines(told: Iterable[Upload | Click]) -> str:
+    """Events as a log of JSON lines."""
+    return "\n".join(
+        json.dumps(
+            {"topic": "events.upload" if isinstance(each, Upload) else "events.click"} | json.loads(encode(each))
+        )
+        for each in told
     )
 
 
