@@ -1,12 +1,14 @@
 """The items of the catalogue, and the best of them for a question asked in words, pictures, sounds or all of these.
 
 A question leads to many rankings: one by the words themselves, and one for each pair of a part that was asked with and
-a part that items have ('text in image': pictures near the words), since all parts live in one space. They become one
-by reciprocal rank and strength (`fusion`). What a user likes is but one more ranking, of what was found.
+a part that items have ('text in image': pictures near the words), since all parts live in one space. Those by the
+meaning of words count less the better the words themselves fit (`gate`). All become one by reciprocal rank and strength
+(`fusion`). What a user likes is but one more ranking, of what was found.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -15,9 +17,10 @@ from numpy.typing import NDArray
 
 from streams.core.search import analysis, labels
 from streams.core.search.fusion import Ranking, Slots, fuse
+from streams.core.search.gate import coverage, gated, rarity
 from streams.core.search.labels import Labels
 from streams.core.search.question import Found, Hit, Question, nothing
-from streams.core.search.settings import WORDS, SearchSettings
+from streams.core.search.settings import TEXT, WORDS, SearchSettings
 from streams.core.search.shelf import Kept, Shelf
 from streams.core.search.vocabulary import Vocabulary
 from streams.core.vectors import Vector
@@ -145,18 +148,22 @@ class Searcher:
         required = labels.wanted(question.filters)
         question = structs.replace(question, hidden=self._shelf.carried(question.hidden))
         depth = max(self.settings.depth, question.offset + question.limit)
-        words = self._understood(analysis.words(question.words))
+        words = Counter(analysis.words(question.words))
         if not words and not question.vectors:
             newest = np.array(self._shelf.newest(depth, required, question.hidden, question.barred), np.int32)
             return {NEWEST: Ranking(newest, np.ones(len(newest), np.float32))}
+        meant = {word: self._vocabulary.meant(word) for word in words}
         found = {}
         if words and self.settings.weights.get(WORDS):
-            found[WORDS] = self._worded(words, depth, required, question)
+            found[WORDS] = self._worded(_understood(words, meant), depth, required, question)
         for part, vector in question.vectors.items():
             for name, space in self._spaces.items():
                 if self.settings.weights.get(f"{part} in {name}"):
                     found[f"{part} in {name}"] = self._near(space, vector, depth, required, question)
-        return {name: each for name, each in found.items() if _best(each) > self.settings.floors.get(name, 0.0)}
+        kept = {name: each for name, each in found.items() if _best(each) > self.settings.floors.get(name, 0.0)}
+        covered = self._covered(meant, kept[WORDS]) if WORDS in kept else 0.0
+        gate = partial(gated, covered=covered, sharpness=self.settings.sharpness, yielding=self.settings.yielding)
+        return {name: gate(each) if name.startswith(f"{TEXT} in ") else each for name, each in kept.items()}
 
     def _worded(self, words: Mapping[str, float], depth: int, required: Required, question: Question) -> Ranking:
         """Those with the words that may be shown."""
@@ -185,14 +192,10 @@ class Searcher:
                 return Ranking(slots[shown][:depth], strengths[shown][:depth])
             asked *= WIDER
 
-    def _understood(self, words: Sequence[str]) -> dict[str, float]:
-        """Each word, and how much it counts; beside an unknown one, that which was probably meant."""
-        understood = {word: float(count) for word, count in Counter(words).items()}
-        for word, count in Counter(words).items():
-            meant = self._vocabulary.meant(word)
-            if meant is not None and meant not in understood:
-                understood[meant] = CORRECTED * count
-        return understood
+    def _covered(self, meant: Mapping[str, str | None], ranking: Ranking) -> float:
+        """The share of the words that the best item by words has."""
+        rarities = {word: rarity(self._vocabulary.count(word), len(self._shelf)) for word in meant}
+        return coverage(rarities, meant, set(self._shelf[int(ranking.slots[0])].words.split()))
 
     def _meant(self, words: str) -> str:
         """What was probably meant, empty where it is what was written."""
@@ -215,3 +218,13 @@ class Searcher:
 
 def _best(ranking: Ranking) -> float:
     return float(ranking.strengths[0]) if len(ranking.strengths) else 0.0
+
+
+def _understood(words: Mapping[str, int], meant: Mapping[str, str | None]) -> dict[str, float]:
+    """Each word, and how much it counts; beside an unknown one, that which was probably meant."""
+    understood = {word: float(count) for word, count in words.items()}
+    for word, count in words.items():
+        other = meant[word]
+        if other is not None and other not in understood:
+            understood[other] = CORRECTED * count
+    return understood

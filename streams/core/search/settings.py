@@ -8,15 +8,17 @@ from msgspec import Struct
 SMOOTHING = 60.0
 """The k of reciprocal rank fusion, as in the paper (see `fusion`): the larger, the less the first places stand out."""
 WORDS = "words"
+TEXT = "text"
+"""The part of a question that its words are, when they are asked for by their meaning."""
 
 # Tuned by cross-validation, see docs/search.md.
 WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
         WORDS: 2.0,
-        "text in text": 1.0,
-        "text in fused": 0.3,
-        "text in image": 0.15,
-        "text in audio": 0.1,
+        "text in text": 2.5,
+        "text in fused": 0.75,
+        "text in image": 0.4,
+        "text in audio": 0.25,
         "image in image": 0.7,
         "image in text": 0.1,
         "audio in audio": 0.7,
@@ -39,6 +41,9 @@ class SearchSettings(Struct, frozen=True, kw_only=True):
     smoothing  the k of reciprocal rank fusion
     depth      places of each ranking that are looked at, at least
     floors     ranking -> what its best match must exceed, else it guesses and is left out: nonsense finds nothing
+    sharpness  power of the cosines of what words mean: the higher, the less a loose likeness counts
+    yielding   0 to below 1: the share that their meaning loses where one item has all the words; with 1 it would find
+               nothing there
     exact      items that pass the filters, up to which each is compared instead of asking the index
     facets     values counted for each name, at most
     """
@@ -48,5 +53,7 @@ class SearchSettings(Struct, frozen=True, kw_only=True):
     smoothing: float = SMOOTHING
     depth: int = 100
     floors: Mapping[str, float] = FLOORS
+    sharpness: float = 3.0
+    yielding: float = 0.9
     exact: int = 20_000
     facets: int = 10

@@ -39,6 +39,10 @@ class Vocabulary:
     def __contains__(self, word: str) -> bool:
         return word in self._counts.get(len(word), ())
 
+    def count(self, word: str) -> int:
+        """How many items have the word."""
+        return self._counts.get(len(word), {}).get(word, 0)
+
     def meant(self, word: str) -> str | None:
         """The word itself if it is known, else the one nearest to it, of equals the most frequent; None without any.
 

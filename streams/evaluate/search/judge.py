@@ -1,13 +1,15 @@
 """Places of the right answers, by words alone, by vectors alone, and by both.
 
 Weights are chosen on four fifths of what is looked for and judged on the last fifth, in turn; vectors alone get the
-same care. `as shipped` has the weights and floors that the product comes with.
+same care, and are asked without the words, which would hold them back. `as shipped` has the weights and floors that the
+product comes with.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from streams.adapters.index import VectorIndex
@@ -24,7 +26,9 @@ from streams.evaluate.search.weights import gains, tuned
 FOLDS = 5
 FOR_TUNING = 150  # queries of a kind, at most
 SEED = 7
-WORDS_ALONE, VECTORS_ALONE, BOTH, SHIPPED = "BM25 alone", "vectors alone", "both", "both, as shipped"
+WORDS_ALONE, VECTORS_ALONE, BOTH = "BM25 alone", "vectors alone", "both"
+VECTORS_SHIPPED, SHIPPED = "vectors alone, as shipped", "both, as shipped"
+AS_SHIPPED, CHOSEN = (WORDS_ALONE, VECTORS_SHIPPED, SHIPPED), (WORDS_ALONE, VECTORS_ALONE, BOTH)
 ASKED = ("text", "image", "audio", "speech")
 EVERY: Mapping[str, float] = {
     WORDS: 1.0,
@@ -57,26 +61,25 @@ def judge(trial: Trial) -> Verdict:
     slot = {document.item_id: place for place, document in enumerate(trial.documents)}
     right = [{slot[item] for item in case.right} for case in trial.cases]
     rankings = [everything.rankings(case.question) for case in trial.cases]
+    wordless = [structs.replace(case.question, words="") for case in trial.cases]
+    nearest = [everything.rankings(question) if question.vectors else {} for question in wordless]
     kinds, labels = [case.kind for case in trial.cases], [case.label for case in trial.cases]
     ranks = {name: np.zeros(len(rankings), np.int32) for name in (WORDS_ALONE, VECTORS_ALONE, BOTH)}
-    start = {**dict.fromkeys(EVERY, 0.0), **WEIGHTS}
     for held_out in _folds(labels):
         learning = _some_of_each(kinds, np.flatnonzero(~held_out))
-        laid_out = gains(*([each[row] for row in learning] for each in (rankings, right, kinds)))
-        for name, weights in {
-            WORDS_ALONE: {WORDS: 1.0},
-            VECTORS_ALONE: tuned(laid_out, start, without=[WORDS]),
-            BOTH: tuned(laid_out, start),
-        }.items():
+        for name, found, weights in (
+            (WORDS_ALONE, rankings, {WORDS: 1.0}),
+            (VECTORS_ALONE, nearest, _chosen(nearest, right, kinds, learning)),
+            (BOTH, rankings, _chosen(rankings, right, kinds, learning)),
+        ):
             for row in np.flatnonzero(held_out):
-                ranks[name][row] = _place(rankings[row], weights, right[row])
+                ranks[name][row] = _place(found[row], weights, right[row])
     shipped = _searcher(trial, SearchSettings())
-    ranks[SHIPPED] = np.array(
-        [_place(shipped.rankings(case.question), WEIGHTS, each) for case, each in zip(trial.cases, right, strict=True)],
-        np.int32,
-    )
+    for name, questions in ((VECTORS_SHIPPED, wordless), (SHIPPED, [case.question for case in trial.cases])):
+        found = [shipped.rankings(question) for question in questions]
+        ranks[name] = np.array([_place(*each) for each in zip(found, repeat(WEIGHTS), right)], np.int32)
     learning = _some_of_each(kinds, np.arange(len(kinds)))
-    chosen = tuned(gains(*([each[row] for row in learning] for each in (rankings, right, kinds))), start)
+    chosen = _chosen(rankings, right, kinds, learning)
     silent = [not shipped.search(question).total for question in trial.nonsense]
     return Verdict(
         trial.name, len(trial.documents), ranks, kinds, labels, chosen, float(np.mean(silent)) if silent else 0.0
@@ -84,8 +87,15 @@ def judge(trial: Trial) -> Verdict:
 
 
 def sheets(verdict: Verdict) -> list[Sheet]:
-    """Each kind of query by itself and all together; then what both are worth beside either."""
-    return [_places(verdict), _differences(verdict), _weights(verdict)]
+    """As shipped: each kind of query, and what both are worth beside either; then the same with the weights chosen."""
+    silent = f"of nonsense, {verdict.silent:.0%} is answered with nothing"
+    return [
+        _places(f"{verdict.name} as shipped: Recall@1 / Recall@10 / MRR; {silent}", AS_SHIPPED, verdict),
+        _differences("How much better both together are, as shipped: MRR, 95% interval", AS_SHIPPED, verdict),
+        _places("With weights chosen: Recall@1 / Recall@10 / MRR", CHOSEN, verdict),
+        _differences("How much better both together are, with weights chosen: MRR, 95% interval", CHOSEN, verdict),
+        _weights(verdict),
+    ]
 
 
 def _searcher(trial: Trial, settings: SearchSettings) -> Searcher:
@@ -93,6 +103,17 @@ def _searcher(trial: Trial, settings: SearchSettings) -> Searcher:
     for document in trial.documents:
         searcher.put(document)
     return searcher
+
+
+def _chosen(
+    rankings: Sequence[Mapping[str, Ranking]],
+    right: Sequence[set[int]],
+    kinds: Sequence[str],
+    learning: NDArray[np.int64],
+) -> dict[str, float]:
+    """The weights that suit these rows best."""
+    laid_out = gains(*([each[row] for row in learning] for each in (rankings, right, kinds)))
+    return tuned(laid_out, {**dict.fromkeys(EVERY, 0.0), **WEIGHTS})
 
 
 def _dim(trial: Trial) -> int:
@@ -120,29 +141,31 @@ def _place(rankings: Mapping[str, Ranking], weights: Mapping[str, float], right:
     return int(places[0]) + 1 if len(places) else 0
 
 
-def _places(verdict: Verdict) -> Sheet:
+def _places(title: str, systems: Sequence[str], verdict: Verdict) -> Sheet:
     kinds = np.array(verdict.kinds)
     rows = []
     for name in dict.fromkeys(verdict.kinds):
         of_kind = kinds == name
-        rows.append([name, f"{of_kind.sum():,}", *(figures(ranks[of_kind]) for ranks in verdict.ranks.values())])
+        rows.append([name, f"{of_kind.sum():,}", *(figures(verdict.ranks[each][of_kind]) for each in systems)])
     means = [
-        np.mean([_figures(ranks[kinds == name]) for name in dict.fromkeys(verdict.kinds)], axis=0)
-        for ranks in verdict.ranks.values()
+        np.mean([_figures(verdict.ranks[each][kinds == name]) for name in dict.fromkeys(verdict.kinds)], axis=0)
+        for each in systems
     ]
     rows.append(["mean of kinds", f"{len(kinds):,}", *(_text(mean) for mean in means)])
-    silent = f"of nonsense, {verdict.silent:.0%} is answered with nothing, as shipped"
-    return Sheet(f"{verdict.name}: Recall@1 / Recall@10 / MRR; {silent}", ("asked in", "queries", *verdict.ranks), rows)
+    return Sheet(title, ("asked in", "queries", *systems), rows)
 
 
-def _differences(verdict: Verdict) -> Sheet:
-    _, about = np.unique(verdict.labels, return_inverse=True)
-    ours = reciprocals(verdict.ranks[BOTH])
-    rows = []
-    for name in (WORDS_ALONE, VECTORS_ALONE):
-        found = user_bootstrap(ours, reciprocals(verdict.ranks[name]), about.astype(np.int32))
-        rows.append([name, interval(found)])
-    return Sheet("How much better both together are, over all queries", ("than", "MRR, 95% interval"), rows)
+def _differences(title: str, systems: tuple[str, str, str], verdict: Verdict) -> Sheet:
+    """The last of the systems beside each of the others."""
+    kinds, about = np.array(verdict.kinds), np.unique(verdict.labels, return_inverse=True)[1].astype(np.int32)
+    *others, both = (reciprocals(verdict.ranks[each]) for each in systems)
+    compared = {kind: kinds == kind for kind in dict.fromkeys(verdict.kinds)}
+    compared["all queries"] = np.ones(len(kinds), np.bool_)
+    rows = [
+        [name, *(interval(user_bootstrap(both[asked], other[asked], about[asked])) for other in others)]
+        for name, asked in compared.items()
+    ]
+    return Sheet(title, ("asked in", *(f"than {each}" for each in systems[:-1])), rows)
 
 
 def _weights(verdict: Verdict) -> Sheet:

@@ -61,19 +61,16 @@ def mean_reciprocal_rank(of: Gains, weights: NDArray[np.float32]) -> float:
     return float((np.bincount(of.kinds, reciprocal) / np.bincount(of.kinds)).mean())
 
 
-def tuned(of: Gains, start: Mapping[str, float], *, without: Collection[str] = ()) -> dict[str, float]:
+def tuned(of: Gains, start: Mapping[str, float]) -> dict[str, float]:
     """Weights at which no change of one of them gains anything.
 
-    start    where to begin, 0 for what it lacks
-    without  rankings that are to have none
+    start  where to begin, 0 for what it lacks
     """
-    weights = np.array([0.0 if name in without else start.get(name, 0.0) for name in of.names], np.float32)
+    weights = np.array([start.get(name, 0.0) for name in of.names], np.float32)
     best = mean_reciprocal_rank(of, weights)
     for step in STEPS:
         for _ in range(2):
-            for place, name in enumerate(of.names):
-                if name in without:
-                    continue
+            for place in range(len(of.names)):
                 now = float(weights[place])
                 for tried in (now * step, now / step, 0.0) if now else (START / step,):
                     changed = weights.copy()

@@ -64,6 +64,26 @@ def test_words_find_what_they_name(market: Searcher) -> None:
     assert ids(market, Question(words="Red apples"))[0] == "red-apple"
 
 
+def test_a_meaning_that_misleads_does_not_overturn_words_that_fit_and_is_found_after_them(market: Searcher) -> None:
+    misled = ids(market, Question(words="red apple", vectors={"text": direction("green", "melon")}, limit=12))
+    assert misled[0] == "red-apple" and "green-melon" in misled[1:]
+
+
+def test_words_that_fit_hold_their_own_meaning_back_and_no_picture(market: Searcher) -> None:
+    seen = {"text": direction("green", "melon"), "image": direction("green", "melon")}
+    alone = market.rankings(Question(vectors=seen))
+    beside = {
+        words: market.rankings(Question(words=words, vectors=seen)) for words in ("red apple", "red zzzz", "zzzz")
+    }
+
+    def strength(words: str, name: str) -> float:
+        return float((beside[words] if words else alone)[name].strengths[0])
+
+    assert strength("red apple", "text in text") < strength("red zzzz", "text in text") < strength("", "text in text")
+    assert strength("zzzz", "text in text") == strength("", "text in text")
+    assert {strength(words, "image in image") for words in ("", *beside)} == {strength("", "image in image")}
+
+
 def test_words_without_a_match_find_by_meaning(market: Searcher) -> None:
     asked = Question(words="scarlet pomme", vectors={"text": direction("red", "apple")})
     assert ids(market, asked)[0] == "red-apple"
