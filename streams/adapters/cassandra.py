@@ -168,7 +168,9 @@ class CassandraStore:
                         if schema.active(session, settings.keyspace).switching:
                             raise StoreMoved(schema.SWITCHING)
                         schema.bring_up(session, settings)
-                    session.set_keyspace(keyspace or schema.active(session, settings.keyspace).keyspace)
+                    holder = keyspace or schema.active(session, settings.keyspace).keyspace
+                    schema.check(session, settings, holder)
+                    session.set_keyspace(holder)
                     return cls(
                         session,
                         home=settings.keyspace,
