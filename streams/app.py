@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from itertools import count
 from random import SystemRandom
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -16,6 +15,7 @@ import faust
 import structlog
 from aiohttp import web
 from faust.auth import Credentials, SASLCredentials, SSLCredentials
+from faust.types import TP
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
@@ -37,7 +37,7 @@ from streams.core.fusion import Average
 from streams.core.memory.deniability import Deniability
 from streams.core.search.question import Asker
 from streams.core.warm_up import warm_up
-from streams.errors import AnabranchError, RankerUnavailable, StoreMoved, StoreUnavailable
+from streams.errors import AnabranchError, KafkaUnavailable, RankerUnavailable, StoreMoved, StoreUnavailable
 from streams.knowledge import read_if_set
 from streams.one_space import OneSpace
 from streams.pipeline import Pipeline
@@ -172,7 +172,7 @@ async def serve(
     )
     agents.attach(app)
     await app.start()
-    watching = asyncio.create_task(_watch(app, pipeline))
+    watching = [asyncio.create_task(each) for each in (_keep_owning(pipeline), _show(app, pipeline))]
     if health is not None:
         health.alive.checks["agents"] = partial(_agents_run, app)
         health.ready.checks["partitions"] = partial(_has_partitions, app)
@@ -180,12 +180,13 @@ async def serve(
     gc.freeze()  # what is here by now stays; to look through it again and again would stop the worker for 0.2 s
     log.info("worker is running", metrics=f"http://{settings.metrics.host}:{settings.metrics.port}/metrics")
     try:
-        await _first(stopping.wait(), *followers, watching, app.wait_until_stopped())
+        await _first(stopping.wait(), *followers, *watching, app.wait_until_stopped())
         log.info("worker drains")
         await agents.drain()
         await app.consumer.commit()
     finally:
-        watching.cancel()
+        for each in watching:
+            each.cancel()
         await app.stop()
 
 
@@ -446,26 +447,34 @@ async def _has_partitions(app: faust.App) -> None:
         raise Unwell("no partition is assigned; are there more workers than partitions, or is the group rebalancing?")
 
 
-async def _watch(app: faust.App, pipeline: Pipeline) -> None:
-    """Publish how far each partition is behind, and how good the lists are, once a second.
+async def _keep_owning(pipeline: Pipeline) -> None:
+    """Now and then make sure that our partitions are still ours: a worker without events would not hear otherwise.
 
-    Now and then make sure that our partitions are still ours: a worker without events would not hear otherwise.
     Raises Fenced.
     """
-    for second in count(1):
+    while True:
+        await asyncio.sleep(OWNERSHIP_SECONDS)
+        with suppress(StoreUnavailable):  # whoever writes finds out, and waits
+            await pipeline.check_ownership()
+
+
+async def _show(app: faust.App, pipeline: Pipeline) -> None:
+    """Publish how far each partition is behind, and how good the lists are, once a second."""
+    consumer: Any = app.consumer  # `BatchConsumer`
+    ends: dict[TP, int] = {}
+    while True:
         await asyncio.sleep(1)
-        if second % OWNERSHIP_SECONDS == 0:
-            with suppress(StoreUnavailable):  # whoever writes finds out, and waits
-                await pipeline.check_ownership()
         metrics.show_quality(pipeline.lists.quality.figures(len(pipeline.replica.item_vectors)))
         catalogue, per = pipeline.replica.recommender.catalogue, pipeline.replica.recommender.settings.exposure_per
         metrics.LIST_DIVERSITY.set(mean_diversity(catalogue, pipeline.lists.quality.latest(100)))
         metrics.show_exposure(exposure_shares(catalogue, pipeline.lists.quality.exposure, per))
         if pipeline.lists.advice is not None:
             metrics.show_advice(pipeline.lists.advice.residual.figures())
-        consumer: Any = app.consumer  # the committed offsets are missing from Faust's types
+        with suppress(KafkaUnavailable):  # `/readyz` says so
+            ends = await consumer.ends()
         metrics.LAG.clear()  # of partitions that have moved to another worker, it tells
         for partition in consumer.assignment():
             committed = consumer._committed_offset.get(partition) or 0
-            lag = max(0, (consumer.highwater(partition) or 0) - committed)
-            metrics.LAG.labels(partition.topic, str(partition.partition)).set(lag)
+            metrics.LAG.labels(partition.topic, str(partition.partition)).set(
+                max(0, ends.get(partition, 0) - committed)
+            )

@@ -4,6 +4,7 @@ Faust hands over one message at a time, with two tasks, a lock and an iteration 
 that a message leads to here. The group, rebalances, flow control, acknowledgements and commits stay Faust's own.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -11,9 +12,14 @@ from functools import partial
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers import aiokafka
 from faust.types import TP, Message
+
+from streams.errors import KafkaUnavailable
+
+ENDS_SECONDS = 3.0
+"""For Kafka to say where partitions end."""
 
 
 class BatchConsumer(aiokafka.Consumer):
@@ -53,6 +59,20 @@ class BatchConsumer(aiokafka.Consumer):
         for tp, offset in (await self._thread.earliest_offsets(*untouched)).items():
             with suppress(IllegalStateError):  # it is another's by now
                 await self.seek(TP(*tp), offset)
+
+    async def ends(self) -> dict[TP, int]:
+        """Where our partitions end by now. Raises KafkaUnavailable.
+
+        Fetches say so as well, but not of a partition that rests because its events wait here.
+        """
+        thread: Any = self._thread
+        # Not through the thread's queue of calls: fetches and commits wait there, and are not to wait for this.
+        asked = asyncio.run_coroutine_threadsafe(thread._highwaters(list(self.assignment())), thread.thread_loop)
+        try:
+            found = await asyncio.wait_for(asyncio.wrap_future(asked), ENDS_SECONDS)
+        except (KafkaError, TimeoutError) as error:
+            raise KafkaUnavailable(f"Kafka does not say where partitions end: {error!r}") from error
+        return {TP(*partition): end for partition, end in found.items()}
 
     def _hand_over(self, tp: TP, message: Message) -> None:
         """What a queue holds beyond its limit is one fetch at most: the partition rests until it has drained."""

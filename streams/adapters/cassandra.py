@@ -172,7 +172,9 @@ class CassandraStore:
                             raise StoreMoved(schema.SWITCHING)
                         schema.bring_up(session, settings)
                     active = schema.active(session, settings.keyspace)
-                    session.set_keyspace(keyspace or active.keyspace)
+                    holder = keyspace or active.keyspace
+                    schema.check(session, settings, holder)
+                    session.set_keyspace(holder)
                     return cls(
                         session,
                         home=settings.keyspace,

@@ -7,7 +7,7 @@ from cassandra.cluster import Session
 from msgspec import Struct
 
 from streams.adapters import connections
-from streams.errors import StoreMoved
+from streams.errors import StoreMoved, StoreUnavailable
 from streams.events import ITEMS
 from streams.settings import Cassandra
 
@@ -75,6 +75,15 @@ def bring_up(session: Session, settings: Cassandra) -> int:
     present = _brought_up(session, settings, settings.keyspace)
     keyspace = active(session, settings.keyspace).keyspace
     return present if keyspace == settings.keyspace else _brought_up(session, settings, keyspace)
+
+
+def check(session: Session, settings: Cassandra, keyspace: str) -> None:
+    """Raises StoreUnavailable where a keyspace lacks what this program needs."""
+    if (present := _version(session, keyspace)) < newest():
+        raise StoreUnavailable(
+            f"Cassandra at {settings.address}: keyspace {keyspace!r} has schema version {present}, and this program"
+            f" needs {newest()}; as an administrator: anabranch prepare"
+        )
 
 
 def create_next(settings: Cassandra) -> str:

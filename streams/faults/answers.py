@@ -16,6 +16,7 @@ class Answers:
         self._lock = threading.Lock()
         self._waiting: dict[str, float] = {}  # event id -> when it was sent, oldest first
         self._last_answered = 0.0  # when the latest sent of the answered events was sent
+        self._longest = 0.0
 
     def sent(self, event: Event) -> None:
         """Call before sending."""
@@ -24,9 +25,12 @@ class Answers:
                 self._waiting.setdefault(event.event_id, time.monotonic())
 
     def answered(self, each: Recommendations) -> None:
+        now = time.monotonic()
         with self._lock:
             for event_id in each.event_ids:
-                self._last_answered = max(self._last_answered, self._waiting.pop(event_id, 0.0))
+                if (sent := self._waiting.pop(event_id, None)) is not None:
+                    self._last_answered = max(self._last_answered, sent)
+                    self._longest = max(self._longest, now - sent)
 
     def has_answered_since(self, moment: float) -> bool:
         """Whether any event that was sent after that moment has been answered."""
@@ -38,6 +42,17 @@ class Answers:
         with self._lock:
             oldest = next(iter(self._waiting.values()), None)
         return 0.0 if oldest is None else time.monotonic() - oldest
+
+    def begin(self) -> None:
+        """Forget how long events have waited until now."""
+        with self._lock:
+            self._longest = 0.0
+
+    def longest(self) -> float:
+        """Seconds that an event has waited at most for its list that came since `begin`, or still waits."""
+        with self._lock:
+            longest = self._longest
+        return max(longest, self.delay())
 
     def waiting(self) -> list[str]:
         """Ids of the unanswered events."""

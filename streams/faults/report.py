@@ -14,20 +14,25 @@ from streams.bench.report import Environment
 class Recovery(Struct):
     """From one fault. Seconds from the strike; None: not within the patience of the run.
 
-    victims    processes that were killed or stopped
-    next_list  until the first event sent after the strike had its list
-    caught_up  until no event had waited for longer than 2 s
-    seconds    in all, the peace before it included
+    victims       processes that were killed or stopped
+    next_list     until the first event sent after the strike had its list
+    caught_up     until no event had waited for longer than 2 s
+    longest_wait  of an event for its list, until then
+    seconds       in all, the peace before it included
     """
 
     kind: str
     victims: int
     next_list: float | None
     caught_up: float | None
+    longest_wait: float
     seconds: float
 
     def __str__(self) -> str:
-        return f"{self.kind}: next list after {_seconds(self.next_list)}, caught up after {_seconds(self.caught_up)}"
+        return (
+            f"{self.kind}: next list after {_seconds(self.next_list)}, caught up after {_seconds(self.caught_up)},"
+            f" longest wait {_seconds(self.longest_wait)}"
+        )
 
 
 class Outcome(Struct):
@@ -69,10 +74,10 @@ def _seconds(seconds: float | None) -> str:
 
 
 MARKS = ("<!-- faults -->", "<!-- /faults -->")
-HEADINGS = ("fault", "times", "next list, s", "caught up, s")
+HEADINGS = ("fault", "times", "next list, s", "caught up, s", "longest wait, s")
 
 
-def _rows(outcome: Outcome) -> Iterator[tuple[str, str, str, str]]:
+def _rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
     for kind in sorted({each.kind for each in outcome.recoveries}):
         ours = [each for each in outcome.recoveries if each.kind == kind]
         yield (
@@ -80,6 +85,7 @@ def _rows(outcome: Outcome) -> Iterator[tuple[str, str, str, str]]:
             str(len(ours)),
             _spread([each.next_list for each in ours]),
             _spread([each.caught_up for each in ours]),
+            _spread([each.longest_wait for each in ours]),
         )
 
 
@@ -129,7 +135,7 @@ def markdown(outcome: Outcome) -> str:
         by_themselves(outcome),
         "",
         f"| {' | '.join(HEADINGS)} |",
-        "|---|---:|---:|---:|",
+        "|---|---:|---:|---:|---:|",
         *(f"| {' | '.join(row)} |" for row in _rows(outcome)),
         "",
         f"Median (most). Machine: {here.cores} cores of {here.cpu}, {here.memory_gib:.0f} GiB; servers, workers and"

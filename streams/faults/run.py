@@ -124,6 +124,7 @@ def _strike(
     begin = time.monotonic()
     until(lambda: time.monotonic() > begin + fault.after, PATIENCE)
     struck = time.monotonic()
+    answers.begin()
     fleet.strike(fault)
     next_list: float | None = None
 
@@ -139,4 +140,5 @@ def _strike(
     settled = time.monotonic() + CAUGHT_UP
     over = until(lambda: has_passed(settled) and next_list is not None and answers.delay() < CAUGHT_UP, PATIENCE)
     now = time.monotonic()
-    return Recovery(fault.kind, len(fault.victims), next_list, now - struck if over else None, now - begin)
+    caught_up = now - struck if over else None
+    return Recovery(fault.kind, len(fault.victims), next_list, caught_up, answers.longest(), now - begin)

@@ -1,6 +1,7 @@
 """Faust's consumer, on real Kafka."""
 
 import asyncio
+import os
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from streams.adapters.batches import BatchTransport
 from streams.app import faust_app
 from streams.producer import EventProducer
 from streams.settings import Settings
+from tests.integration.running import until
 
 pytestmark = pytest.mark.servers
 
@@ -41,7 +43,47 @@ async def test_what_was_fetched_and_dropped_before_anything_was_committed_is_fet
         await app.stop()
 
 
-def _send(servers: Settings, keys: list[str]) -> None:
+async def test_partitions_rest_while_their_events_wait_here_and_where_they_end_is_known_all_the_same(
+    servers: Settings,
+) -> None:
+    kafka = servers.kafka.model_copy(update={"group": f"group-{uuid4()}"})
+    worker = servers.worker.model_copy(update={"batch_size": 5})
+    app = faust_app(servers.model_copy(update={"kafka": kafka, "worker": worker}))
+    app.conf.consumer_max_fetch_size = 4 * 1024
+    app.transport = BatchTransport(app.conf.broker_consumer, app)
+    opened, seen, queues = asyncio.Event(), set[bytes](), list[Any]()
+
+    async def wait_and_note(stream: Any) -> None:
+        queues.append(stream.channel.queue)
+        await opened.wait()
+        with suppress(StopAsyncIteration):
+            while True:
+                seen.add((await stream.channel.queue.get()).key)
+
+    topic = app.topic("events.view", key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    app.agent(topic, name="wait_and_note")(wait_and_note)
+    run = uuid4()
+    keys = [f"{run}-{n}" for n in range(800)]
+    await asyncio.to_thread(_send, servers, keys, os.urandom(500).hex())
+    await app.start()
+    try:
+        consumer: Any = app.consumer
+        await asyncio.to_thread(
+            until, lambda: consumer.assignment() and consumer._buffered_partitions == consumer.assignment()
+        )
+        assert sum(queue.qsize() for queue in queues) < len(keys) / 2, "the rest waits in Kafka"
+        before = await consumer.ends()
+        await asyncio.to_thread(_send, servers, [f"{run}-more-{n}" for n in range(20)])
+        assert sum((await consumer.ends()).values()) == sum(before.values()) + 20
+        opened.set()
+        await asyncio.to_thread(until, lambda: {key.encode() for key in keys} <= seen)
+    finally:
+        await app.stop()
+
+
+def _send(servers: Settings, keys: list[str], value: str = "x") -> None:
     with EventProducer(servers.kafka) as producer:
-        for key in keys:
-            producer.send_raw("events.view", key.encode(), msgspec.json.encode(key))
+        for number, key in enumerate(keys):
+            producer.send_raw("events.view", key.encode(), msgspec.json.encode(value))
+            if number % 40 == 0:
+                producer.flush()  # a fetch brings whole batches of the producer

@@ -117,6 +117,25 @@ def test_an_event_waits_until_a_list_names_it() -> None:
     assert answers.waiting() == [] and answers.delay() == 0
 
 
+def test_how_long_events_waited_at_most_is_told_from_a_moment_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("streams.faults.answers.time.monotonic", lambda: now[0])
+    answers = Answers()
+    first, second, third = dataset(3).activity
+    answers.sent(first)
+    now[0] = 109.0
+    answers.answered(a_list(first.event_id))
+    assert answers.longest() == 9.0
+    answers.begin()
+    answers.sent(second)
+    now[0] = 112.0
+    answers.answered(a_list(second.event_id, first.event_id))
+    assert answers.longest() == 3.0
+    answers.sent(third)
+    now[0] = 117.0
+    assert answers.longest() == 5.0, "it still waits"
+
+
 def a_list(*event_ids: str) -> Recommendations:
     return Recommendations(
         user_id="ada",
@@ -142,8 +161,8 @@ def a_list(*event_ids: str) -> Recommendations:
 def test_a_run_is_clean_only_if_nothing_is_amiss(
     verified: Report, unanswered: list[str], caught_up: float | None
 ) -> None:
-    clean = Outcome(7, 3, 100, environment(), [Recovery("kafka killed", 1, 1.0, 2.0, 3.0)], ["w"], [], Report())
-    assert clean.is_clean and "| kafka killed | 1 | 1.0 (1.0) | 2.0 (2.0) |" in markdown(clean)
+    clean = Outcome(7, 3, 100, environment(), [Recovery("kafka killed", 1, 1.0, 2.0, 2.5, 3.0)], ["w"], [], Report())
+    assert clean.is_clean and "| kafka killed | 1 | 1.0 (1.0) | 2.0 (2.0) | 2.5 (2.5) |" in markdown(clean)
     assert "started again: w 1." in markdown(clean)
-    recoveries = [Recovery("kafka killed", 1, 1.0, caught_up, 3.0)]
+    recoveries = [Recovery("kafka killed", 1, 1.0, caught_up, 2.5, 3.0)]
     assert not Outcome(7, 3, 100, clean.environment, recoveries, [], unanswered, verified).is_clean

@@ -110,15 +110,15 @@ def upload(
 
 def committed(settings: Settings, topic: str) -> int:
     """Events of a topic that the workers' group has committed."""
-    return sum(done for done, _ in _progress(settings, topic))
+    return sum(done for done, _ in progress(settings, topic).values())
 
 
 def handled(settings: Settings, *topics: str) -> bool:
     """Whether every event of the topics is, so that its effect is stored: lists may be out a moment before."""
-    return all(done == end for topic in topics for done, end in _progress(settings, topic))
+    return all(done == end for topic in topics for done, end in progress(settings, topic).values())
 
 
-def _progress(settings: Settings, topic: str) -> list[tuple[int, int]]:
+def progress(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
     """For each partition what the workers' group has committed, and where it ends."""
     consumer = KafkaConsumer(
         bootstrap_servers=settings.kafka.address, group_id=settings.kafka.group, enable_auto_commit=False
@@ -126,7 +126,7 @@ def _progress(settings: Settings, topic: str) -> list[tuple[int, int]]:
     try:
         partitions = [TopicPartition(topic, each) for each in consumer.partitions_for_topic(topic)]
         ends = consumer.end_offsets(partitions)
-        return [(consumer.committed(partition) or 0, ends[partition]) for partition in partitions]
+        return {each.partition: (consumer.committed(each) or 0, ends[each]) for each in partitions}
     finally:
         consumer.close()
 
