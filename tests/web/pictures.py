@@ -35,8 +35,8 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 LOADS = 7
 # Words that are harmless here, and are in the lists for what they mean elsewhere.
 HELD = {
-    "The bitch of the hunter, and her puppies": "Ten drawings of a dog and seven puppies in the snow of the north.",
-    "Cock-crow over the fields": "A morning in the country, drawn in three colours.",
+    "Cock-crow over the fields": "A morning in the country, drawn in a few colours.",
+    "Of Human Bondage": "The novel by W. Somerset Maugham, drawn in a few shapes.",
 }
 LOADED = """() => {
   const [page] = performance.getEntriesByType("navigation");

@@ -460,7 +460,7 @@ async def test_what_waits_is_shown_with_why_and_since_when_the_longest_first(mod
     await expect(first).to_contain_text("Held for its words (0.70)")
     await expect(first).to_contain_text("59 minutes ago")
     await expect(upload(moderation, "new")).to_contain_text("Tags: genre=Drama")
-    await moderation.get_by_label("First", exact=True).select_option("newest")
+    await moderation.get_by_label("Shown first").select_option("newest")
     await expect(first).to_contain_text("a mild film, new")
 
 
