@@ -2,9 +2,9 @@
 
 A worker reads events and the logs of the shared memory, writes those logs, lists and dead letters, and reads and writes
 the rows of its keyspace. A producer writes events. A consumer reads lists and answers, in groups whose names begin with
-its own name and a hyphen. The HTTP server reads both, the logs of the shared memory and the rows, and writes events.
-None of them creates, changes or drops anything. The log of items is whatever begins with its name: embedded anew, it
-has a number after it.
+its own name and a hyphen. The HTTP server reads both, the logs of the shared memory, the uploads that wait for
+moderators and the rows, and writes events. None of them creates, changes or drops anything. The log of items is
+whatever begins with its name: embedded anew, it has a number after it.
 """
 
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
         mine = f"{roles.consumer}-"
         yield _allow(roles.consumer, read, mine, ResourceType.GROUP, PREFIXED)
     if roles.http:
-        yield from (_allow(roles.http, read, topic) for topic in (INTERACTIONS, *ANSWERS, OUTCOMES))
+        yield from (_allow(roles.http, read, topic) for topic in (INTERACTIONS, *ANSWERS, OUTCOMES, QUEUE))
         yield _allow(roles.http, read, ITEMS, pattern=PREFIXED)
         yield from (_allow(roles.http, write, topic) for topic in EVENTS)
 

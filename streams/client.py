@@ -20,7 +20,21 @@ from yarl import URL
 
 from streams.errors import AnabranchError
 from streams.events import EVENT_TYPES, Event, SearchResults, encode
-from streams.web.answers import Accepted, Explained, Flow, Item, Problem, SearchRequest, SimilarItems, User, UserList
+from streams.web.answers import (
+    Accepted,
+    Decision,
+    Explained,
+    Flow,
+    HeldUpload,
+    HeldUploads,
+    Item,
+    Order,
+    Problem,
+    SearchRequest,
+    SimilarItems,
+    User,
+    UserList,
+)
 
 KINDS = {kind: topic.removeprefix("events.") for topic, kind in EVENT_TYPES.items()}
 PASSING = {429, 502, 503, 504}  # statuses of what another attempt may mend
@@ -118,6 +132,25 @@ class Client:
         """What all workers have done so far."""
         return await self._get(Flow, "flow")
 
+    async def held(self, order: Order = "longest", offset: int = 0, limit: int = 20) -> HeldUploads:
+        """Uploads that wait for a moderator: who waits longest, or what came last, first."""
+        return await self._get(HeldUploads, "moderation", order=order, offset=offset, limit=limit)
+
+    async def held_media(self, item_id: str, modality: str) -> bytes:
+        """A file of an upload that waits, as it was looked at."""
+        return await self._ask("GET", self._to("moderation", item_id, "media", modality), ClientResponse.read)
+
+    async def allow(self, looked_at: HeldUpload, note: str = "") -> Accepted:
+        """List the item. RequestRefused, with 409, where it has changed since or somebody has decided otherwise."""
+        return await self._decide(looked_at, Decision(decision="allow", fingerprint=looked_at.fingerprint, note=note))
+
+    async def refuse(self, looked_at: HeldUpload, note: str = "") -> Accepted:
+        """Withdraw the item for good. RequestRefused, as for `allow`."""
+        return await self._decide(looked_at, Decision(decision="refuse", fingerprint=looked_at.fingerprint, note=note))
+
+    async def _decide(self, looked_at: HeldUpload, made: Decision) -> Accepted:
+        return await self._ask("POST", self._to("moderation", looked_at.item_id), _typed(Accepted), body=encode(made))
+
     async def follow(self, user_id: str, k: int = 20) -> AsyncIterator[UserList]:
         """The user's list, then each refreshed one as it is published; whoever reads slowly gets the newest.
 
@@ -149,7 +182,7 @@ class Client:
                 if line.startswith(b"data: "):
                     yield msgspec.json.decode(line.removeprefix(b"data: "), type=UserList)
 
-    async def _get(self, kind: type[S], *path: str, **query: int) -> S:
+    async def _get(self, kind: type[S], *path: str, **query: int | str) -> S:
         return await self._ask("GET", self._to(*path).with_query(query), _typed(kind))
 
     async def _ask(

@@ -36,6 +36,7 @@ Id = Annotated[
     ),
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Note = Annotated[str, Meta(max_length=500)]
 SearchWords = Annotated[str, Meta(max_length=2_000)]
 SearchFilters = Annotated[dict[Name, Annotated[list[Name], Meta(min_length=1, max_length=50)]], Meta(max_length=20)]
 SearchOffset = Annotated[int, Meta(ge=0, le=900)]
@@ -120,6 +121,7 @@ class Upload(Event, kw_only=True, frozen=True):
     attributes  short tags, such as genres
     withdrawn   true takes the item out of every list
     allowed     of an upload that was held: a moderator's seal on this very content, see `core.moderation`
+    note        what a moderator says of why they allow or withdraw it
     """
 
     key_field: ClassVar[str] = "item_id"
@@ -131,6 +133,7 @@ class Upload(Event, kw_only=True, frozen=True):
     attributes: Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=100)] = []
     withdrawn: bool = False
     allowed: Annotated[str, Meta(max_length=64)] = ""
+    note: Note = ""
 
     def content(self, digests: Mapping[str, str]) -> bytes:
         """What a moderator looks at, as bytes.

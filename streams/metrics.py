@@ -37,6 +37,10 @@ RULES = Gauge("anabranch_rules", "Business rules in force")
 RULES_REFUSED = Counter("anabranch_rules_refused", "Changed files of rules that had mistakes, left aside")
 RULE_USES = Counter("anabranch_rule_uses", "Lists that a business rule had a say in", ["rule"])
 MODERATED = Counter("anabranch_uploads_moderated", "Uploads that were looked at, by verdict", ["verdict"])
+HELD = Gauge("anabranch_uploads_held", "Uploads that wait for a moderator, as `anabranch serve` knows")
+DECIDED = Counter(
+    "anabranch_uploads_decided", "Uploads that moderators allowed or refused by this `anabranch serve`", ["decision"]
+)
 LATE_UPLOADS = Counter("anabranch_uploads_late", "Uploads older than what is known of their item, left aside")
 LISTS = Counter("anabranch_lists_emitted", "Refreshed lists published")
 EXPERIMENT_LISTS = Counter("anabranch_experiment_lists", "Lists published, by arm", ["experiment", "arm"])

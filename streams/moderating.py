@@ -1,23 +1,16 @@
 """`anabranch moderate`: what is held, and what becomes of it."""
 
-from uuid import uuid4
-
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from msgspec import structs
 from rich.table import Table
 
 from streams.adapters import connections
-from streams.core.moderation import seal
 from streams.errors import AnabranchError, Rejected
-from streams.events import Held, Upload, reading
+from streams.events import Held, Upload
+from streams.held import QUEUE, Waiting, allowing, refusing
 from streams.producer import EventProducer
 from streams.replica import left_out
 from streams.settings import Kafka, Settings
-
-QUEUE = "moderation.queue"
-
-_read = reading(Held)
 
 
 def held(kafka: Kafka) -> dict[str, Held]:
@@ -31,34 +24,28 @@ def held(kafka: Kafka) -> dict[str, Held]:
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
         ends = consumer.end_offsets(partitions)
-        waiting: dict[str, Held] = {}
+        waiting = Waiting()
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for messages in consumer.poll(timeout_ms=500).values():
                 for message in messages:
                     _follow(waiting, message)
     finally:
         consumer.close()
-    return dict(sorted(waiting.items(), key=lambda each: each[1].held_at))
+    return dict(sorted(waiting.uploads.items(), key=lambda each: each[1].held_at))
 
 
-def allow(settings: Settings, item_id: str) -> None:
-    """Send the item's upload again, sealed: it is listed from now on, unless it has been uploaded anew since.
-
-    The seal is of the files that were looked at: had one been replaced meanwhile, the item would be looked at anew.
-    """
+def allow(settings: Settings, item_id: str, note: str = "") -> None:
+    """Send the item's upload again, sealed, see `held.allowing`. Raises AnabranchError."""
     waiting = _held(settings, item_id)
     key = settings.moderation.key
     if key is None:
         raise AnabranchError("ANABRANCH_MODERATION__KEY is not set: nobody could tell that this was allowed")
-    sealed = seal(key.get_secret_value().encode(), waiting.upload.content(waiting.digests))
-    _send(settings, structs.replace(waiting.upload, event_id=f"allowed-{uuid4()}", allowed=sealed))
+    _send(settings, allowing(waiting, key.get_secret_value().encode(), note))
 
 
-def refuse(settings: Settings, item_id: str) -> None:
-    """Withdraw the item for good; a new upload of it is looked at anew."""
-    upload = _held(settings, item_id).upload
-    refused = Upload(event_id=f"refused-{uuid4()}", ts=upload.ts, item_id=item_id, withdrawn=True)
-    _send(settings, refused)
+def refuse(settings: Settings, item_id: str, note: str = "") -> None:
+    """Withdraw the item for good, see `held.refusing`. Raises AnabranchError."""
+    _send(settings, refusing(_held(settings, item_id), note))
 
 
 def table(waiting: dict[str, Held]) -> Table:
@@ -74,14 +61,13 @@ def table(waiting: dict[str, Held]) -> Table:
     return shown
 
 
-def _follow(waiting: dict[str, Held], message: ConsumerRecord) -> None:
+def _follow(waiting: Waiting, message: ConsumerRecord) -> None:
     """Take in the next message of the queue; what cannot be read is left out."""
-    item_id = (message.key or b"").decode(errors="replace")
-    waiting.pop(item_id, None)
+    waiting.outdate(message.key)
     if message.value is None:
         return
     try:
-        waiting[item_id] = _read(message.value)
+        waiting.take(message.value)
     except Rejected as refusal:
         left_out(message.topic, message.offset, refusal)
 

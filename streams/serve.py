@@ -24,6 +24,7 @@ from streams.adapters.triton import HastyEmbedder, TritonEmbedder
 from streams.core.warm_up import warm_up
 from streams.errors import StoreUnavailable
 from streams.events import Embedded, Learned
+from streams.held import QUEUE
 from streams.knowledge import read_if_set
 from streams.one_space import OneSpace
 from streams.plan import read_plan
@@ -39,6 +40,7 @@ from streams.web.experiments import Watcher
 from streams.web.feed import Feed
 from streams.web.flow import FlowReader
 from streams.web.health import Health
+from streams.web.moderation import Desk
 from streams.web.reader import Reader
 from streams.web.server import listening
 
@@ -104,6 +106,10 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     watcher = Watcher(plan)
     if plan is not None:
         tails.append(Tail(settings.kafka, "experiments", watcher.take, left_out, from_start=True))
+    moderation, desk = settings.moderation, None
+    if moderation.enabled and moderation.key is not None:
+        desk = Desk(moderation.key.get_secret_value().encode(), moderation.limits, sink)
+        tails.append(Tail(settings.kafka, QUEUE, desk.take, left_out, from_start=True, outdated=desk.outdate))
     search = empty_search(settings, hasty, reader.asker, replica.barred)
     following: list[asyncio.Task[None]] = []
     try:
@@ -138,7 +144,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
             media=media_reader(settings.worker),
             search=search.search,
             experiments=watcher.report,
-            moderated=settings.moderation.enabled,
+            desk=desk,
             pseudonym=settings.kafka.pseudonym,
         )
         yield api, health, feed, following, replica

@@ -16,6 +16,9 @@ hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_c
 hypothesis_settings.load_profile("untimed")
 
 
+MODERATORS_KEY = "a key of these moderators"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--hostile-files", type=int, default=150, help="hostile media to send through the whole stream")
     parser.addoption("--fuzzed", type=int, default=5_000, help="fuzzed messages to send through the pipeline")
@@ -48,6 +51,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def http(servers: Settings) -> Iterator[str]:
-    """`anabranch serve` beside them; where it answers, once it is ready."""
-    with serving(servers) as address:
+    """`anabranch serve` beside them, for moderators, too; where it answers, once it is ready."""
+    moderating = {"ANABRANCH_MODERATION__ENABLED": "true", "ANABRANCH_MODERATION__KEY": MODERATORS_KEY}
+    with serving(servers, **moderating) as address:
         yield address

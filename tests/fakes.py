@@ -139,7 +139,7 @@ class FakeModerator:
 
     async def judge(self, words: str, language: str, pictures: Sequence[bytes]) -> dict[str, float]:
         self.judged += 1
-        shown = " ".join(picture.decode() for picture in pictures)
+        shown = " ".join(picture.decode(errors="replace") for picture in pictures)
         scores = {"text": self._score(words)} if words else {}
         return scores | ({"image": self._score(shown)} if pictures else {})
 

@@ -31,7 +31,8 @@ def test_a_producer_writes_events_and_a_consumer_reads_lists() -> None:
 def test_the_http_server_reads_what_lists_are_made_of_and_writes_events_alone() -> None:
     given = rights(Roles(http="h"))
     read = {topic for _, operation, topic in given if operation == "READ"}
-    assert read == {"recommendations", "search.results", "experiments", "interactions", "items.embedded"}
+    made_of = {"recommendations", "search.results", "experiments", "interactions", "items.embedded"}
+    assert read == {*made_of, "moderation.queue"}
     assert {topic for _, operation, topic in given if operation == "WRITE"} == set(EVENT_TYPES)
 
 

@@ -21,6 +21,7 @@ ALLOWED = {
     "streams/ports.py": ["streams.core", "streams.events", "streams.errors", "encoders.contract"],
     "streams/queries.py": [*BELOW_PIPELINE, "streams.ports", "streams.pipeline", "streams.search"],
     "streams/search.py": [*BELOW_PIPELINE, "streams.ports", "streams.replica"],
+    "streams/held.py": ["streams.core", "streams.events"],
     "streams/replica.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/advice.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/pipeline": ["streams.pipeline", *BELOW_PIPELINE, "streams.ports", "streams.replica", "streams.advice"],
@@ -33,7 +34,7 @@ ALLOWED = {
         "encoders.fusion",
         "encoders.moderation",
     ],
-    "streams/web": ["streams.web", *BELOW_PIPELINE, "streams.ports"],
+    "streams/web": ["streams.web", *BELOW_PIPELINE, "streams.ports", "streams.held"],
     "encoders": ["encoders"],
     "triton_models": ["encoders"],
 }
@@ -42,6 +43,7 @@ CLIENTS = ("faust", "kafka", "aiokafka", "cassandra", "tritonclient")
 WITHOUT_CLIENTS = [
     "streams/core",
     "streams/events.py",
+    "streams/held.py",
     "streams/replica.py",
     "streams/pipeline",
     "streams/search.py",

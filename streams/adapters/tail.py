@@ -18,22 +18,26 @@ class Tail:
     handle      called with the value of each message; one that raises Rejected is left out
     refused     called with topic, offset and reason of what was left out
     from_start  begin with the messages that are there already
+    outdated    called with the key of each message, before `handle`: what was written under it before counts no more.
+                Of one without a value, nothing else is told
     """
 
     def __init__(
         self,
         settings: Kafka,
         topic: str,
-        handle: Callable[[bytes], None],
+        handle: Callable[[bytes], object],
         refused: Callable[[str, int, Rejected], None],
         *,
         from_start: bool = False,
+        outdated: Callable[[bytes | None], object] = lambda key: None,
     ) -> None:
         self._settings = settings
         self._topic = topic
         self._handle = handle
         self._refused = refused
         self._from_start = from_start
+        self._outdated = outdated
         self._consumer = AIOKafkaConsumer(**clients.kafka(settings), group_id=None, enable_auto_commit=False)
 
     async def start(self) -> None:
@@ -56,6 +60,7 @@ class Tail:
         while True:
             for messages in (await self._consumer.getmany(timeout_ms=200, max_records=AT_ONCE)).values():
                 for message in messages:
+                    self._outdated(message.key)
                     if message.value is not None:
                         self._take(message.value, message.offset)
 

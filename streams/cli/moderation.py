@@ -8,6 +8,8 @@ import typer
 from streams.cli.common import console
 from streams.settings import load
 
+Note = Annotated[str, typer.Option(help="What is to be kept of why; shown with an item that is refused.")]
+
 app = typer.Typer(no_args_is_help=True, help="Uploads that wait for a moderator.")
 
 
@@ -20,20 +22,20 @@ def list_held() -> None:
 
 
 @app.command("allow")
-def allow_held(item_id: str) -> None:
+def allow_held(item_id: str, note: Note = "") -> None:
     """List an item that is held; a later upload of it is looked at anew."""
     from streams import moderating
 
-    moderating.allow(load(), item_id)
+    moderating.allow(load(), item_id, note)
     console.print(f"item {item_id!r} is allowed", highlight=False)
 
 
 @app.command("refuse")
-def refuse_held(item_id: str) -> None:
+def refuse_held(item_id: str, note: Note = "") -> None:
     """Withdraw an item that is held; a later upload of it is looked at anew."""
     from streams import moderating
 
-    moderating.refuse(load(), item_id)
+    moderating.refuse(load(), item_id, note)
     console.print(f"item {item_id!r} is refused", highlight=False)
 
 

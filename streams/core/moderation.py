@@ -29,6 +29,17 @@ def verdict(scores: Mapping[str, float], limits: Mapping[str, Limits]) -> Verdic
     return "hold" if any(score >= limit.hold for score, limit in judged) else "allow"
 
 
+def reached(scores: Mapping[str, float], limits: Mapping[str, Limits]) -> list[str]:
+    """The parts by which something is held or refused, the most harmful first.
+
+    >>> limits = {"text": Limits(0.5, 0.9), "image": Limits(0.6, 0.9)}
+    >>> reached({"text": 0.5, "image": 0.7, "smell": 1.0}, limits), reached({"image": 0.5}, limits)
+    (['image', 'text'], [])
+    """
+    parts = [part for part, score in scores.items() if part in limits and score >= limits[part].hold]
+    return sorted(parts, key=lambda part: -scores[part])
+
+
 def seal(key: bytes, content: bytes) -> str:
     """What a moderator adds to content that they allow: it fits no other, and nobody makes it without the key."""
     return hmac.digest(key, content, "sha256").hex()

@@ -28,8 +28,13 @@ class Moderation(Struct, frozen=True):
         self, upload: Upload, item: Embedded, pictures: Sequence[bytes], *, now: float
     ) -> tuple[Embedded, Outgoing]:
         """The item, withdrawn where it is held or refused; and what the moderators' queue is to hear of it."""
+        queued = item.item_id.encode()
+        if upload.withdrawn:
+            if upload.note:
+                item = replace(item, refused=item.refused | {"moderation": f"refuse: {upload.note}"})
+            return item, Outgoing(QUEUE, queued, None)
         scores: Mapping[str, float] = {}
-        if not (upload.withdrawn or is_sealed(self.key, upload.content(item.digests), upload.allowed)):
+        if not is_sealed(self.key, upload.content(item.digests), upload.allowed):
             words = "\n".join(filter(None, (item.title, item.text, " ".join(item.attributes))))
             scores = await self.moderator.judge(words, item.language, pictures)
         outcome = verdict(scores, self.limits)
@@ -40,4 +45,4 @@ class Moderation(Struct, frozen=True):
         value = None  # nothing, or no longer, to look at
         if outcome == "hold":
             value = encode(Held(upload=upload, scores=dict(scores), held_at=now, digests=item.digests))
-        return item, Outgoing(QUEUE, item.item_id.encode(), value)
+        return item, Outgoing(QUEUE, queued, value)

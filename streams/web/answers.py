@@ -1,11 +1,11 @@
 """What HTTP answers with: the types, from which the OpenAPI document is made."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from streams.core.explain import Explanation, PastItem
-from streams.events import Id, SearchFilters, SearchLimit, SearchOffset, SearchWords
+from streams.events import Id, Note, SearchFilters, SearchLimit, SearchOffset, SearchWords
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
@@ -171,6 +171,52 @@ class Accepted(Struct, frozen=True):
 
     event_id: str
     topic: str
+
+
+Order = Literal["longest", "newest"]
+"""Of uploads that wait: who waits longest, or what came last, first."""
+
+
+class HeldUpload(Struct, frozen=True, kw_only=True):
+    """An upload that waits for a moderator.
+
+    media        modalities whose file can be had at `/moderation/{item_id}/media/{modality}`
+    scores       part -> how harmful it is, 0 to 1
+    why          the parts by which it is held, the most harmful first, by the limits that this server is set to
+    held_at      since when it waits, seconds since the epoch
+    uploaded_at  `ts` of the upload
+    fingerprint  of all this and of the files: a decision names it, so that it is on nothing else
+    """
+
+    item_id: str
+    title: str
+    text: str
+    attributes: list[str]
+    media: list[str]
+    scores: dict[str, float]
+    why: list[str]
+    held_at: float
+    uploaded_at: float
+    fingerprint: str
+
+
+class HeldUploads(Struct, frozen=True):
+    """Some of the uploads that wait; `total` is how many do."""
+
+    uploads: list[HeldUpload]
+    total: int
+
+
+class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a moderator decides on an upload that waits.
+
+    fingerprint  of what they looked at
+    note         what is to be kept of why; shown with an item that is refused
+    """
+
+    decision: Literal["allow", "refuse"]
+    fingerprint: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    note: Note = ""
 
 
 class Refreshed(Struct, frozen=True):

@@ -21,11 +21,25 @@ from streams.ports import Media, Outgoing, Sink
 from streams.tracing import PARENT
 from streams.web import files
 from streams.web.access import Identity, Role
-from streams.web.answers import Accepted, Activity, Explained, Flow, Item, SearchRequest, SimilarItems, User, UserList
-from streams.web.catalogue import Shelf
+from streams.web.answers import (
+    Accepted,
+    Activity,
+    Decision,
+    Explained,
+    Flow,
+    HeldUploads,
+    Item,
+    Order,
+    SearchRequest,
+    SimilarItems,
+    User,
+    UserList,
+)
+from streams.web.catalogue import File, Shelf
 from streams.web.experiments import Experiments
 from streams.web.feed import Feed
 from streams.web.flow import FlowReader
+from streams.web.moderation import Desk, NotHeld, Outdated
 from streams.web.reader import Reader
 
 MAX_ITEMS = 200  # in a list
@@ -92,6 +106,14 @@ class Looking(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+class Queued(Struct, frozen=True, forbid_unknown_fields=True):
+    """What may follow the `?` of what waits for moderators."""
+
+    order: Annotated[Order, Meta(description="which come first: who waits longest, or what came last")] = "longest"
+    offset: Annotated[int, Meta(ge=0, le=1_000_000, description="uploads left out before the first")] = 0
+    limit: Annotated[int, Meta(ge=1, le=100, description="uploads wanted")] = 20
+
+
 class Endpoint(Struct, frozen=True, kw_only=True):
     """One thing to ask for.
 
@@ -119,7 +141,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 class Api:
     """The handlers.
 
-    moderated  whether uploads are looked at: of a file nobody knows to have been, nothing is shown then
+    desk       where moderators decide; None where uploads are not looked at. Where they are, no file is shown of which
+               nobody knows that it was
     pseudonym  user id -> what stands for it in Kafka and Cassandra; who asks is told of the id that they asked with
     clock      the wall clock, seconds since the epoch
     """
@@ -135,7 +158,7 @@ class Api:
         media: Media,
         search: Searching,
         experiments: Callable[[], Experiments],
-        moderated: bool = False,
+        desk: Desk | None = None,
         pseudonym: Callable[[str], str] = str,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -147,13 +170,13 @@ class Api:
         self._media = media
         self._search = search
         self._experiments = experiments
-        self._moderated = moderated
+        self._desk = desk
         self._pseudonym = pseudonym
         self._clock = clock
 
     def endpoints(self) -> Sequence[Endpoint]:
         """The table."""
-        users, items = "/users/{user_id}", "/items/{item_id}"
+        users, items, waiting = "/users/{user_id}", "/items/{item_id}", "/moderation/{item_id}"
         return (
             Endpoint(
                 method="GET",
@@ -279,6 +302,36 @@ class Api:
             ),
             Endpoint(
                 method="GET",
+                path="/moderation",
+                handle=self.held,
+                summary="Uploads that wait for a moderator, and why",
+                role=Role.admin,
+                answer=HeldUploads,
+                query=Queued,
+                problems=(404,),
+            ),
+            Endpoint(
+                method="POST",
+                path=waiting,
+                handle=self.decide,
+                summary="Allow or refuse an upload that waits; 409 where it has changed or somebody has decided",
+                role=Role.admin,
+                answer=Accepted,
+                status=202,
+                body=Decision,
+                problems=(404, 409, 413, 415, 422, 503),
+            ),
+            Endpoint(
+                method="GET",
+                path=f"{waiting}/media/{{modality}}",
+                handle=self.held_file,
+                summary="A file of an upload that waits, as it was looked at",
+                role=Role.admin,
+                answer=("image/*", "audio/*", "video/*"),
+                problems=(404,),
+            ),
+            Endpoint(
+                method="GET",
                 path="/flow",
                 handle=self.flow,
                 summary="How the events flow through the workers",
@@ -352,9 +405,21 @@ class Api:
         found = self._shelf.file(_id(request, "item_id"), modality)
         if found is None or modality not in FILES:
             raise web.HTTPNotFound(text="the item has no such file")
-        if found.digest is None and self._moderated:
+        if found.digest is None and self._desk is not None:
             metrics.HTTP_FILES_KEPT_BACK.labels("unchecked").inc()
             raise web.HTTPNotFound(text="nobody knows whether this file was looked at; upload the item again")
+        return await self._content(found, modality)
+
+    async def held_file(self, request: web.Request) -> web.Response:
+        modality = request.match_info["modality"]
+        found = self._moderators().file(_id(request, "item_id"), modality)
+        if found is None:
+            raise web.HTTPNotFound(text="no upload that waits has such a file")
+        response = await self._content(found, modality)
+        response.headers["Cache-Control"] = "no-store"  # under the same name another may wait next
+        return response
+
+    async def _content(self, found: File, modality: str) -> web.Response:
         try:
             content = await self._media.fetch(found.uri, MODALITIES[modality].max_bytes)
         except PartRefused as refusal:
@@ -368,15 +433,29 @@ class Api:
             raise web.HTTPNotFound(text="the file is neither a picture, a sound nor a film that browsers show")
         return web.Response(body=content, content_type=kind, headers=files.HEADERS)
 
+    async def held(self, request: web.Request) -> HeldUploads:
+        wanted = _in_query(request, Queued)
+        return self._moderators().page(wanted.order, wanted.offset, wanted.limit)
+
+    async def decide(self, request: web.Request) -> Accepted:
+        item_id, desk = _id(request, "item_id"), self._moderators()
+        try:
+            return await desk.decide(item_id, await _in_body(request, Decision))
+        except NotHeld as refusal:
+            raise web.HTTPNotFound(text=str(refusal)) from refusal
+        except Outdated as refusal:
+            raise web.HTTPConflict(text=str(refusal)) from refusal
+
+    def _moderators(self) -> Desk:
+        if self._desk is None:
+            raise web.HTTPNotFound(text="uploads are not looked at here: ANABRANCH_MODERATION__ENABLED is not true")
+        return self._desk
+
     async def search_words(self, request: web.Request) -> SearchResults:
         return await self._found(request, _in_query(request, Looking).request())
 
     async def search(self, request: web.Request) -> SearchResults:
-        try:
-            wanted = msgspec.json.decode(await _json(request), type=SearchRequest)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise web.HTTPUnprocessableEntity(text=str(error)) from error
-        return await self._found(request, wanted)
+        return await self._found(request, await _in_body(request, SearchRequest))
 
     async def _found(self, request: web.Request, wanted: SearchRequest) -> SearchResults:
         known_as = self._shown_to(request, wanted.user_id)
@@ -448,6 +527,13 @@ async def _json(request: web.Request) -> bytes:
         return await request.read()
     except (web.RequestPayloadError, ConnectionError) as error:
         raise web.HTTPBadRequest(text="the body is cut off, or not encoded as its headers say") from error
+
+
+async def _in_body(request: web.Request, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(await _json(request), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise web.HTTPUnprocessableEntity(text=str(error)) from error
 
 
 def _in_query(request: web.Request, kind: type[T]) -> T:

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
-from pathlib import Path
 
 import msgspec
 import structlog
@@ -17,7 +16,7 @@ from yarl import URL
 from streams import metrics, tracing
 from streams.errors import Rejected, SinkUnavailable, StoreUnavailable
 from streams.events import MAX_EVENT_BYTES
-from streams.web import openapi
+from streams.web import openapi, pages
 from streams.web.access import ANYBODY, Identity, Tokens, Unauthorized
 from streams.web.answers import Problem
 from streams.web.api import IDENTITY, Api, Endpoint
@@ -25,18 +24,6 @@ from streams.web.health import Health
 
 PATIENCE = 10.0  # seconds for one answer, reading what was sent included; streams may go on
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-PAGE = Path(__file__).parent / "page"
-FILES = {"/": "index.html"} | {
-    f"/{name}": name for name in ("page.css", "page.js", "common.js", "experiments.html", "experiments.js")
-}
-PAGE_HEADERS = {
-    # Nothing from elsewhere; pictures come as `blob:`, since a picture's own request could not bring a token.
-    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; style-src 'self'; script-src 'self';"
-    " img-src blob: data:; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
 
 STREAM = ("text/event-stream",)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -65,7 +52,7 @@ def application(api: Api, health: Health, tokens: Tokens | None) -> web.Applicat
 
     app.add_routes(web.route(each.method, each.path, _answering(each, tokens)) for each in endpoints)
     app.add_routes([*health.routes(), web.get("/openapi.json", described)])
-    app.add_routes(web.get(path, _page(name)) for path, name in FILES.items())
+    app.add_routes(pages.routes())
     return app
 
 
@@ -94,13 +81,6 @@ def _check(identity: Identity, endpoint: Endpoint, names: Mapping[str, str]) -> 
         return
     if not identity.may(endpoint.role, names.get("user_id")):
         raise web.HTTPForbidden(text=f"this token lacks the role {str(endpoint.role)!r}")
-
-
-def _page(name: str) -> Handler:
-    async def page(_: web.Request) -> web.FileResponse:
-        return web.FileResponse(PAGE / name, headers=PAGE_HEADERS)
-
-    return page
 
 
 def _local_only(tokens: Tokens | None) -> Middleware:

@@ -1,5 +1,6 @@
 """A moderator's commands, and a shop's rules, through real Kafka, Cassandra and Triton."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 
@@ -9,15 +10,17 @@ from typer.testing import CliRunner
 from deploy.local.worker import RunningWorker, running_worker
 from streams.asking import query
 from streams.cli import app
+from streams.client import Client
 from streams.consumer import ask
 from streams.events import Profile, Upload
 from streams.producer import EventProducer
 from streams.replay import ListWatcher
 from streams.settings import Settings
+from streams.web.answers import HeldUpload
+from tests.conftest import MODERATORS_KEY
 from tests.integration.running import TopicReader, until
 
 pytestmark = pytest.mark.servers
-KEY = "a key of these moderators"
 RULES = """
 rules:
   - name: the shop's own come first
@@ -38,7 +41,7 @@ def worker(servers: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
     rules.write_text(RULES)
     told = {
         "ANABRANCH_MODERATION__ENABLED": "true",
-        "ANABRANCH_MODERATION__KEY": KEY,
+        "ANABRANCH_MODERATION__KEY": MODERATORS_KEY,
         "ANABRANCH_WORKER__RULES_FILE": str(rules),
     }
     with running_worker(servers, environment=told) as running:
@@ -48,7 +51,7 @@ def worker(servers: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(autouse=True)
 def moderator(servers: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANABRANCH_HOME", str(servers.home))
-    monkeypatch.setenv("ANABRANCH_MODERATION__KEY", KEY)
+    monkeypatch.setenv("ANABRANCH_MODERATION__KEY", MODERATORS_KEY)
 
 
 def moderate(*arguments: str) -> str:
@@ -108,6 +111,31 @@ def test_what_a_moderator_refuses_leaves_the_queue_and_is_never_found(servers: S
     moderate("refuse", "moderated-hounds")
     until(lambda: "moderated-hounds" not in moderate("list"))
     assert "moderated-hounds" not in found(servers, "hunter puppies again")
+
+
+async def test_what_waits_is_told_and_decided_over_http_and_leaves_by_whatever_is_decided(
+    servers: Settings, worker: RunningWorker, http: str
+) -> None:
+    names = ("spaniels", "beagles")
+    async with Client(f"http://{http}") as client:
+
+        async def waiting() -> dict[str, HeldUpload]:
+            return {each.item_id.removeprefix("moderated-"): each for each in (await client.held(limit=100)).uploads}
+
+        async def eventually(there: set[str]) -> dict[str, HeldUpload]:
+            async with asyncio.timeout(60):
+                while set(told := await waiting()) & set(names) != there:  # noqa: ASYNC110 (other processes tell it)
+                    await asyncio.sleep(0.1)
+            return told
+
+        send(servers, *((name, f"{MAYBE}, {name}", ["shop=moderated"]) for name in names))
+        held = await eventually(set(names))
+        assert held["spaniels"].why == ["text"]
+        await client.allow(held["spaniels"])
+        moderate("refuse", "moderated-beagles", "--note", "not for us")
+        await eventually(set())
+        until(lambda: "moderated-spaniels" in found(servers, "spaniels"))
+        assert (await client.item("moderated-beagles")).refused == {"moderation": "refuse: not for us"}
 
 
 def test_what_a_rule_keeps_from_the_young_is_in_neither_their_lists_nor_their_searches(

@@ -16,11 +16,12 @@ from tests.pipeline.test_pipeline import FILMS
 ADMIN, READER, WRITER, KEY = (letter * 32 for letter in "arwk")
 TOKENS = [f"admin {ADMIN}", f"lists {READER}", f"events {WRITER}", f"user-key {KEY}"]
 FOREVER = 4e9
+HELD = "held"  # an upload that waits for a moderator
 OTHERS = [
-    "/", "/page.css", "/page.js", "/experiments.html", "/healthz", "/readyz", "/metrics", "/openapi.json", "/nowhere",
-    "/../../etc/passwd", "/users", "/users//recommendations", "/items/%00", "/items/%ff%fe", "/items/%", "*", "//",
-    "/%2e%2e/", "/users/" + "x" * 9_000, "/search?" + "q=x&" * 2_000, "http://elsewhere.example/", "/?\xc3\xa9",
-    "/items/a%2fb?k=1#f",
+    "/", "/page.css", "/page.js", "/experiments.html", "/moderation.html", "/healthz", "/metrics", "/openapi.json",
+    "/nowhere", "/../../etc/passwd", "/users", "/users//recommendations", "/items/%00", "/items/%ff%fe", "/items/%",
+    "*", "//", "/%2e%2e/", "/users/" + "x" * 9_000, "/search?" + "q=x&" * 2_000, "http://elsewhere.example/",
+    "/?\xc3\xa9", "/items/a%2fb?k=1#f",
 ]  # fmt: skip
 METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get", "BREW", "X" * 300, "G\x00T"]
 HEADERS: dict[str, list[str]] = {
@@ -73,7 +74,8 @@ class Requests:
         chance = self._chance
         path = endpoint.path
         modality = chance.choice(("image", "audio", "video", "speech", "text", "smell"))
-        names = {"user_id": chance.choice(USERS), "item_id": chance.choice((*FILMS, *ITEM_IDS)), "modality": modality}
+        items = (HELD,) if path.startswith("/moderation") and chance.random() < 0.8 else (*FILMS, *ITEM_IDS)
+        names = {"user_id": chance.choice(USERS), "item_id": chance.choice(items), "modality": modality}
         for name, value in names.items():
             if chance.random() < 0.1:
                 value = str(chance.choice(ODD))
@@ -83,6 +85,7 @@ class Requests:
             "k": [1, 20, 200], "past": [0, 5], "q": ["space", "romance paris", "\u202e"], "user_id": USERS[:3],
             "offset": [0, 3], "limit": [1, 100], "filter": ["genre=Crime", "language=en"],
             "personal": ["true", "false"], "safe": ["true", "false"], "explain": ["true", "false"],
+            "order": ["longest", "newest"],
         }  # fmt: skip
         known = endpoint.query.__struct_fields__ if endpoint.query else ()
         for name in known:
@@ -110,6 +113,8 @@ class Requests:
     def _body(self, endpoint: Endpoint) -> bytes:
         if endpoint.method != "POST":
             return b"" if self._chance.random() < 0.98 else b"{}"
+        if endpoint.path.startswith("/moderation"):
+            return self._decision()
         topic = "events.query" if endpoint.path == "/search" else endpoint.path[1:].replace("/", ".")
         fields, value = self._messages.draw(topic)
         if endpoint.path != "/search" or self._chance.random() < 0.2:
@@ -117,6 +122,13 @@ class Requests:
         fields.pop("event_id", None)
         fields.pop("ts", None)
         return json.dumps(fields).encode(errors="surrogatepass")
+
+    def _decision(self) -> bytes:
+        chance = self._chance
+        made: dict[str, Any] = {"decision": chance.choice(("allow", "refuse")), "fingerprint": "0" * 64, "note": "so"}
+        for name in chance.sample(list(made), chance.choice((0, 0, 1, 2))):
+            made[name] = chance.choice(ODD)
+        return json.dumps(made).encode(errors="surrogatepass")
 
     def _made(self, method: str, target: bytes, headers: dict[str, str], body: bytes) -> bytes:
         if headers.get("Transfer-Encoding") == "chunked" and self._chance.random() < 0.8:

@@ -1,10 +1,12 @@
-"""Pictures of the live page for the docs, and how long it takes to be there: of a system that runs, in real Chromium.
+"""Pictures of the pages for the docs, and how long they take to be there: of a system that runs, in real Chromium.
 
-    ANABRANCH_WORKER__MEDIA_ROOT=media anabranch worker    # and `serve`, with the same variable; then
+    export ANABRANCH_WORKER__MEDIA_ROOT=media ANABRANCH_MODERATION__ENABLED=true ANABRANCH_MODERATION__KEY=...
+    anabranch worker    # and `serve`; then
     python -m tests.web.pictures docs
+    python -m tests.web.pictures docs moderation    # that picture alone
 
-uploads drawings of shapes, lets some people click on those that they like, and writes `page.png`, `page-dark.png`,
-`page-phone.png` and `search.png`. It prints what was measured, for docs/http.md.
+uploads drawings of shapes and what is held, lets some people click on those that they like, and writes `page.png`,
+`page-dark.png`, `page-phone.png`, `search.png` and `moderation.png`. It prints what was measured, for docs/http.md.
 """
 
 import asyncio
@@ -31,6 +33,11 @@ PEOPLE = {"ada": "Red", "bruno": "Blue", "chen": "circle", "dalia": "triangle", 
 DESK: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 LOADS = 7
+# Words that are harmless here, and are in the lists for what they mean elsewhere.
+HELD = {
+    "Cock-crow over the fields": "A morning in the country, drawn in a few colours.",
+    "Of Human Bondage": "The novel by W. Somerset Maugham, drawn in a few shapes.",
+}
 LOADED = """() => {
   const [page] = performance.getEntriesByType("navigation");
   const files = performance.getEntriesByType("resource").filter((each) => /[.](css|js)$/.test(each.name));
@@ -74,6 +81,16 @@ async def is_known(client: Client, item: str) -> bool:
         return False
 
 
+async def hold(client: Client, drawn: dict[str, str]) -> None:
+    """Upload what is held for its words, each with a drawing, and wait until it waits."""
+    for (title, text), uri in zip(HELD.items(), drawn.values(), strict=False):
+        names = {"event_id": str(uuid4()), "item_id": title, "title": title, "text": text}
+        await client.send(Upload(**names, ts=time.time(), media={"image": uri}, attributes=["drawing"]))
+    async with asyncio.timeout(300):
+        while (await client.held()).total < len(HELD):  # noqa: ASYNC110 (another process tells it)
+            await asyncio.sleep(0.5)
+
+
 async def live(client: Client, drawn: dict[str, str]) -> None:
     """People go on clicking on what they like; who has clicked all of it begins anew under another number."""
     for turn in itertools.count():
@@ -107,6 +124,16 @@ async def shoot(browser: Browser, address: str, folder: Path) -> None:
         await context.close()
 
 
+async def shoot_moderation(browser: Browser, address: str, folder: Path) -> None:
+    """Write the picture of what waits, once a moderator has asked for a picture of it."""
+    async with await browser.new_context(viewport=DESK, color_scheme="light") as context:
+        page = await context.new_page()
+        await page.goto(f"{address}/moderation.html")
+        await page.locator(".held").first.get_by_role("button", name="Show the picture").click()
+        await expect(page.locator(".held img")).to_have_js_property("complete", True, timeout=60_000)
+        await page.screenshot(path=folder / "moderation.png")
+
+
 async def pictures_seen(page: Page) -> None:
     whole = "() => [...document.querySelectorAll('#list img')].every((each) => each.complete && each.naturalWidth)"
     await page.wait_for_function(whole, timeout=60_000)
@@ -115,7 +142,7 @@ async def pictures_seen(page: Page) -> None:
 async def measure(browser: Browser, address: str) -> str:
     """First paint and load of a page not in the browser's cache, medians; a table."""
     lines = ["| page | first paint, ms | loaded, ms | page, styles and scripts, kB |", "|---|---|---|---|"]
-    for name, path in (("live", "/"), ("experiments", "/experiments.html")):
+    for name, path in (("live", "/"), ("experiments", "/experiments.html"), ("moderation", "/moderation.html")):
         figures = []
         for _ in range(LOADS):
             async with await browser.new_context(viewport=PHONE) as context:
@@ -128,7 +155,7 @@ async def measure(browser: Browser, address: str) -> str:
     return "\n".join(lines)
 
 
-async def main(folder: Path) -> None:
+async def main(folder: Path, *, moderation_alone: bool) -> None:
     """Fill the running system, take the pictures, print the table."""
     settings = load()
     address = f"http://{settings.http.host}:{settings.http.port}"
@@ -137,14 +164,17 @@ async def main(folder: Path) -> None:
         sys.exit("ANABRANCH_WORKER__MEDIA_ROOT is to name a folder, the same for the worker and for `anabranch serve`")
     async with Client(address) as client, async_playwright() as playwright:
         drawn = draw(root)
-        await fill(client, drawn)
-        clicking = asyncio.create_task(live(client, drawn))
+        await hold(client, drawn)
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        await shoot(browser, address, folder)
-        clicking.cancel()
-        print(await measure(browser, address))
+        await shoot_moderation(browser, address, folder)
+        if not moderation_alone:
+            await fill(client, drawn)
+            clicking = asyncio.create_task(live(client, drawn))
+            await shoot(browser, address, folder)
+            clicking.cancel()
+            print(await measure(browser, address))
         await browser.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), moderation_alone="moderation" in sys.argv[2:]))

@@ -28,7 +28,7 @@ from streams.web.feed import Feed
 from streams.web.server import listening
 from tests.fuzzing import QUIET, SHARES, Fuzzer, show
 from tests.test_experiments import PLAN
-from tests.web.fuzzing import TOKENS, Caller, Requests
+from tests.web.fuzzing import HELD, TOKENS, Caller, Requests
 from tests.web.world import PICTURE, HttpWorld
 
 PATIENCE = 30.0  # longer than a stream waits before it says that it lives
@@ -70,7 +70,7 @@ async def test_whatever_is_asked_is_answered_and_counted_and_never_a_fault_of_ou
 ) -> None:
     wanted, seed = fuzzed
     count = int(wanted * SHARES["requests"])
-    world, faults, outcomes, silent = HttpWorld(Tokens.of(TOKENS)), Faults(), Counter[int](), 0
+    world, faults, outcomes, silent = HttpWorld(Tokens.of(TOKENS), moderated=True), Faults(), Counter[int](), 0
     monkeypatch.setattr("streams.web.application.log", structlog.wrap_logger(None, processors=[faults.take]))
     for name in ("aiohttp", "asyncio"):
         monkeypatch.setattr(logging.getLogger(name), "handlers", [faults])
@@ -78,6 +78,7 @@ async def test_whatever_is_asked_is_answered_and_counted_and_never_a_fault_of_ou
     await world.open()
     world.media.files["file:///p/boat"] = PICTURE
     await world.upload("boat", title="A boat", media={"image": "file:///p/boat", "audio": "file:///p/gone"})
+    await world.upload(HELD, title="a mild boat", media={"image": "file:///p/boat"})
     await world.click("u1", "alien", "star")
     before, port = counted(), ports.choose()
     requests, caller = Requests(seed, world.api.endpoints()), Caller(port)

@@ -26,9 +26,10 @@ def running() -> Iterator[str]:
     def do(work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=60)
 
-    world = HttpWorld()
+    world = HttpWorld(moderated=True)
     do(world.open())
     do(world.click("ada", "alien"))
+    do(world.upload("odd", title="a mild film"))
     try:
         yield f"http://127.0.0.1:{world.client.port}"
     finally:

@@ -1,4 +1,4 @@
-"""The live page in a real browser, among fakes."""
+"""The pages in a real browser, among fakes."""
 
 import io
 import re
@@ -13,16 +13,18 @@ import numpy as np
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from PIL import Image
-from playwright.async_api import Browser, Page, Route, ViewportSize, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, Route, ViewportSize, async_playwright, expect
 
 from streams.core.experiments.assignment import Assigner
 from streams.core.experiments.plan import read
-from streams.events import Click, Outcome
+from streams.events import Click, Outcome, Upload
 from streams.web.access import Tokens
 from streams.web.answers import Flow, Timings
 from tests.media import file_of, picture
+from tests.pipeline.test_moderation import listed
 from tests.pipeline.test_pipeline import NOW
-from tests.web.test_api import ADMIN, LINES
+from tests.web.test_api import ADMIN, LINES, READER
+from tests.web.test_moderation import hold
 from tests.web.world import HttpWorld
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -296,7 +298,7 @@ async def test_rates_and_times_are_those_between_two_looks_at_the_metrics(browse
         await expect(page.locator("#health")).to_have_text("1 worker, 1 not answering")
 
 
-TOO_SMALL = """[...document.querySelectorAll("button, input, a:not(.skip)")].filter((each) => {
+TOO_SMALL = """[...document.querySelectorAll("button, input, select, a:not(.skip)")].filter((each) => {
     const { width, height } = each.getBoundingClientRect();
     return each.checkVisibility({ visibilityProperty: true }) && Math.min(width, height) < 24;
 }).map((each) => each.outerHTML)"""  # in one look: what is drawn anew between two of them has no size
@@ -418,6 +420,166 @@ async def test_everybody_can_read_the_experiments(
         told = page.get_by_role("row").filter(has_text="many").get_by_role("cell").nth(1)
         box = await told.bounding_box()
         assert box and box["x"] + box["width"] <= size["width"], "the difference is seen without scrolling"
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[HttpWorld]:
+    """Three uploads that wait: one with a picture, one with a long text, one with a tag."""
+    world = HttpWorld(moderated=True)
+    await world.open()
+    await world.click("ada", "alien")
+    world.media.files["https://files/odd"] = file_of(picture(3, 64, 48))
+    await hold(world, "odd", text="A mild film about a boat", media={"image": "https://files/odd"})
+    await hold(world, "long", text="word " * 400)
+    await hold(world, "new", attributes=["genre=Drama"])
+    yield world
+    await world.close()
+
+
+@pytest.fixture
+async def moderation(browser: Browser, desk: HttpWorld) -> AsyncIterator[Page]:
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if "Content Security" in message.text else None)
+        await page.clock.set_fixed_time(NOW + 3600)
+        await page.goto(str(desk.client.make_url("/moderation.html")))
+        await expect(page.locator("#health")).to_have_text("3 waiting")
+        yield page
+        assert wrong == []
+
+
+def upload(page: Page, item: str) -> Locator:
+    return page.get_by_role("region", name=f"a mild film, {item}")
+
+
+async def test_what_waits_is_shown_with_why_and_since_when_the_longest_first(moderation: Page) -> None:
+    first = moderation.locator(".held").first
+    await expect(first).to_contain_text("a mild film, odd")
+    await expect(first).to_contain_text("Held for its words (0.70)")
+    await expect(first).to_contain_text("59 minutes ago")
+    await expect(upload(moderation, "new")).to_contain_text("Tags: genre=Drama")
+    await moderation.get_by_label("Shown first").select_option("newest")
+    await expect(first).to_contain_text("a mild film, new")
+
+
+async def test_a_picture_is_not_even_fetched_before_a_moderator_asks_for_it(moderation: Page, desk: HttpWorld) -> None:
+    asked: list[str] = []
+    moderation.on("request", lambda request: asked.append(request.url) if "/media/" in request.url else None)
+    shown = upload(moderation, "odd").get_by_role("img")
+    async with moderation.expect_response("**/moderation?*"):
+        pass
+    assert await shown.count() == 0 and asked == []
+    await moderation.get_by_role("button", name="Show the picture of a mild film, odd").click()
+    await expect(shown).to_have_js_property("naturalWidth", 64)
+    assert len(asked) == 1
+    await check(moderation)
+    await moderation.get_by_role("button", name="Hide the picture of a mild film, odd").click()
+    await expect(shown).to_have_count(0)
+    desk.media.files["https://files/odd"] += b"and something else"
+    await moderation.get_by_role("button", name="Show the picture of a mild film, odd").click()
+    await expect(upload(moderation, "odd")).to_contain_text("no longer the file that was uploaded")
+
+
+async def test_uploads_are_decided_on_with_the_keyboard_alone(moderation: Page, desk: HttpWorld) -> None:
+    await upload(moderation, "odd").focus()
+    await moderation.keyboard.press("s")
+    await expect(upload(moderation, "odd").get_by_role("img")).to_be_visible()
+    await moderation.keyboard.press("j")
+    await expect(upload(moderation, "long")).to_be_focused()
+    await moderation.keyboard.press("r")
+    await expect(moderation.locator("#news")).to_have_text("“a mild film, long” is refused.")
+    await expect(upload(moderation, "long")).to_have_count(0)
+    await expect(upload(moderation, "new")).to_be_focused()
+    await moderation.keyboard.press("k")
+    await expect(upload(moderation, "odd")).to_be_focused()
+    await moderation.keyboard.press("a")
+    await expect(moderation.locator("#news")).to_have_text("“a mild film, odd” is allowed.")
+    await desk.deliver()
+    assert listed(desk.worker, "odd") and not listed(desk.worker, "long")
+
+
+async def test_letters_of_a_note_are_no_decisions_and_the_note_goes_with_it(moderation: Page, desk: HttpWorld) -> None:
+    await upload(moderation, "odd").get_by_label("Note").press_sequentially("a raj")
+    await moderation.get_by_role("button", name="Refuse a mild film, odd").click()
+    await expect(moderation.locator("#news")).to_have_text("“a mild film, odd” is refused.")
+    [sent] = desk.sink.messages
+    assert (event := msgspec.json.decode(sent.value, type=Upload)).withdrawn and event.note == "a raj"
+
+
+async def test_what_others_decide_leaves_by_itself_and_the_keyboard_goes_on(moderation: Page, desk: HttpWorld) -> None:
+    await upload(moderation, "new").get_by_label("Note").fill("half a thought")
+    await upload(moderation, "odd").focus()
+    await desk.upload("odd", withdrawn=True)
+    await expect(upload(moderation, "odd")).to_have_count(0)
+    await expect(moderation.locator("#news")).to_contain_text("“a mild film, odd” waits no more")
+    await expect(upload(moderation, "long")).to_be_focused()
+    await expect(upload(moderation, "new").get_by_label("Note")).to_have_value("half a thought")
+
+
+async def test_who_decides_on_what_has_changed_is_told_and_sees_it_as_it_is_now(
+    moderation: Page, desk: HttpWorld
+) -> None:
+    await moderation.route("**/moderation?*", lambda route: route.abort())  # it does not hear of it by itself
+    await expect(moderation.locator("#health")).to_have_text("no connection")
+    await hold(desk, "odd", text="Something else")
+    await moderation.get_by_role("button", name="Allow a mild film, odd").click()
+    await expect(moderation.locator("#news")).to_contain_text("was not allowed: item 'odd' was uploaded anew")
+    await moderation.unroute("**/moderation?*")
+    await expect(upload(moderation, "odd")).to_contain_text("Something else")
+    assert desk.sink.messages == []
+
+
+async def test_a_long_text_is_shown_in_full_once_asked_for(moderation: Page) -> None:
+    text = upload(moderation, "long").locator(".text")
+    await expect(text).to_have_text(re.compile("…$"))
+    await moderation.get_by_role("button", name="All 2,000 characters").click()
+    assert len(await text.text_content() or "") == 2_000
+    await expect(text).to_be_focused()
+
+
+async def test_more_than_a_page_waits_on_the_next_one(moderation: Page, desk: HttpWorld) -> None:
+    await hold(desk, *(f"part {n}" for n in range(19)))
+    await moderation.get_by_role("button", name="Later").click()
+    await expect(moderation.locator(".held")).to_have_count(2)
+    await moderation.get_by_role("button", name="Refuse a mild film, part 17").click()
+    await moderation.get_by_role("button", name="Refuse a mild film, part 18").click()
+    await expect(moderation.locator(".held")).to_have_count(20)
+    await expect(moderation.locator("#pages")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+async def test_everybody_can_moderate(
+    browser: Browser, desk: HttpWorld, size: ViewportSize, scheme: Literal["light", "dark"]
+) -> None:
+    async with await browser.new_context(viewport=size, color_scheme=scheme) as context:
+        page = await context.new_page()
+        await page.goto(str(desk.client.make_url("/moderation.html")))
+        await page.get_by_role("button", name="Show the picture").click()
+        await expect(page.get_by_role("img", name="The picture of")).to_be_visible()
+        await check(page)
+
+
+async def test_the_way_to_moderation_is_shown_to_those_who_may_decide(browser: Browser) -> None:
+    world = HttpWorld(Tokens.of(LINES), moderated=True)
+    await world.open()
+    await hold(world, "odd")
+    for token, there in ((ADMIN, True), (READER, False)):
+        async with await browser.new_context() as context:
+            page = await context.new_page()
+            await page.add_init_script(f"sessionStorage.setItem('token', '{token}')")
+            async with page.expect_response("**/moderation?limit=1"):
+                await page.goto(str(world.client.make_url("/")))
+            if there:
+                await page.get_by_role("link", name="Moderation (1)").click()
+                await expect(page.locator("#health")).to_have_text("1 waiting")
+            else:
+                await expect(page.get_by_role("link", name="Experiments")).to_be_visible()
+                assert await page.get_by_role("link", name="Moderation").count() == 0
+                await page.goto(str(world.client.make_url("/moderation.html")))
+                await expect(page.locator("#news")).to_contain_text("lacks the role 'admin'")
+    await world.close()
 
 
 async def test_where_tokens_are_asked_for_the_page_asks_too(browser: Browser) -> None:

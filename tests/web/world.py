@@ -13,11 +13,14 @@ from streams.adapters.index import VectorIndex
 from streams.adapters.media import MediaReader
 from streams.adapters.words import WordIndex
 from streams.core.experiments.plan import Plan
+from streams.core.moderation import Limits
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
 from streams.errors import PartRefused, SinkUnavailable
 from streams.events import Embedded, Learned
-from streams.ports import Outgoing
+from streams.held import QUEUE
+from streams.pipeline.moderation import Moderation
+from streams.ports import Incoming, Outgoing
 from streams.search import Search
 from streams.web.access import Tokens
 from streams.web.api import Api
@@ -27,12 +30,15 @@ from streams.web.experiments import Watcher
 from streams.web.feed import Feed
 from streams.web.flow import FlowReader
 from streams.web.health import Health
+from streams.web.moderation import Desk
 from streams.web.reader import Reader
 from streams.web.server import MAX_LINE
-from tests.fakes import FakeSink
+from tests.fakes import FakeModerator, FakeSink
 from tests.pipeline.test_pipeline import FILMS, NOW, WEIGHTS, World
 
 TITLES = {"alien": "Alien", "aliens": "Aliens", "star": "Star Wars", "love": "Love Story"}
+KEY = b"a key of the moderators"
+LIMITS = {"text": Limits(0.5, 0.9), "image": Limits(0.5, 0.9)}
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"pixels"
 
 
@@ -91,6 +97,9 @@ class HttpWorld:
             barred=replica.barred,
         )
         self.feed = Feed(self.reader.outdate)
+        self.desk = Desk(KEY, LIMITS, self.sink, clock=lambda: NOW)
+        if moderated:
+            self.worker.pipeline.moderation = Moderation(FakeModerator(), LIMITS, KEY)
         self.api = Api(
             reader=self.reader,
             shelf=self.shelf,
@@ -100,7 +109,7 @@ class HttpWorld:
             media=self.media,
             search=self.search.search,
             experiments=self.watcher.report,
-            moderated=moderated,
+            desk=self.desk if moderated else None,
             pseudonym=pseudonym,
             clock=lambda: NOW,
         )
@@ -131,6 +140,15 @@ class HttpWorld:
             await self.worker.pipeline.interactions([self.worker.click(user, item)])
         self.follow()
 
+    async def deliver(self) -> None:
+        """A worker handles the uploads that were sent over HTTP."""
+        sent, self.sink.messages = self.sink.messages, []
+        for at, each in enumerate(sent):
+            message = Incoming(each.topic, 0, self.worker.sent + at + 1, each.key, each.value, NOW)
+            await self.worker.pipeline.uploads([message])
+        self.worker.sent += len(sent)
+        self.follow()
+
     def follow(self) -> None:
         """Hear of what the worker has published since."""
         fresh = self.worker.sink.messages[self._followed :]
@@ -145,6 +163,10 @@ class HttpWorld:
                 self.reader.learned(learned)
                 if learned.forgotten:
                     self.feed.forget(learned.user_id)
+            elif message.topic == QUEUE:
+                self.desk.outdate(message.key)
+                if message.value is not None:
+                    self.desk.take(message.value)
             elif message.topic == "experiments" and message.value is not None:
                 self.watcher.take(message.value)
             elif message.topic == "recommendations" and message.value is not None:

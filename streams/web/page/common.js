@@ -31,7 +31,9 @@ function askForToken() {
 }
 
 export const read = async (path) => (await ask(path)).json();
+export const send = (path, body) => ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 export const name = (text) => encodeURIComponent(text);
+export const titleOf = (item) => item.title || item.item_id;
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export function element(tag, properties = {}, ...children) {
@@ -45,6 +47,21 @@ export function svg(tag, attributes = {}, ...children) {
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   made.append(...children);
   return made;
+}
+
+/** A pill in the header: how the page stands. */
+export function health(kind, text) {
+  $("health").className = `pill ${kind}`;
+  if ($("health").textContent !== text) $("health").textContent = text; // or it would be read out again
+}
+
+/** The way to what waits for a moderator, and how much does, for those who may decide. */
+export async function showModeration() {
+  try {
+    const { total } = await read("/moderation?limit=1");
+    $("to-moderation").textContent = total ? `Moderation (${total})` : "Moderation";
+    $("to-moderation").hidden = false;
+  } catch { /* uploads are not moderated, this token may not, or nobody answers: then there is no way there */ }
 }
 
 /** Dark or light, as the system has it or as was chosen here. */

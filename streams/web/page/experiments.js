@@ -1,6 +1,6 @@
 // The experiments: looks at the report every few seconds; its figures hold however often that is.
 
-import { $, Refused, element, read, sleep, svg, themed } from "./common.js";
+import { $, Refused, element, health, read, showModeration, sleep, svg, themed } from "./common.js";
 
 const LOOK_EVERY = 3000; // ms
 const KINDS = { arms: "each user has one arm", interleaving: "each list is drawn from both arms" };
@@ -11,8 +11,7 @@ const signed = (value) => `${value < 0 ? "−" : "+"}${percent(Math.abs(value))}
 const number = (value) => value.toLocaleString("en");
 
 function draw({ experiments, outcomes }) {
-  $("health").className = "pill well";
-  $("health").textContent = `${number(outcomes)} lists`;
+  health("well", `${number(outcomes)} lists`);
   $("experiments").replaceChildren(...(experiments.length ? experiments.map(experiment) : [element("p", { className: "note" },
     "Nothing is tried: workers and this server have no plan, or an empty one. ANABRANCH_WORKER__EXPERIMENTS names it.")]));
 }
@@ -66,6 +65,7 @@ function notes(each) {
 }
 
 themed();
+showModeration();
 for (let drawn = ""; ;) {
   if (!document.hidden) {
     try {
@@ -74,9 +74,8 @@ for (let drawn = ""; ;) {
       if (text !== drawn) draw(found); // an alarm is read out once
       drawn = text;
     } catch (error) {
-      $("health").className = "pill ill";
       drawn = "";
-      $("health").textContent = error instanceof Refused ? "not allowed to look" : "no connection";
+      health("ill", error instanceof Refused ? "not allowed to look" : "no connection");
     }
   }
   await sleep(LOOK_EVERY);

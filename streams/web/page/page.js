@@ -1,6 +1,6 @@
 // The live page: asks the server for what it shows, and keeps nothing but a token and the theme.
 
-import { $, Refused, ask, element, name, read, sleep, svg, themed } from "./common.js";
+import { $, Refused, ask, element, health, name, read, send, showModeration, sleep, svg, themed, titleOf } from "./common.js";
 
 const LOOK_EVERY = 1000; // ms between looks at the flow
 const WINDOW = 8; // looks that rates are taken over
@@ -57,8 +57,6 @@ function file(item, modality) {
   }
   return files.get(path);
 }
-
-const titleOf = (item) => item.title || item.item_id;
 
 /** The item's picture, or its initials while there is none. */
 function picture(item) {
@@ -176,11 +174,6 @@ function stages(flow, first, events) {
     item.lastChild.style.width = `${((half ?? 0) / longest) * 100}%`;
   });
   say(list.lastChild, `${number(flow.lists)} in all`, `of ${number(flow.items)} items`);
-}
-
-function health(kind, text) {
-  $("health").className = `pill ${kind}`;
-  if ($("health").textContent !== text) $("health").textContent = text;
 }
 
 async function watchFlow() {
@@ -360,9 +353,9 @@ let turn = 0; // of the answers that are waited for, only the latest is shown
 async function search(wanted) {
   const [user, mine] = [shown, ++turn];
   const { text, image, filters, offset } = wanted;
-  const body = JSON.stringify({ text, filters, offset, limit: FOUND, media: image ? { image } : {}, user_id: user || null });
+  const query = { text, filters, offset, limit: FOUND, media: image ? { image } : {}, user_id: user || null };
   try {
-    const answer = await (await ask("/search", { method: "POST", headers: { "Content-Type": "application/json" }, body })).json();
+    const answer = await (await send("/search", query)).json();
     const items = await Promise.all(answer.items.map((hit) => read(`/items/${name(hit.item_id)}`).catch(() => hit)));
     if (mine !== turn) return;
     asked = wanted;
@@ -485,7 +478,7 @@ async function choose({ user_id: user, query_id }, item, position, row) {
   $("news").textContent = `${user} clicked ${titleOf(item)}${query_id ? "." : " …"}`;
   const event = { event_id: crypto.randomUUID(), ts: Date.now() / 1000, user_id: user, item_id: item.item_id, position, query_id };
   try {
-    await ask("/events/click", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(event) });
+    await send("/events/click", event);
   } catch (error) {
     row.classList.remove("sent");
     sentAt = 0;
@@ -555,3 +548,4 @@ addEventListener("hashchange", () => { if (named() && named() !== shown) show(na
 if (named()) show(named());
 watchFlow();
 watchPeople();
+showModeration();
