@@ -112,12 +112,13 @@ def table(outcome: Outcome) -> Table:
 
 
 def verdict(outcome: Outcome) -> str:
-    """One sentence."""
+    """What came of it, in a sentence or two."""
     checked = outcome.verified
+    left_aside = f" {checked.in_motion:,} users had events on their way still." if checked.in_motion else ""
     return (
         f"Of {outcome.events:,} events {checked.lost:,} lost, {checked.doubled:,} doubled,"
         f" {len(outcome.unanswered):,} without a list; of {checked.users:,} users and {checked.items:,} items"
-        f" {checked.users_off + len(checked.items_off):,} not as a replay of the log makes them."
+        f" {checked.users_off + len(checked.items_off):,} not as a replay of the log makes them.{left_aside}"
     )
 
 

@@ -15,6 +15,7 @@ from streams.bench.report import environment
 from streams.bench.servers import load_items, running
 from streams.datasets.movielens import movielens
 from streams.errors import AnabranchError
+from streams.event_log import EventLog
 from streams.events import Event
 from streams.faults.answers import Answers
 from streams.faults.fleet import Fleet
@@ -24,7 +25,9 @@ from streams.faults.report import Outcome, Recovery
 from streams.progress import bars
 from streams.replay import ListWatcher
 from streams.settings import Settings
-from streams.verify import verify
+from streams.verify import UPLOADS, USER_TOPICS, verify
+
+EVENTS = (*USER_TOPICS, *UPLOADS)
 
 STOP_SECONDS = 20.0  # more than twice a session: a worker that stands still for so long loses its partitions
 CAUGHT_UP = 2.0  # seconds that the oldest unanswered event may have waited
@@ -113,8 +116,16 @@ def _strike_while_events_flow(
         until(load.is_done, PATIENCE + 2 * seconds)
         until(lambda: answers.delay() == 0, PATIENCE)
         until(fleet.is_ready, PATIENCE)
+        with EventLog(settings.kafka) as kafka:  # workers that were killed last have events again that had lists before
+            until(lambda: _is_committed(kafka), PATIENCE)
         watcher.wait(0)  # raises what kept it from reading
     return recoveries, answers.waiting()
+
+
+def _is_committed(kafka: EventLog) -> bool:
+    """Whether workers have nothing left to handle."""
+    committed = kafka.committed(EVENTS)
+    return all(committed[partition] >= end for partition, end in kafka.ends(EVENTS).items())
 
 
 def _strike(

@@ -12,7 +12,7 @@ from streams.faults.answers import Answers
 from streams.faults.fleet import Fleet
 from streams.faults.load import REPEATED, activity, with_repeats
 from streams.faults.plan import KINDS, Fault, How, draw
-from streams.faults.report import Outcome, Recovery, markdown
+from streams.faults.report import Outcome, Recovery, markdown, verdict
 from streams.verify import Report
 
 WORKERS = ["worker-0", "worker-1", "worker-2"]
@@ -165,4 +165,6 @@ def test_a_run_is_clean_only_if_nothing_is_amiss(
     assert clean.is_clean and "| kafka killed | 1 | 1.0 (1.0) | 2.0 (2.0) | 2.5 (2.5) |" in markdown(clean)
     assert "started again: w 1." in markdown(clean)
     recoveries = [Recovery("kafka killed", 1, 1.0, caught_up, 2.5, 3.0)]
-    assert not Outcome(7, 3, 100, clean.environment, recoveries, [], unanswered, verified).is_clean
+    amiss = Outcome(7, 3, 100, clean.environment, recoveries, [], unanswered, verified)
+    assert not amiss.is_clean
+    assert caught_up is None or verdict(amiss) != verdict(clean), "it says what is amiss"
