@@ -23,10 +23,11 @@ from streams.events import EVENT_TYPES, Click, Upload
 from streams.producer import EventProducer
 from streams.replay import play
 from streams.settings import Settings, load
+from tests.conftest import MODERATORS_KEY
 from tests.encoders.conftest import say
 from tests.encoders.training.deep.worlds import events, lines, two_tastes
 from tests.integration.running import TopicReader, handled, until
-from tests.integration.test_moderation import KEY, MAYBE
+from tests.integration.test_moderation import MAYBE
 from tests.media import file_of, picture
 from tests.pages import PAGES, ROOT, Block, block_of, blocks
 
@@ -68,7 +69,7 @@ class Reader:
             "ANABRANCH_DOWNLOADS": str(settings.downloads_folder),
             "ANABRANCH_WORKER__EXPERIMENTS": str(folder / "plan.yaml"),
             "ANABRANCH_MODERATION__ENABLED": "true",
-            "ANABRANCH_MODERATION__KEY": KEY,
+            "ANABRANCH_MODERATION__KEY": MODERATORS_KEY,
             "PATH": f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
         }
@@ -76,7 +77,7 @@ class Reader:
         for name, (page, language) in WRITTEN.items():
             (folder / name).write_text(block_of(page, language).text)
         (folder / "events.jsonl").write_text(lines(events(two_tastes(), since=0.0)))
-        (folder / "moderation.key").write_text(KEY)
+        (folder / "moderation.key").write_text(MODERATORS_KEY)
         (folder / "apple.jpg").write_bytes(file_of(picture(1), "JPEG"))
         (folder / "question.ogg").write_bytes(say("A red apple."))
         for name in ("harmful", "harmless"):
