@@ -1,6 +1,7 @@
 """How harmful words and pictures are, from 0 to 1, by networks and lists that packages bring along.
 
-Pictures: Yahoo's open_nsfw, a ResNet-50 that tells pornography from other pictures. Words: lists for 25 languages,
+Pictures: Yahoo's open_nsfw, a ResNet-50 that tells pornography from other pictures; a film is as harmful as the worst
+of some frames. Words: lists for 25 languages,
 matched as whole words, also where letters are doubled, parted or replaced by digits. They know words, not what is
 meant: hatred in polite words passes, and a novel about a whale may not.
 """
@@ -16,6 +17,7 @@ from PIL import Image
 
 from encoders import networks
 from encoders.image import CROP, SIDE, decode
+from encoders.video import candidates
 from encoders.weights import locate
 
 Floats = NDArray[np.float32]
@@ -23,6 +25,7 @@ Floats = NDArray[np.float32]
 ENGLISH = "en"
 MEANS = np.array([104, 117, 123], np.float32)  # of blue, green and red, as the network learned
 DENSE = 5.0  # a text of which one word in so many is on a list is as harmful as can be
+FRAMES = 16  # of a film that are looked at, some .3 s of a core: a scene may lie between two
 ONE_WORD = 0.5, 0.8  # at least and at most: a single word may be a name, and refuses nothing by itself
 
 
@@ -53,18 +56,30 @@ class Words:
 
 
 class Pictures:
-    """Tells pornographic pictures."""
+    """Tells pornographic pictures, and films."""
 
     def __init__(self) -> None:
         self._network = networks.session(locate("unsafe pictures"))
 
     def scores(self, contents: Sequence[bytes]) -> list[float]:
         """The probability of each. Raises Refused for one that cannot be read."""
-        if not contents:
+        return self._scores([decode(content) for content in contents])
+
+    def film(self, content: bytes) -> float:
+        """The highest probability of the frames that are looked at. Raises Refused for a film that cannot be read."""
+        return max(self._scores(spread(candidates(content), FRAMES)))
+
+    def _scores(self, pictures: Sequence[Image.Image]) -> list[float]:
+        if not pictures:
             return []
-        batch = np.stack([prepare(decode(content)) for content in contents])
-        [answers] = self._network.run(None, {"input:0": batch})
+        [answers] = self._network.run(None, {"input:0": np.stack([prepare(each) for each in pictures])})
         return [float(each) for each in answers[:, 1]]
+
+
+def spread(pictures: Sequence[Image.Image], count: int) -> list[Image.Image]:
+    """At most so many of the pictures, evenly spread from the first to the last."""
+    places = np.unique(np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(int))
+    return [pictures[place] for place in places]
 
 
 def prepare(picture: Image.Image) -> Floats:

@@ -114,11 +114,11 @@ class Embedder(Protocol):
 class Moderator(Protocol):
     """Says how harmful content is."""
 
-    async def judge(self, words: str, language: str, pictures: Sequence[bytes]) -> Mapping[str, float]:
-        """Part, 'text' or 'image' -> how harmful it is, 0 to 1; parts that are not there are left out.
+    async def judge(self, words: str, language: str, media: Mapping[str, bytes]) -> Mapping[str, float]:
+        """Part, 'text', 'image' or 'video' -> how harmful it is, 0 to 1; parts that are not there are left out.
 
         language  ISO 639 code of the words, empty where it is not clear
-        pictures  files that can be decoded
+        media     modality -> a file that can be decoded
         """
 
 

@@ -399,10 +399,10 @@ class Privacy(Group):
 class Moderation(Group):
     """Whether uploads are looked at before they are listed; see docs/moderation.md.
 
-    text_hold, image_hold      the score, 0 to 1, from which an upload waits for a moderator
-    text_refuse, image_refuse  from which it is refused at once
-    allowed_words              words, JSON list, that are never harmful here
-    key                        with which a moderator seals what they allow
+    text_hold, image_hold, video_hold        the score, 0 to 1, from which an upload waits for a moderator
+    text_refuse, image_refuse, video_refuse  from which it is refused at once
+    allowed_words                            words, JSON list, that are never harmful here
+    key                                      with which a moderator seals what they allow
     """
 
     enabled: bool = False
@@ -410,13 +410,19 @@ class Moderation(Group):
     text_refuse: Share = 0.9
     image_hold: Share = 0.6
     image_refuse: Share = 0.9
+    video_hold: Share = 0.6
+    video_refuse: Share = 0.9
     allowed_words: frozenset[str] = frozenset()
     key: SecretStr | None = None
 
     @property
     def limits(self) -> dict[str, Limits]:
         """By part."""
-        return {"text": Limits(self.text_hold, self.text_refuse), "image": Limits(self.image_hold, self.image_refuse)}
+        return {
+            "text": Limits(self.text_hold, self.text_refuse),
+            "image": Limits(self.image_hold, self.image_refuse),
+            "video": Limits(self.video_hold, self.video_refuse),
+        }
 
     @model_validator(mode="after")
     def _check(self) -> Self:

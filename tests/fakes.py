@@ -132,16 +132,16 @@ def _direction(word: bytes) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 
 class FakeModerator:
-    """Finds words harmful that say so: 'mild' is held, 'vile' refused; of a picture, its own words."""
+    """Finds words harmful that say so: 'mild' is held, 'vile' refused; of a picture or a film, its own words."""
 
     def __init__(self) -> None:
         self.judged = 0
 
-    async def judge(self, words: str, language: str, pictures: Sequence[bytes]) -> dict[str, float]:
+    async def judge(self, words: str, language: str, media: Mapping[str, bytes]) -> dict[str, float]:
         self.judged += 1
-        shown = " ".join(picture.decode(errors="replace") for picture in pictures)
-        scores = {"text": self._score(words)} if words else {}
-        return scores | ({"image": self._score(shown)} if pictures else {})
+        seen = {name: media[name].decode(errors="replace") for name in ("image", "video") if name in media}
+        parts = {"text": words, **seen} if words else seen
+        return {part: self._score(content) for part, content in parts.items()}
 
     @staticmethod
     def _score(words: str) -> float:

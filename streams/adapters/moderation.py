@@ -1,7 +1,7 @@
 """The networks and lists of `encoders.moderation`, on a thread beside the stream."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 
 from encoders.moderation import Pictures, Words
 
@@ -13,9 +13,13 @@ class ContentModerator:
         self._words = Words(allowed_words)
         self._pictures = Pictures()
 
-    async def judge(self, words: str, language: str, pictures: Sequence[bytes]) -> dict[str, float]:
-        return await asyncio.to_thread(self._judge, words, language, pictures)
+    async def judge(self, words: str, language: str, media: Mapping[str, bytes]) -> dict[str, float]:
+        return await asyncio.to_thread(self._judge, words, language, media)
 
-    def _judge(self, words: str, language: str, pictures: Sequence[bytes]) -> dict[str, float]:
+    def _judge(self, words: str, language: str, media: Mapping[str, bytes]) -> dict[str, float]:
         scores = {"text": self._words.score(words, language)} if words else {}
-        return scores | ({"image": max(self._pictures.scores(pictures))} if pictures else {})
+        if "image" in media:
+            [scores["image"]] = self._pictures.scores([media["image"]])
+        if "video" in media:
+            scores["video"] = self._pictures.film(media["video"])
+        return scores

@@ -235,11 +235,10 @@ class Pipeline:
         queue: list[Outgoing] = []
         with metrics.stage("embed"):
             for some in that_fit_in_memory(uploads):
-                embedded, pictures = await embed(some, embedder=self.embedder, media=self.media, fuse=self.fuse)
+                embedded, files = await embed(some, embedder=self.embedder, media=self.media, fuse=self.fuse)
                 for (_, upload), item in zip(some, embedded, strict=True):
                     if self.moderation is not None:
-                        of_item = pictures.get(item.item_id, ())
-                        item, news = await self.moderation.judge(upload, item, of_item, now=self.clock())
+                        item, news = await self.moderation.judge(upload, item, files[item.item_id], now=self.clock())
                         queue.append(news)
                     items.append(item)
         with metrics.stage("store"):

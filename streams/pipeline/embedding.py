@@ -57,8 +57,8 @@ def that_fit_in_memory(accepted: Iterable[AcceptedUpload]) -> Iterator[list[Acce
 
 async def embed(
     accepted: Sequence[AcceptedUpload], *, embedder: Embedder, media: Media, fuse: Fuse
-) -> tuple[list[Embedded], dict[str, list[bytes]]]:
-    """The items, one call to Triton for each modality; and each item's pictures.
+) -> tuple[list[Embedded], dict[str, dict[str, bytes]]]:
+    """The items, one call to Triton for each modality; and the files that each was embedded from, by modality.
 
     A part that cannot be had or embedded is left out, and the item says why. Raises EmbedderUnavailable.
     """
@@ -101,10 +101,11 @@ async def embed(
                 count_refusal(modality, error)
             else:
                 vectors[item_id][modality] = vector
-    pictures: dict[str, list[bytes]] = {}
-    for item_id, picture in contents.get("image", ()):
-        if "image" in vectors[item_id]:
-            pictures.setdefault(item_id, []).append(picture)
+    files: dict[str, dict[str, bytes]] = {upload.item_id: {} for upload in uploads}
+    for modality in contents.keys() - {"text"}:
+        for item_id, part in contents[modality]:
+            if modality in vectors[item_id]:
+                files[item_id][modality] = part
     items = [
         _item(
             message,
@@ -119,7 +120,7 @@ async def embed(
         )
         for message, upload in accepted
     ]
-    return items, pictures
+    return items, files
 
 
 async def _fetch(media: Media, modality: str, uri: str, fetches: asyncio.Semaphore) -> bytes | PartRefused:

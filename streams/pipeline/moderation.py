@@ -1,6 +1,6 @@
 """Uploads are looked at before they are listed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,9 +25,12 @@ class Moderation(Struct, frozen=True):
     key: bytes
 
     async def judge(
-        self, upload: Upload, item: Embedded, pictures: Sequence[bytes], *, now: float
+        self, upload: Upload, item: Embedded, media: Mapping[str, bytes], *, now: float
     ) -> tuple[Embedded, Outgoing]:
-        """The item, withdrawn where it is held or refused; and what the moderators' queue is to hear of it."""
+        """The item, withdrawn where it is held or refused; and what the moderators' queue is to hear of it.
+
+        media  the files that it was embedded from, by modality
+        """
         queued = item.item_id.encode()
         if upload.withdrawn:
             if upload.note:
@@ -36,7 +39,7 @@ class Moderation(Struct, frozen=True):
         scores: Mapping[str, float] = {}
         if not is_sealed(self.key, upload.content(item.digests), upload.allowed):
             words = "\n".join(filter(None, (item.title, item.text, " ".join(item.attributes))))
-            scores = await self.moderator.judge(words, item.language, pictures)
+            scores = await self.moderator.judge(words, item.language, media)
         outcome = verdict(scores, self.limits)
         metrics.MODERATED.labels(outcome).inc()
         if outcome != "allow":

@@ -2,13 +2,15 @@
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from encoders.errors import Refused
-from encoders.moderation import Pictures, Words
+from encoders.moderation import Pictures, Words, spread
+from encoders.video import encoded
 from streams.errors import AnabranchError
 from streams.evaluate import moderation
 
@@ -47,6 +49,30 @@ def test_harmless_pictures_have_low_scores_and_what_is_no_picture_is_refused() -
     assert all(0 <= score < 0.3 for score in network.scores([picture(grey), picture(noise)]))
     with pytest.raises(Refused):
         network.scores([b"no picture"])
+
+
+def test_a_film_is_as_harmful_as_the_worst_of_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    def film(*shades: int) -> bytes:
+        return encoded([Image.new("RGB", (64, 64), (shade,) * 3) for shade in shades])
+
+    def brightness(_: object, feed: dict[str, np.ndarray]) -> list[np.ndarray]:  # type: ignore[type-arg]
+        means = (feed["input:0"].mean(axis=(1, 2, 3)) + 114) / 255
+        return [np.stack([1 - means, means], axis=1)]
+
+    network = Pictures()
+    assert 0 <= network.film(film(128, 128)) < 0.3
+    monkeypatch.setattr(network, "_network", SimpleNamespace(run=brightness))
+    assert network.film(film(*[20] * 30)) < 0.2
+    assert network.film(film(*[20] * 14, 250, 250, *[20] * 14)) > 0.9
+    with pytest.raises(Refused):
+        network.film(b"no film")
+
+
+def test_frames_are_spread_over_the_whole_film() -> None:
+    frames = [Image.new("L", (1, 1), number) for number in range(30)]
+    shades = [each.getpixel((0, 0)) for each in spread(frames, 4)]
+    assert shades == [0, 10, 19, 29]
+    assert spread(frames[:2], 4) == frames[:2]
 
 
 def by_name(content: bytes) -> float:

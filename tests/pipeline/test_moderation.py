@@ -21,7 +21,7 @@ KEY = b"a key of the moderators"
 @pytest.fixture
 async def world() -> World:
     world = World()
-    limits = {"text": Limits(0.5, 0.9), "image": Limits(0.5, 0.9)}
+    limits = dict.fromkeys(("text", "image", "video"), Limits(0.5, 0.9))
     world.pipeline.moderation = Moderation(FakeModerator(), limits, KEY)
     await world.open_cinema()
     return world
@@ -78,6 +78,13 @@ async def test_an_item_that_was_listed_leaves_the_lists_once_it_turns_harmful(wo
 async def test_a_picture_is_looked_at_too(world: World) -> None:
     await world.pipeline.uploads([world.upload("odd", title="a film", media={"image": "data:,mild"})])
     assert queue(world)["odd"].scores == {"text": 0.1, "image": 0.7}
+
+
+async def test_a_film_is_looked_at_too_and_a_sound_is_not(world: World) -> None:
+    media = {"video": "data:,vile", "audio": "data:,vile"}
+    await world.pipeline.uploads([world.upload("odd", title="a film", media=media)])
+    assert not listed(world, "odd")
+    assert world.store.items["odd"].refused["moderation"] == "refuse: text 0.10, video 1.00"
 
 
 async def test_what_a_moderator_allows_is_listed_and_waits_no_more(world: World) -> None:

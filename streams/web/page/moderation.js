@@ -11,7 +11,7 @@ const FILES = {
   audio: ["sound", (src, label) => element("audio", { src, controls: true, ariaLabel: label })],
   speech: ["speech", (src, label) => element("audio", { src, controls: true, ariaLabel: label })],
 };
-const PARTS = { text: "words", image: "picture" };
+const PARTS = { text: "words", image: "picture", video: "film" };
 const DONE = { allow: "allowed", refuse: "refused" };
 
 let offset = 0;
