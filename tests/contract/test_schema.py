@@ -32,6 +32,7 @@ RELEASED = {
     4: "ce4b9a772530756f",
     5: "30322622b997dc50",
     6: "336901577683f850",
+    7: "1da2f60f76d22c75",
 }
 COLUMNS = {
     1: ("tastes", "as_of", "history", "profile", "profile_raw", "recent_events", "version"),
@@ -104,7 +105,7 @@ class Program:
             "masses": {name: list(mass) for name, mass in user.taste.masses.items()},
             "profile_at": user.profile_at,
             "forgotten_at": user.forgotten_at,
-            "consent": None,
+            "consent": None if user.consent == Consent() else msgspec.json.encode(user.consent).decode(),
         }
 
 

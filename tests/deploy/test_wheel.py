@@ -101,10 +101,10 @@ def test_what_is_read_beside_the_code_is_found_where_it_was_installed(
     python: Path, installed: Path, tmp_path: Path
 ) -> None:
     program = (
-        "import streams.adapters.schema as schema, streams.web.application as application\n"
+        "import streams.adapters.schema as schema, streams.web.pages as pages\n"
         "from deploy.local import downloads, triton\n"
         "from encoders.weights import WEIGHTS, locate\n"
-        "print(schema.SCHEMA, application.PAGE / 'index.html', triton.MODELS, downloads.HERE, *map(locate, WEIGHTS))\n"
+        "print(schema.SCHEMA, pages.FOLDER / 'frame.html', triton.MODELS, downloads.HERE, *map(locate, WEIGHTS))\n"
     )
     places = run(python, "-P", "-c", program, cwd=tmp_path).split()
     assert len(places) > 10 and all(Path(each).exists() and Path(each).is_relative_to(installed) for each in places)
