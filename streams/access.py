@@ -7,14 +7,18 @@ moderators and the rows, and writes events. None of them creates, changes or dro
 whatever begins with its name: embedded anew, it has a number after it.
 """
 
+import time
 from collections.abc import Iterator
 
+from kafka import KafkaAdminClient
 from kafka.admin import (
     ACL,
+    ACLFilter,
     ACLOperation,
     ACLPermissionType,
     ACLResourcePatternType,
     ResourcePattern,
+    ResourcePatternFilter,
     ResourceType,
 )
 
@@ -31,6 +35,14 @@ FORGOTTEN = "forgotten"
 REJECTED = "events.rejected"
 QUEUE = "moderation.queue"
 PREFIXED = ACLResourcePatternType.PREFIXED
+IN_FORCE_SECONDS = 60.0
+EVERY_RIGHT = ACLFilter(
+    None,
+    None,
+    ACLOperation.ANY,
+    ACLPermissionType.ANY,
+    ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY),
+)
 
 
 def grant(settings: Settings) -> None:
@@ -67,15 +79,28 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
 
 
 def grant_in_kafka(kafka: Kafka, roles: Roles) -> None:
-    """Add what is missing to the access control lists. Raises AnabranchError."""
+    """Add what is missing to the access control lists, and return once that is in force. Raises AnabranchError."""
     rights = list(kafka_rights(kafka.group, roles))
     if not rights:
         return
     with connections.kafka_admin(kafka) as admin:
         failed = admin.create_acls(rights)["failed"]
-    if failed:
-        reason = failed[0].__name__
-        raise KafkaUnavailable(f"Kafka at {kafka.address} did not let {kafka.username!r} grant rights: {reason}")
+        if failed:
+            reason = failed[0].__name__
+            raise KafkaUnavailable(f"Kafka at {kafka.address} did not let {kafka.username!r} grant rights: {reason}")
+        _wait_until_in_force(admin, set(rights), kafka)
+
+
+def _wait_until_in_force(admin: KafkaAdminClient, rights: set[ACL], kafka: Kafka) -> None:
+    """Brokers hear of new rights a moment after they are granted, and of new topics before: until then, they refuse."""
+    deadline = time.monotonic() + IN_FORCE_SECONDS
+    while lacking := rights - set(admin.describe_acls(EVERY_RIGHT)[0]):
+        if time.monotonic() > deadline:
+            raise KafkaUnavailable(
+                f"Kafka at {kafka.address} does not know {len(lacking)} of {len(rights)} rights"
+                f" {IN_FORCE_SECONDS:.0f} s after they were granted"
+            )
+        time.sleep(0.05)
 
 
 def grant_in_cassandra(cassandra: Cassandra, role: str, *rights: str) -> None:

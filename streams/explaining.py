@@ -34,7 +34,9 @@ async def explain(settings: Settings, user_id: str, item_id: str, past: int) -> 
     try:
         index, shelf = VectorIndex(DIM), Shelf()
         known = read_if_set(worker.knowledge_file)
-        replica = Replica(index, worker="explain", settings=settings.recommender, known=known)
+        replica = Replica(
+            index, worker="explain", items_topic=store.items_topic, settings=settings.recommender, known=known
+        )
         reader = Reader(
             store,
             replica,

@@ -59,14 +59,17 @@ async def export(settings: Settings, user_id: str) -> dict[str, Any]:
         "user_id": user_id,
         "user": as_json(stored) if stored and (stored.known or stored.consent.at) else None,
         "list": msgspec.to_builtins(consumer.latest(settings.kafka, user_id)),
-        "memory": memory_as_json(await remembered(settings, stored_as)),
+        "memory": memory_as_json(await remembered(settings, stored_as, store.items_topic)),
         "expiring": expiring(settings.retention),
     }
 
 
-async def remembered(settings: Settings, stored_as: str) -> Remembered | None:
-    """What every worker holds of a user. Raises AnabranchError."""
-    replica = Replica(VectorIndex(DIM), worker="export", settings=settings.recommender)
+async def remembered(settings: Settings, stored_as: str, items_topic: str) -> Remembered | None:
+    """What every worker holds of a user. Raises AnabranchError.
+
+    items_topic  the log of items
+    """
+    replica = Replica(VectorIndex(DIM), worker="export", items_topic=items_topic, settings=settings.recommender)
     async with following(settings.kafka, replica):
         return replica.recommender.remembered(stored_as)
 
