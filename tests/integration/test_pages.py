@@ -33,11 +33,7 @@ from tests.pages import PAGES, ROOT, Block, block_of, blocks
 
 pytestmark = pytest.mark.servers
 
-# The README last: it ends with `anabranch down`.
-WALKED = sorted(
-    (page for page in PAGES if any(not each.not_run for each in blocks(page, "bash", "python"))),
-    key=lambda page: page.name == "README.md",
-)
+WALKED = [page for page in PAGES if any(not each.not_run for each in blocks(page, "bash", "python"))]
 WRITTEN = {
     "films.csv": ("knowledge.md", "csv"),
     "rules.yaml": ("rules.md", "yaml"),
@@ -159,8 +155,8 @@ class Reader:
 
 
 def _less(text: str) -> str:
-    """Commands that take long with less to do; the worker and HTTP, which run already, not once more."""
-    text = re.sub(r"\S*anabranch (worker|serve)\b[^#\n]*", "true  ", text)
+    """Commands that take long with less to do; the worker and HTTP, which run already, not once more, and to the end."""
+    text = re.sub(r"\S*anabranch (worker|serve|down)\b[^#\n]*", "true  ", text)
     for command, options in LESS.items():
         text = re.sub(rf"(anabranch {command}(?=\s)[^#&\n]*)", rf"\1 {options} ", text)
     return text
@@ -177,7 +173,7 @@ def _is_ready(process: Process, port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """On servers of their own: a page may stop them, and `verify` shall meet nothing that other tests have left."""
+    """On servers of their own: a page may rebuild all, and `verify` shall meet nothing that other tests have left."""
     downloads = load().downloads_folder.resolve()
     settings = ports.choose_all(load(home=tmp_path_factory.mktemp("home"), downloads=downloads))
     try:
