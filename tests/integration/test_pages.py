@@ -155,7 +155,7 @@ class Reader:
 
 
 def _less(text: str) -> str:
-    """Commands that take long with less to do; the worker and HTTP, which run already, not once more, and to the end."""
+    """Commands that take long with less to do; the worker and HTTP run already, and to the end."""
     text = re.sub(r"\S*anabranch (worker|serve|down)\b[^#\n]*", "true  ", text)
     for command, options in LESS.items():
         text = re.sub(rf"(anabranch {command}(?=\s)[^#&\n]*)", rf"\1 {options} ", text)
