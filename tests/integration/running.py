@@ -97,15 +97,16 @@ def upload(
     with EventProducer(settings.kafka.address) as producer:
         play(producer, uploads)
     missing = {each.item_id for each in uploads}
-    vectors: dict[str, dict[str, Vector]] = {}
+    messages: list[ConsumerRecord] = []
     while missing:
-        messages = announced.read(1)
-        assert messages, f"{len(missing)} items were not announced"
-        for item in (msgspec.json.decode(each.value, type=Embedded) for each in messages):
-            missing.discard(item.item_id)  # other tests' uploads may be announced as well
-            vectors[item.item_id] = {name: from_bytes(data) for name, data in item.vectors.items()}
+        new = announced.read(1)
+        assert new, f"{len(missing)} items were not announced"
+        messages += new
+        missing -= {(each.key or b"").decode() for each in new}
+    messages += announced.read_all()  # what other tests have uploaded may come after those of the same names
     announced.close()
-    return vectors
+    items = [msgspec.json.decode(each.value, type=Embedded) for each in messages if each.value]
+    return {item.item_id: {name: from_bytes(data) for name, data in item.vectors.items()} for item in items}
 
 
 def committed(settings: Settings, topic: str) -> int:
@@ -173,8 +174,9 @@ async def assert_as_replayed(
     log = Log(catalogue.get, set(), True, policy.taste_half_life, policy.dedup_window)
     expected = replayed(activity, policy)
     stored = await read_users(settings, list(expected))
-    assert [
-        str(difference)
+    differences = [
+        f"{user_id}: {difference}"
         for user_id, events in expected.items()
         if (difference := compare(user_id, events, stored.get(user_id), log))
-    ] == []
+    ]
+    assert not differences, "\n".join(differences)  # pytest tells nothing of itself here
