@@ -2,11 +2,14 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from streams.deep.registry import ModelRefused, NoSuchVersion, Registry, State
+from encoders.contract import Question
+from streams.deep.registry import CALLS, ModelRefused, NoSuchVersion, Registry, State
 from streams.errors import RankerUnavailable
 from tests.deep.versions import FakeTriton, damage, take_another_network, version
 
@@ -154,6 +157,18 @@ def test_the_first_version_has_a_limit_too(shop: Shop) -> None:
     with pytest.raises(ModelRefused, match=r"60\.0 ms .*50\.0 ms are allowed"):
         shop.registry.ship(shop.make("first"))
     assert shop.served == []
+
+
+def test_a_version_that_was_slow_while_the_machine_was_busy_is_looked_at_again(shop: Shop) -> None:
+    ask, calls = shop.triton.ask, count()
+
+    def busy_at_first(asked: Question, version: int) -> np.ndarray:
+        shop.triton.seconds = {1: 0.06 if next(calls) < 2 * CALLS else 0.01}
+        return ask(asked, version)
+
+    shop.triton.ask = busy_at_first  # type: ignore[method-assign]
+    assert shop.registry.ship(shop.make("first")) == 1
+    assert list(shop.registry.versions()) == [1]
 
 
 def test_where_triton_does_not_load_what_is_to_be_served_nothing_changes(busy: Shop) -> None:
