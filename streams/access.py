@@ -25,6 +25,7 @@ from kafka.admin import (
 from streams.adapters import connections
 from streams.errors import KafkaUnavailable
 from streams.events import EVENT_TYPES, ITEMS
+from streams.held import QUEUE
 from streams.replica import INTERACTIONS
 from streams.settings import Cassandra, Kafka, Roles, Settings
 
@@ -33,7 +34,6 @@ ANSWERS = ("recommendations", "search.results")
 OUTCOMES = "experiments"
 FORGOTTEN = "forgotten"
 REJECTED = "events.rejected"
-QUEUE = "moderation.queue"
 PREFIXED = ACLResourcePatternType.PREFIXED
 IN_FORCE_SECONDS = 60.0
 EVERY_RIGHT = ACLFilter(

@@ -64,7 +64,7 @@ class Replica:
         index: Index,
         *,
         worker: str,
-        items_topic: str = ITEMS,
+        items_topic: str,
         dim: int = DIM,
         settings: RecommenderSettings | None = None,
         known: Mapping[str, Sequence[str]] | None = None,

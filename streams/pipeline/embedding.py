@@ -66,6 +66,7 @@ async def embed(
     vectors: dict[str, dict[str, Vector]] = {upload.item_id: {} for upload in uploads}
     refused: dict[str, dict[str, str]] = {upload.item_id: {} for upload in uploads}
     digests: dict[str, dict[str, str]] = {upload.item_id: {} for upload in uploads}
+    files: dict[str, dict[str, bytes]] = {upload.item_id: {} for upload in uploads}
     languages: dict[str, str] = {}
     heard: dict[str, str] = {}
     spaces = {"fused": fuse.space}
@@ -87,7 +88,7 @@ async def embed(
     for modality, parts in contents.items():
         embedded = await embedder.embed(modality, [part for _, part in parts])
         spaces[modality] = embedded.space
-        for (item_id, _), vector, error, language, words in zip(
+        for (item_id, part), vector, error, language, words in zip(
             parts, embedded.vectors, embedded.errors, embedded.languages, embedded.words, strict=True
         ):
             if words:
@@ -101,11 +102,8 @@ async def embed(
                 count_refusal(modality, error)
             else:
                 vectors[item_id][modality] = vector
-    files: dict[str, dict[str, bytes]] = {upload.item_id: {} for upload in uploads}
-    for modality in contents.keys() - {"text"}:
-        for item_id, part in contents[modality]:
-            if modality in vectors[item_id]:
-                files[item_id][modality] = part
+                if modality != "text":
+                    files[item_id][modality] = part
     items = [
         _item(
             message,

@@ -8,9 +8,8 @@ from msgspec.structs import replace
 from streams import metrics
 from streams.core.moderation import Limits, is_sealed, verdict
 from streams.events import Embedded, Held, Upload, encode
+from streams.held import QUEUE
 from streams.ports import Moderator, Outgoing
-
-QUEUE = "moderation.queue"
 
 
 class Moderation(Struct, frozen=True):

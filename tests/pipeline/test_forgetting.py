@@ -71,7 +71,7 @@ async def test_somebody_unknown_is_confirmed_too(world: World) -> None:
 
 
 async def test_every_worker_forgets_when_it_comes_to_that_place_of_the_log(world: World) -> None:
-    other = Replica(VectorIndex(DIM), worker="w2")
+    other = Replica(VectorIndex(DIM), worker="w2", items_topic=ITEMS)
     await world.pipeline.forgets([world.forget("zora")])
     for topic in (ITEMS, INTERACTIONS):
         log = [Logged(offset, each.value) for offset, each in enumerate(world.sink.on(topic))]

@@ -185,7 +185,8 @@ async def test_whatever_comes_in_a_log_all_workers_read_or_leave_out_alike_and_g
     wanted, seed = fuzzed
     count = int(wanted * SHARES["logs"] / 2)
     threadpool_limits(1)
-    one, other, searching = Replica(VectorIndex(DIM), worker="w1"), Replica(VectorIndex(DIM), worker="w3"), search()
+    one, other = (Replica(VectorIndex(DIM), worker=name, items_topic=ITEMS) for name in ("w1", "w3"))
+    searching = search()
     fuzzer = Fuzzer(seed, features=one.recommender._ranker.weights.shape[1])
     before = counted()
     start = 0

@@ -97,10 +97,10 @@ def an_item(item_id: str, **spaces: str) -> Logged:
 
 async def test_an_item_of_another_space_is_left_out_by_all_who_follow_the_log() -> None:
     log = [an_item("of before"), an_item("a", fused="1"), an_item("b", fused="2"), an_item("c", text="3", fused="1")]
-    replicas = [Replica(VectorIndex(DIM), worker=name) for name in ("w1", "w2")]
+    replicas = [Replica(VectorIndex(DIM), worker=name, items_topic=ITEMS) for name in ("w1", "w2")]
     await replicas[0].follow(ITEMS, log)
     await replicas[1].follow(ITEMS, log[:2])
-    again = Replica(VectorIndex(DIM), worker="w3")
+    again = Replica(VectorIndex(DIM), worker="w3", items_topic=ITEMS)
     again.restore(replicas[1].snapshot())
     await again.follow(ITEMS, log[2:])
     for replica in (replicas[0], again):

@@ -17,7 +17,7 @@ from streams.adapters.media import MediaReader
 from streams.core.experiments.plan import Plan
 from streams.core.fusion import Average
 from streams.errors import EmbedderUnavailable, Fenced, StoreUnavailable
-from streams.events import Embedded, Learned, Recommendations
+from streams.events import ITEMS, Embedded, Learned, Recommendations
 from streams.pipeline import Pipeline
 from streams.pipeline.policy import Policy
 from streams.ports import Incoming, Logged, Outgoing
@@ -60,7 +60,7 @@ class World:
     def __init__(self, store: FakeStore | None = None, plan: Plan | None = None) -> None:
         self.store, self.embedder, self.sink = store or FakeStore(), FakeEmbedder(), Loop()
         index = VectorIndex(DIM)
-        self.replica = self.sink.replica = Replica(index, worker="w1")
+        self.replica = self.sink.replica = Replica(index, worker="w1", items_topic=ITEMS)
         self.pipeline = Pipeline(
             store=self.store,
             embedder=self.embedder,

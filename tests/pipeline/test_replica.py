@@ -25,7 +25,7 @@ SMALL = RecommenderSettings(capacity=64, sessions=32, session_length=16, proposa
 
 def a_replica(worker: str = "w1") -> Replica:
     index = VectorIndex(DIM)
-    return Replica(index, worker=worker, dim=DIM, settings=SMALL)
+    return Replica(index, worker=worker, items_topic=ITEMS, dim=DIM, settings=SMALL)
 
 
 def items(count: int = 40) -> list[Logged]:
@@ -150,7 +150,8 @@ async def test_a_replica_that_begins_with_a_snapshot_goes_on_as_the_one_that_lef
 
 def test_a_snapshot_of_other_logs_is_refused() -> None:
     index = VectorIndex(DIM)
-    elsewhere = Replica(index, worker="w1", dim=DIM, settings=SMALL, identities={ITEMS: "a", INTERACTIONS: "b"})
+    identities = {ITEMS: "a", INTERACTIONS: "b"}
+    elsewhere = Replica(index, worker="w1", items_topic=ITEMS, dim=DIM, settings=SMALL, identities=identities)
     with pytest.raises(UnknownSnapshot, match="made anew"):
         elsewhere.restore(a_replica().snapshot())
     assert elsewhere.offsets == {ITEMS: 0, INTERACTIONS: 0}

@@ -5,6 +5,7 @@ import re
 import shutil
 from base64 import b64decode
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Literal
 
 import av
@@ -52,13 +53,20 @@ async def world() -> AsyncIterator[HttpWorld]:
 
 @pytest.fixture
 async def page(browser: Browser, world: HttpWorld) -> AsyncIterator[Page]:
+    async with opened(browser, world, "/", NOW) as page:
+        yield page
+
+
+@asynccontextmanager
+async def opened(browser: Browser, world: HttpWorld, path: str, now: float) -> AsyncIterator[Page]:
+    """A page whose scripts raise nothing and ask nobody else for anything, until it is closed."""
     async with await browser.new_context() as context:
         page = await context.new_page()
         wrong: list[str] = []
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if "Content Security" in message.text else None)
-        await page.clock.set_fixed_time(NOW)
-        await page.goto(str(world.client.make_url("/")))
+        await page.clock.set_fixed_time(now)
+        await page.goto(str(world.client.make_url(path)))
         yield page
         assert wrong == []
 
@@ -438,16 +446,9 @@ async def desk() -> AsyncIterator[HttpWorld]:
 
 @pytest.fixture
 async def moderation(browser: Browser, desk: HttpWorld) -> AsyncIterator[Page]:
-    async with await browser.new_context() as context:
-        page = await context.new_page()
-        wrong: list[str] = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text) if "Content Security" in message.text else None)
-        await page.clock.set_fixed_time(NOW + 3600)
-        await page.goto(str(desk.client.make_url("/moderation.html")))
+    async with opened(browser, desk, "/moderation.html", NOW + 3600) as page:
         await expect(page.locator("#health")).to_have_text("3 waiting")
         yield page
-        assert wrong == []
 
 
 def upload(page: Page, item: str) -> Locator:
