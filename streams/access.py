@@ -24,8 +24,7 @@ from kafka.admin import (
 
 from streams.adapters import connections
 from streams.errors import KafkaUnavailable
-from streams.events import EVENT_TYPES, ITEMS
-from streams.held import QUEUE
+from streams.events import EVENT_TYPES, ITEMS, QUEUE
 from streams.replica import INTERACTIONS
 from streams.settings import Cassandra, Kafka, Roles, Settings
 

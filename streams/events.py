@@ -19,6 +19,7 @@ from streams.errors import Rejected
 
 VERSION = 1
 ITEMS = "items.embedded"
+QUEUE = "moderation.queue"
 """The log of items, until it is embedded anew: then it has a number after this."""
 MAX_EVENT_BYTES = 1024 * 1024
 FLOAT_BYTES = 4

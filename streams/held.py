@@ -8,8 +8,6 @@ from msgspec.structs import replace
 from streams.core.moderation import seal
 from streams.events import Held, Upload, reading
 
-QUEUE = "moderation.queue"
-
 _read = reading(Held)
 
 

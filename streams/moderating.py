@@ -6,8 +6,8 @@ from rich.table import Table
 
 from streams.adapters import connections
 from streams.errors import AnabranchError, Rejected
-from streams.events import Held, Upload
-from streams.held import QUEUE, Waiting, allowing, refusing
+from streams.events import QUEUE, Held, Upload
+from streams.held import Waiting, allowing, refusing
 from streams.producer import EventProducer
 from streams.replica import left_out
 from streams.settings import Kafka, Settings

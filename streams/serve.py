@@ -23,8 +23,7 @@ from streams.adapters.tail import Tail
 from streams.adapters.triton import HastyEmbedder, TritonEmbedder
 from streams.core.warm_up import warm_up
 from streams.errors import StoreUnavailable
-from streams.events import Embedded, Learned
-from streams.held import QUEUE
+from streams.events import QUEUE, Embedded, Learned
 from streams.knowledge import read_if_set
 from streams.one_space import OneSpace
 from streams.plan import read_plan

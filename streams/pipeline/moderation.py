@@ -7,8 +7,7 @@ from msgspec.structs import replace
 
 from streams import metrics
 from streams.core.moderation import Limits, is_sealed, verdict
-from streams.events import Embedded, Held, Upload, encode
-from streams.held import QUEUE
+from streams.events import QUEUE, Embedded, Held, Upload, encode
 from streams.ports import Moderator, Outgoing
 
 

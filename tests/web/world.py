@@ -17,8 +17,7 @@ from streams.core.moderation import Limits
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
 from streams.errors import PartRefused, SinkUnavailable
-from streams.events import Embedded, Learned
-from streams.held import QUEUE
+from streams.events import QUEUE, Embedded, Learned
 from streams.pipeline.moderation import Moderation
 from streams.ports import Incoming, Outgoing
 from streams.search import Search
