@@ -3,6 +3,7 @@
 import asyncio
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -75,7 +76,7 @@ def run(settings: Settings, console: Console, *, events: int, rounds: int, repor
         _measure(own, console, "full", events, "warming the servers up", "warm_up")
         for number in range(1, rounds + 1):
             for variant in VARIANTS:
-                name = f"{variant}_{number}".replace(" ", "_").lower()
+                name = re.sub(r"\W+", "_", f"{variant}_{number}".lower())  # a keyspace and a group are called so
                 measured = _measure(own, console, variant, events, f"round {number}: {variant}", name)
                 result.rounds.append(Round(variant, number, measured))
         result.latencies = _latencies(own, console, events, dataset.activity, f"full_{rounds}")
