@@ -34,19 +34,12 @@ class LiveFigures(Struct, frozen=True):
 
 
 class _Judged(NamedTuple):
-    """A click, and the list it was judged by.
+    """A click, and the list it was judged by; its numbers are in the arrays of `LiveQuality`."""
 
-    rank      of the item in the list, 0 where it was not there
-    before    clicks in the window when it came
-    familiar  mean of log2(1 + how many of them were on it), over the items of the list
-    """
-
-    rank: int
     held: tuple[str, ...]
     item_id: str
     group: str
-    before: int
-    familiar: float
+    hit: bool
 
 
 class LiveQuality:
@@ -67,9 +60,16 @@ class LiveQuality:
     def __init__(self, *, window: int, users: int) -> None:
         self._users = users
         self._held: OrderedDict[str, tuple[str, ...]] = OrderedDict()
-        self._judged: deque[_Judged] = deque(maxlen=window)
+        self._judged: deque[_Judged] = deque()
+        # Of the clicks in the window, each at its number modulo the window, so that the sums need no loop:
+        self._ranks = np.zeros(window, np.int32)  # of the item in the list, 0 where it was not there
+        self._before = np.zeros(window)  # clicks in the window when it came
+        self._familiar = np.full(window, np.nan)  # mean of log2(1 + clicks on it) over the list; NaN for an empty list
+        self._number = 0
         self._clicks: dict[str, int] = {}  # item -> how many of those in the window
         self._exposure: Counter[str] = Counter()
+        self._groups: Counter[str] = Counter()  # clicks of users of a group, in the window
+        self._hits: Counter[str] = Counter()
 
     def hold(self, user_id: str, item_ids: Sequence[str]) -> None:
         """The user holds this list from now on, the best first."""
@@ -86,12 +86,16 @@ class LiveQuality:
         held = self._held.get(user_id)
         if held is None:
             return False
-        if len(self._judged) == self._judged.maxlen:
+        if len(self._judged) == len(self._ranks):
             self._expire(self._judged.popleft())
-        clicks = self._clicks
-        familiar = sum(log2(1 + clicks.get(each, 0)) for each in held) / max(1, len(held))
+        clicks, place = self._clicks, self._number % len(self._ranks)
         rank = _place(held, item_id)
-        self._judged.append(_Judged(rank, held, item_id, group, len(self._judged), familiar))
+        self._ranks[place], self._before[place] = rank, len(self._judged)
+        self._familiar[place] = sum(log2(1 + clicks.get(each, 0)) for each in held) / len(held) if held else np.nan
+        self._number += 1
+        self._judged.append(_Judged(held, item_id, group, rank > 0))
+        self._groups[group] += 1
+        self._hits[group] += rank > 0
         clicks[item_id] = clicks.get(item_id, 0) + 1
         self._exposure.update(held)
         return True
@@ -106,6 +110,10 @@ class LiveQuality:
         self._clicks[judged.item_id] -= 1
         if not self._clicks[judged.item_id]:
             del self._clicks[judged.item_id]
+        self._groups[judged.group] -= 1
+        self._hits[judged.group] -= judged.hit
+        if not self._groups[judged.group]:
+            del self._groups[judged.group], self._hits[judged.group]
 
     def forget(self, user_id: str) -> None:
         """Erase the list that is held for this user; the items of lists that were judged name nobody."""
@@ -120,7 +128,7 @@ class LiveQuality:
 
         catalogue  items that could be recommended
         """
-        ranks = np.fromiter((each.rank for each in self._judged), np.int32, len(self._judged))
+        ranks = self._ranks[: len(self._judged)]
         if not len(ranks):
             return LiveFigures(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         shown = np.array([count for count in self._exposure.values() if count], np.int64)
@@ -150,14 +158,13 @@ class LiveQuality:
 
     def _novelty(self, catalogue: int) -> float:
         """As in `evaluation.judge`; an empty list has none."""
-        told = [(each.before, each.familiar) for each in self._judged if each.held]
-        before, familiar = np.array(told, np.float64).reshape(-1, 2).T
-        return float((np.log2(before + catalogue) - familiar).sum()) / len(self._judged)
+        count = len(self._judged)
+        surprise = np.log2(self._before[:count] + catalogue) - self._familiar[:count]
+        return float(np.nansum(surprise)) / count
 
     def _by_group(self) -> dict[str, float]:
-        clicks = Counter(each.group for each in self._judged if each.group)
-        hits = Counter(each.group for each in self._judged if each.group and each.rank)
-        return {group: hits[group] / count for group, count in clicks.most_common(GROUPS)}
+        named = ((group, count) for group, count in self._groups.most_common(GROUPS + 1) if group)
+        return {group: self._hits[group] / count for group, count in islice(named, GROUPS)}
 
 
 def _place(held: Sequence[str], item_id: str) -> int:
