@@ -1,10 +1,8 @@
 """Settings -> what answers queries and what fetches media, alike in workers and in `anabranch serve`."""
 
 from collections.abc import Callable
-from functools import partial
 
-from encoders.contract import DIM
-from streams.adapters.index import VectorIndex
+from streams.adapters.deferred import Graphs
 from streams.adapters.media import MediaReader
 from streams.adapters.words import WordIndex
 from streams.core.search.question import Barred
@@ -31,12 +29,16 @@ def empty_search(
     embedder: Embedder,
     askers: Askers,
     barred: Callable[[bytes | None, float], Barred],
+    graphs: Graphs,
     items_topic: str = ITEMS,
 ) -> Search:
-    """What answers queries, before it knows any item."""
+    """What answers queries, before it knows any item.
+
+    graphs  to be built once it knows all
+    """
     numbers = SearchSettings(weights=settings.search.weights, taste=settings.search.taste_weight)
     return Search(
-        Searcher(numbers, words=WordIndex(), space=partial(VectorIndex, DIM)),
+        Searcher(numbers, words=WordIndex(), space=graphs.empty),
         embedder=embedder,
         media=media_reader(settings.worker),
         askers=askers,

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from encoders.contract import DIM
 from streams.adapters import clients
 from streams.adapters.cassandra import TRANSIENT, CassandraStore
+from streams.adapters.deferred import Graphs
 from streams.adapters.index import VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink
 from streams.adapters.patience import breaker
@@ -109,8 +110,10 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     if moderation.enabled and moderation.key is not None:
         desk = Desk(moderation.key.get_secret_value().encode(), moderation.limits, sink)
         tails.append(Tail(settings.kafka, QUEUE, desk.take, left_out, from_start=True, outdated=desk.outdate))
-    search = empty_search(settings, hasty, reader.asker, replica.barred)
+    graphs = Graphs(DIM)
+    search = empty_search(settings, hasty, reader.asker, replica.barred, graphs)
     following: list[asyncio.Task[None]] = []
+    building: list[asyncio.Task[None]] = []
     try:
         await sink.start()
         for tail in tails:
@@ -129,6 +132,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
         follower = Follower(settings.kafka, replica.offsets, replica.follow)
         running = (follower.run(), _until_moved(store), watcher.show(), *(tail.run() for tail in tails))
         following += [asyncio.create_task(each) for each in running]
+        building.append(asyncio.create_task(graphs.build(follower.caught_up)))
         health = Health()
         # Not Triton: without it, searches by words alone go on, and so does all the rest.
         health.ready.checks |= {"kafka": sink.check, "cassandra": store.check, "memory": follower.check}
@@ -148,9 +152,9 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
         )
         yield api, health, feed, following, replica
     finally:
-        for task in following:
+        for task in (*following, *building):
             task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)
+        await asyncio.gather(*following, *building, return_exceptions=True)
         await triton.close()
         for tail in tails:
             await tail.close()

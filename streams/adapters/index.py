@@ -51,6 +51,10 @@ class VectorIndex:
             self._index.remove(slot)
         self._index.add(slot, vector, threads=1)
 
+    def put_all(self, slots: NDArray[np.int32], vectors: NDArray[np.float32]) -> None:
+        """Add items that are not there; (n,) int32 and (n, dim) float32. Other threads run meanwhile."""
+        self._index.add(slots.astype(np.uint64), vectors, threads=1)
+
     def remove(self, slot: int) -> None:
         """Take the item out, if it is there; an item that has no slot (-1) is not."""
         if slot >= 0 and slot in self._index:
