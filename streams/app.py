@@ -32,7 +32,7 @@ from streams.adapters.patience import retrying
 from streams.adapters.ranker import TritonRanker
 from streams.adapters.triton import HastyEmbedder, PatientEmbedder, TritonEmbedder
 from streams.advice import Advice
-from streams.agents import Agents, Handle, end_process
+from streams.agents import Agents, Die, Handle, end_process
 from streams.core.diversity import exposure_shares, mean_diversity
 from streams.core.fusion import Average
 from streams.core.memory.deniability import Deniability
@@ -62,6 +62,9 @@ WORTH_A_SNAPSHOT = 5_000
 
 OWNERSHIP_SECONDS = 5
 """From one look at who owns our partitions to the next."""
+
+LEAVE_SECONDS = 10.0
+"""For the last commit, and to leave the group; then the process ends all the same."""
 
 ARRIVAL_SECONDS = 3.0
 """For connecting to a server that may not be there yet."""
@@ -184,11 +187,27 @@ async def serve(
         await _first(stopping.wait(), *followers, *watching, app.wait_until_stopped())
         log.info("worker drains")
         await agents.drain()
-        await app.consumer.commit()
     finally:
         for each in watching:
             each.cancel()
-        await app.stop()
+        await leave(app)
+
+
+async def leave(app: faust.App, *, patience: float = LEAVE_SECONDS, die: Die = end_process) -> None:
+    """Commit and leave the group. A Kafka that does not answer is not waited for: what is not committed comes again.
+
+    patience  seconds
+    die       ends the process, which cannot end by itself while it still waits for Kafka
+    """
+    try:
+        async with asyncio.timeout(patience):
+            await app.consumer.commit()
+            await app.stop()
+    except TimeoutError:
+        log.critical(
+            "Kafka does not answer, the worker leaves without having committed all it has handled", seconds=patience
+        )
+        die()
 
 
 @asynccontextmanager
