@@ -25,7 +25,7 @@ from streams.adapters.batches import BatchTransport
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.deferred import Graphs
 from streams.adapters.fusion import LearnedFusion
-from streams.adapters.index import VectorIndex
+from streams.adapters.index import EFFORT_FOR_LISTS, VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink, PartitionOf
 from streams.adapters.moderation import ContentModerator
 from streams.adapters.patience import retrying
@@ -221,7 +221,7 @@ async def open_pipeline(
     worker = f"{socket.gethostname()}-{uuid4().hex[:8]}"  # new at each start: what an earlier life learned is read back
     policy = policy_of(settings)
     sink = KafkaSink(settings.kafka)
-    index = VectorIndex(DIM)
+    index = VectorIndex(DIM, EFFORT_FOR_LISTS)
     identities = await asyncio.to_thread(topics.identities, settings.kafka, store.items_topic)
     known = await asyncio.to_thread(read_if_set, settings.worker.knowledge_file)
     replica = Replica(

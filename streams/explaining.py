@@ -8,7 +8,7 @@ from rich.text import Text
 
 from encoders.contract import DIM
 from streams.adapters.cassandra import CassandraStore
-from streams.adapters.index import VectorIndex
+from streams.adapters.index import EFFORT_FOR_LISTS, VectorIndex
 from streams.app import following
 from streams.core.explain import Unexplained
 from streams.errors import AnabranchError
@@ -32,7 +32,7 @@ async def explain(settings: Settings, user_id: str, item_id: str, past: int) -> 
     worker = settings.worker
     store = await CassandraStore.connect(settings.cassandra, dedup_window=1)
     try:
-        index, shelf = VectorIndex(DIM), Shelf()
+        index, shelf = VectorIndex(DIM, EFFORT_FOR_LISTS), Shelf()
         known = read_if_set(worker.knowledge_file)
         replica = Replica(
             index, worker="explain", items_topic=store.items_topic, settings=settings.recommender, known=known

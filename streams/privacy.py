@@ -10,7 +10,7 @@ from rich.console import Console
 from encoders.contract import DIM
 from streams import consumer
 from streams.adapters.cassandra import CassandraStore
-from streams.adapters.index import VectorIndex
+from streams.adapters.index import EFFORT_FOR_LISTS, VectorIndex
 from streams.app import following
 from streams.core.recommender import Remembered
 from streams.core.user import UserState
@@ -69,7 +69,9 @@ async def remembered(settings: Settings, stored_as: str, items_topic: str) -> Re
 
     items_topic  the log of items
     """
-    replica = Replica(VectorIndex(DIM), worker="export", items_topic=items_topic, settings=settings.recommender)
+    replica = Replica(
+        VectorIndex(DIM, EFFORT_FOR_LISTS), worker="export", items_topic=items_topic, settings=settings.recommender
+    )
     async with following(settings.kafka, replica):
         return replica.recommender.remembered(stored_as)
 

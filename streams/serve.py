@@ -17,7 +17,7 @@ from encoders.contract import DIM
 from streams.adapters import clients
 from streams.adapters.cassandra import TRANSIENT, CassandraStore
 from streams.adapters.deferred import Graphs
-from streams.adapters.index import VectorIndex
+from streams.adapters.index import EFFORT_FOR_LISTS, VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink
 from streams.adapters.patience import breaker
 from streams.adapters.tail import Tail
@@ -92,7 +92,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
         breaker=of_store,
     )
     sink = KafkaSink(settings.kafka)
-    index = VectorIndex(DIM)
+    index = VectorIndex(DIM, EFFORT_FOR_LISTS)
     triton = TritonEmbedder(settings.triton)
     known = await asyncio.to_thread(read_if_set, settings.worker.knowledge_file)
     replica = Replica(index, worker="http", items_topic=store.items_topic, settings=settings.recommender, known=known)

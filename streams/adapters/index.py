@@ -17,10 +17,13 @@ from usearch.index import Index
 from streams.core.vectors import Vector
 
 CONNECTIVITY = 16
-EFFORT = 384  # candidates looked at in a search; with 96, one in ten of the first 100 is missed
+EFFORT = 384  # candidates looked at for an answer; with 96, up to one in ten of the first 100 is missed
+EFFORT_FOR_LISTS = 128
+"""For lists, where other experts speak beside what is alike: of the first 100 up to one in twenty is missed, for a third
+of the time."""
 
 
-def empty_graph(dim: int) -> Index:
+def empty_graph(dim: int, effort: int = EFFORT) -> Index:
     """What `VectorIndex` stands on: usearch's own index, for unit vectors of so many dimensions."""
     return Index(
         ndim=dim,
@@ -28,19 +31,21 @@ def empty_graph(dim: int) -> Index:
         dtype=ScalarKind.F16,
         connectivity=CONNECTIVITY,
         expansion_add=128,
-        expansion_search=EFFORT,
+        expansion_search=effort,
     )
 
 
 class VectorIndex:
     """Nearest neighbours among items, approximately, by the inner product of unit vectors.
 
-    dim  of the vectors
+    dim     of the vectors
+    effort  candidates looked at in a search: the more, the less is missed, and the longer it takes
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, effort: int = EFFORT) -> None:
         self._dim = dim
-        self._index = empty_graph(dim)
+        self._effort = effort
+        self._index = empty_graph(dim, effort)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -91,5 +96,5 @@ class VectorIndex:
 
     def load(self, data: bytes) -> None:
         """Become the index that was saved."""
-        self._index = empty_graph(self._dim)
+        self._index = empty_graph(self._dim, self._effort)
         self._index.load(data)

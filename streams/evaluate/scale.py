@@ -21,7 +21,7 @@ from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
-from streams.adapters.index import VectorIndex
+from streams.adapters.index import EFFORT_FOR_LISTS, VectorIndex
 from streams.core.history import History
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UserView
 from streams.core.vectors import Vector, unit
@@ -98,7 +98,7 @@ def interleaved(clicks: Sequence[Click], copies: int, items: set[str]) -> Iterat
 
 
 def _measure(dataset: Dataset, size: int, clicks: int, bar: Progress) -> Point:
-    index = VectorIndex(DIM)
+    index = VectorIndex(DIM, EFFORT_FOR_LISTS)
     recommender = Recommender(RecommenderSettings(), nearest=index.nearest)
     vectors = dict(catalogue(dataset.uploads, size))
     chosen = [each for each in dataset.activity if isinstance(each, Click)]
