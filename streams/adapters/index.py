@@ -19,7 +19,7 @@ from streams.core.vectors import Vector
 CONNECTIVITY = 16
 EFFORT = 384  # candidates looked at for an answer; with 96, up to one in ten of the first 100 is missed
 EFFORT_FOR_LISTS = 128
-"""For lists, where other experts speak beside what is alike: of the first 100 up to one in twenty is missed, for a third
+"""For lists, where other experts speak beside what is alike: of the first 100 up to one in twenty is missed, in a third
 of the time."""
 
 
