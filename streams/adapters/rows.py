@@ -1,5 +1,7 @@
 """Nearest items by comparing with every vector: at once complete, and exact, but slower with each item."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +23,10 @@ class VectorRows:
 
     def __len__(self) -> int:
         return len(self._row_of)
+
+    def __iter__(self) -> Iterator[int]:
+        """The slots, the one that was put first before the others."""
+        return iter(self._row_of)
 
     @property
     def slots(self) -> NDArray[np.int32]:

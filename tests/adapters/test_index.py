@@ -87,6 +87,69 @@ def test_among_none_and_in_an_empty_index_nothing_is_found(filled: tuple[VectorI
         assert len(slots) == len(cosines) == 0
 
 
+@pytest.fixture
+def poor(monkeypatch: pytest.MonkeyPatch) -> tuple[VectorIndex, np.ndarray]:
+    """A graph with so few links that it does not lead to many an item."""
+    monkeypatch.setattr("streams.adapters.index.CONNECTIVITY", 2)
+    index, items = VectorIndex(DIM, effort=16), vectors(500)
+    for slot, vector in enumerate(items):
+        index.put(slot, vector)
+    return index, np.array(items)
+
+
+def test_an_item_that_the_graph_does_not_lead_to_is_found_all_the_same(poor: tuple[VectorIndex, np.ndarray]) -> None:
+    index, items = poor
+    led_to = 0
+    for slot, vector in enumerate(vectors(300, seed=1), len(items)):
+        index.put(slot, vector)
+        assert slot in index.nearest(vector, 20)[0]
+        led_to += slot in index._index.search(vector, 20).keys
+    assert led_to < 280, "the graph is meant to be poor"
+    slots, cosines = index.nearest(items[3], 20)
+    assert len(set(slots.tolist())) == len(slots) == 20 and (np.diff(cosines) <= 1e-6).all()
+
+
+def test_what_the_graph_misses_is_kept_with_it(poor: tuple[VectorIndex, np.ndarray]) -> None:
+    index, items = poor
+    other = VectorIndex(DIM, effort=16)
+    other.load(index.save())
+    for vector in items[:50]:
+        for one, same in zip(index.nearest(vector, 20), other.nearest(vector, 20), strict=True):
+            np.testing.assert_array_equal(one, same)
+
+
+def test_what_the_graph_misses_moves_and_goes_as_all_else(poor: tuple[VectorIndex, np.ndarray]) -> None:
+    index, items = poor
+    missed = list(index._missed)
+    index.remove(missed[0])
+    assert missed[0] not in index.nearest(items[missed[0]], 20)[0]
+    index.put(missed[1], items[0])
+    assert index.nearest(items[0], 20)[0].tolist().count(missed[1]) == 1
+    assert missed[1] not in index.nearest(items[missed[1]], 1)[0]
+
+
+def test_only_the_latest_that_are_missed_are_compared(
+    poor: tuple[VectorIndex, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, items = poor
+    before = list(index._missed)
+    monkeypatch.setattr("streams.adapters.index.MISSED_KEPT", 10)
+    number = len(items)
+    while list(index._missed)[-1] == before[-1]:  # until one more is missed
+        index.put(number, vectors(1, seed=number)[0])
+        number += 1
+    assert list(index._missed)[:-1] == before[-9:]
+
+
+def test_an_index_that_was_saved_before_it_knew_what_it_misses_can_be_loaded(
+    filled: tuple[VectorIndex, np.ndarray],
+) -> None:
+    index, items = filled
+    other = VectorIndex(DIM)
+    other.load(bytes(index._index.save()))
+    assert other.nearest(items[5], 1)[0].tolist() == [5]
+
+
 @pytest.mark.parametrize("first", ["streams.adapters.index", "encoders.networks"])
 def test_it_may_be_imported_before_the_networks_and_after_them(first: str) -> None:
     command = [sys.executable, "-c", f"import {first}, streams.adapters.index, encoders.networks"]
