@@ -65,10 +65,9 @@ class Catalogue:
 
     def ensure_all(self, item_ids: Sequence[str], at: float) -> NDArray[np.int32]:
         """(n,) the slots of the items, see `ensure`."""
-        slots = self.slots(item_ids)
-        if (slots < 0).any():
-            return np.array([self.ensure(item_id, at) for item_id in item_ids], np.int32)
-        return slots
+        with suppress(KeyError):
+            return np.fromiter(map(self._slots.__getitem__, item_ids), np.int32, len(item_ids))
+        return np.array([self.ensure(item_id, at) for item_id in item_ids], np.int32)
 
     def put(self, item_id: str, vector: Vector | None, at: float, attributes: Sequence[str] = ()) -> int:
         """Add an item or change it; it is listed from now on, even if it was withdrawn before.
