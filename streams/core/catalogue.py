@@ -1,6 +1,7 @@
 """The items: which dense slot each has, whether it is listed, and what is known of it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice, repeat
 from typing import TypeVar
 
