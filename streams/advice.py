@@ -19,6 +19,7 @@ from streams.core.experiments.plan import NO_MODEL
 from streams.core.recommender import Advised, Draft, Recommender, UserView
 from streams.core.residual import Residual, in_canary
 from streams.errors import RankerUnavailable
+from streams.events import Learned
 from streams.ports import Arms, Scorer
 
 FOLLOW_SECONDS = 2.0
@@ -91,6 +92,14 @@ class Advice:
                 return named
             metrics.ARM_WITHOUT_ITS_MODEL.labels(str(named)).inc()
         return arms.canary if arms.canary and in_canary(user_id, arms.canary, arms.share) else arms.stable
+
+    def judge(self, catalogue: Catalogue, learned: Learned) -> None:
+        """By what a user did, as the log tells it, where the lists made here are not those that workers hold."""
+        if learned.forgotten:
+            self.residual.forget(learned.user_id)
+        for touch in learned.touches:
+            if touch.weight >= self._least_weight:
+                self.residual.choose(learned.user_id, catalogue.slot(touch.item_id))
 
     async def advise(
         self, recommender: Recommender, users: Sequence[tuple[UserView, float, int | str | None]]

@@ -128,22 +128,35 @@ async def _showing(health: Health, where: Metrics) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def following(kafka: Kafka, replica: Replica, health: Health | None = None) -> AsyncIterator[asyncio.Task[None]]:
-    """A task that keeps the replica up to date, begun once it is; what ends the task is raised here until then."""
-    async with _catching_up(kafka, replica, health, name="memory") as (task, caught_up):
+async def following(
+    kafka: Kafka,
+    replica: Replica,
+    health: Health | None = None,
+    told: Callable[[int, int], None] = lambda read, of: None,
+) -> AsyncIterator[asyncio.Task[None]]:
+    """A task that keeps the replica up to date, begun once it is; what ends the task is raised here until then.
+
+    told  called meanwhile with how many messages have been read, and how many there are
+    """
+    async with _catching_up(kafka, replica, health, told, name="memory") as (task, caught_up):
         await _first(caught_up.wait(), task)
         yield task
 
 
 @asynccontextmanager
 async def _catching_up(
-    kafka: Kafka, follows: Replica | Search, health: Health | None, *, name: str
+    kafka: Kafka,
+    follows: Replica | Search,
+    health: Health | None,
+    told: Callable[[int, int], None] = lambda read, of: None,
+    *,
+    name: str,
 ) -> AsyncIterator[tuple[asyncio.Task[None], asyncio.Event]]:
     """A task that follows the logs, and what says that it has read all that was there at its start.
 
     name  of the check of health
     """
-    follower = Follower(kafka, follows.offsets, follows.follow)
+    follower = Follower(kafka, follows.offsets, follows.follow, told)
     if health is not None:
         health.ready.checks[name] = follower.check
     task = asyncio.create_task(follower.run())

@@ -14,6 +14,7 @@ from streams.core.explain import Unexplained
 from streams.errors import AnabranchError
 from streams.knowledge import read_if_set
 from streams.plan import read_plan
+from streams.progress import reading
 from streams.replica import Replica
 from streams.rules import kept
 from streams.settings import Settings
@@ -24,8 +25,8 @@ from streams.web.reader import Reader
 WIDTH = 30  # characters of the longest bar
 
 
-async def explain(settings: Settings, user_id: str, item_id: str, past: int) -> Explained:
-    """Follow the logs to their end, as every worker does, and explain. Raises AnabranchError.
+async def explain(settings: Settings, user_id: str, item_id: str, past: int, console: Console) -> Explained:
+    """Follow the logs to their end, as every worker does, and explain; progress on the console. Raises AnabranchError.
 
     past  so many of the user's latest items are taken away in turn
     """
@@ -47,8 +48,9 @@ async def explain(settings: Settings, user_id: str, item_id: str, past: int) -> 
             plan=read_plan(worker.experiments),
         )
         replica.on_item, replica.on_learned = shelf.put, reader.learned
-        async with kept(worker.rules_file, replica), following(settings.kafka, replica):
-            return await reader.explanation(settings.kafka.pseudonym(user_id), item_id, past)
+        with reading(console) as told:
+            async with kept(worker.rules_file, replica), following(settings.kafka, replica, told=told):
+                return await reader.explanation(settings.kafka.pseudonym(user_id), item_id, past)
     except Unexplained as refusal:
         raise AnabranchError(str(refusal)) from refusal
     finally:

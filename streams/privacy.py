@@ -16,6 +16,7 @@ from streams.core.recommender import Remembered
 from streams.core.user import UserState
 from streams.errors import AnabranchError
 from streams.events import Forget
+from streams.progress import reading
 from streams.replica import Replica
 from streams.settings import Retention, Settings
 from streams.topics import TOPICS
@@ -42,8 +43,8 @@ def expiring(retention: Retention) -> str:
     return ", ".join(f"{name} {days}" for days, name in kept)
 
 
-async def export(settings: Settings, user_id: str) -> dict[str, Any]:
-    """All that is held of a user, as JSON would have it. Raises AnabranchError.
+async def export(settings: Settings, user_id: str, console: Console) -> dict[str, Any]:
+    """All that is held of a user, as JSON would have it; progress on the console. Raises AnabranchError.
 
     user    None where nobody of that name is stored
     list    the one they have now, None where there is none
@@ -59,12 +60,12 @@ async def export(settings: Settings, user_id: str) -> dict[str, Any]:
         "user_id": user_id,
         "user": as_json(stored) if stored and (stored.known or stored.consent.at) else None,
         "list": msgspec.to_builtins(consumer.latest(settings.kafka, user_id)),
-        "memory": memory_as_json(await remembered(settings, stored_as, store.items_topic)),
+        "memory": memory_as_json(await remembered(settings, stored_as, store.items_topic, console)),
         "expiring": expiring(settings.retention),
     }
 
 
-async def remembered(settings: Settings, stored_as: str, items_topic: str) -> Remembered | None:
+async def remembered(settings: Settings, stored_as: str, items_topic: str, console: Console) -> Remembered | None:
     """What every worker holds of a user. Raises AnabranchError.
 
     items_topic  the log of items
@@ -72,8 +73,9 @@ async def remembered(settings: Settings, stored_as: str, items_topic: str) -> Re
     replica = Replica(
         VectorIndex(DIM, EFFORT_FOR_LISTS), worker="export", items_topic=items_topic, settings=settings.recommender
     )
-    async with following(settings.kafka, replica):
-        return replica.recommender.remembered(stored_as)
+    with reading(console) as told:
+        async with following(settings.kafka, replica, told=told):
+            return replica.recommender.remembered(stored_as)
 
 
 def memory_as_json(held: Remembered | None) -> dict[str, Any] | None:

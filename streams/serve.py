@@ -14,14 +14,17 @@ import structlog
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
+from streams import metrics
 from streams.adapters import clients
 from streams.adapters.cassandra import TRANSIENT, CassandraStore
 from streams.adapters.deferred import Graphs
 from streams.adapters.index import EFFORT_FOR_LISTS, VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink
 from streams.adapters.patience import breaker
+from streams.adapters.ranker import TritonRanker
 from streams.adapters.tail import Tail
 from streams.adapters.triton import HastyEmbedder, TritonEmbedder
+from streams.advice import Advice
 from streams.core.warm_up import warm_up
 from streams.errors import StoreUnavailable
 from streams.events import QUEUE, Embedded, Learned
@@ -44,6 +47,7 @@ from streams.web.moderation import Desk
 from streams.web.reader import Reader
 from streams.web.server import listening
 
+SHOWN_SECONDS = 1.0  # from one look at shipped models to the next
 MOVED_SECONDS = 5.0  # from one look at where the users are to the next
 READ_PATIENCE = 1.0  # seconds for one read of Cassandra
 GIVE_UP_AFTER = 3.0  # seconds of such reads; whoever asks can ask again
@@ -99,8 +103,12 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     hasty = HastyEmbedder(OneSpace(triton, replica.spaces))
     shelf = Shelf()
     plan = read_plan(settings.worker.experiments)
+    ranker = TritonRanker(settings.triton, seconds=settings.worker.ranker_seconds)
+    advice = Advice(
+        ranker, least_weight=settings.worker.click_weight / 2, named=plan.model_versions() if plan is not None else {}
+    )
     base, half_life = settings.worker.fusion_weights, settings.worker.taste_half_life_seconds
-    reader = Reader(store, replica, index.nearest, shelf, base, half_life, plan=plan)
+    reader = Reader(store, replica, index.nearest, shelf, base, half_life, plan=plan, advice=advice)
     feed = Feed(reader.outdate)
     tails = [Tail(settings.kafka, "recommendations", feed.take, left_out)]
     watcher = Watcher(plan)
@@ -130,8 +138,8 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
 
         replica.on_item, replica.on_learned = put, learned
         follower = Follower(settings.kafka, replica.offsets, replica.follow)
-        running = (follower.run(), _until_moved(store), watcher.show(), *(tail.run() for tail in tails))
-        following += [asyncio.create_task(each) for each in running]
+        running = (follower.run(), _until_moved(store), watcher.show(), advice.follow(), _show(advice))
+        following += [asyncio.create_task(each) for each in (*running, *(tail.run() for tail in tails))]
         building.append(asyncio.create_task(graphs.build(follower.caught_up)))
         health = Health()
         # Not Triton: without it, searches by words alone go on, and so does all the rest.
@@ -155,6 +163,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
         for task in (*following, *building):
             task.cancel()
         await asyncio.gather(*following, *building, return_exceptions=True)
+        await ranker.close()
         await triton.close()
         for tail in tails:
             await tail.close()
@@ -168,3 +177,10 @@ async def _until_moved(store: CassandraStore) -> None:
         await asyncio.sleep(MOVED_SECONDS)
         with suppress(StoreUnavailable):
             await store.check()
+
+
+async def _show(advice: Advice) -> None:
+    """Publish how shipped models do in the lists that are asked for here."""
+    while True:
+        metrics.show_advice(advice.residual.figures())
+        await asyncio.sleep(SHOWN_SECONDS)

@@ -34,7 +34,7 @@ ALLOWED = {
         "encoders.fusion",
         "encoders.moderation",
     ],
-    "streams/web": ["streams.web", *BELOW_PIPELINE, "streams.ports", "streams.held"],
+    "streams/web": ["streams.web", *BELOW_PIPELINE, "streams.ports", "streams.held", "streams.advice"],
     "encoders": ["encoders"],
     "triton_models": ["encoders"],
 }

@@ -89,6 +89,7 @@ class Follower:
 
     offsets    topic -> where to begin; a topic is caught up with before the next one is begun
     follow     what to do with the next messages of a topic
+    told       called with how many messages have been read, and how many stood there at the start, until they are
     caught_up  set once all that stood in the topics at the start has been handled
     """
 
@@ -97,8 +98,10 @@ class Follower:
         settings: Kafka,
         offsets: Mapping[str, int],
         follow: Callable[[str, Sequence[Logged]], Awaitable[None]],
+        told: Callable[[int, int], None] = lambda read, of: None,
     ) -> None:
         self.caught_up = asyncio.Event()
+        self._told = told
         self._offsets = {TopicPartition(topic, 0): offset for topic, offset in offsets.items()}
         self._follow = follow
         self._consumer = AIOKafkaConsumer(
@@ -121,9 +124,13 @@ class Follower:
             for partition, offset in self._offsets.items():
                 self._consumer.seek(partition, offset)
             ends = await self._consumer.end_offsets(list(self._offsets))
+            whole = sum(ends[partition] - offset for partition, offset in self._offsets.items())
+            before = 0  # messages of the topics that are caught up with
             for partition, end in ends.items():
-                while await self._consumer.position(partition) < end:
+                while (position := await self._consumer.position(partition)) < end:
+                    self._told(before + position - self._offsets[partition], whole)
                     await self._next(partition)
+                before += end - self._offsets[partition]
             self.caught_up.set()
             while True:
                 await self._next(*self._offsets)

@@ -1,7 +1,6 @@
 """`anabranch`: every command says what it does, and what to do next when it cannot."""
 
 import typer
-from rich.console import Console
 
 from streams.cli import (
     evaluating,
@@ -17,6 +16,7 @@ from streams.cli import (
     topics,
     training,
 )
+from streams.cli.common import on_stderr
 from streams.errors import AnabranchError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -41,5 +41,5 @@ def main() -> None:
     try:
         app()
     except AnabranchError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {error}", highlight=False)
+        on_stderr.print(f"[red]{type(error).__name__}:[/] {error}", highlight=False)
         raise SystemExit(1) from None

@@ -4,6 +4,7 @@ import typer
 from rich.console import Console
 
 console = Console()
+on_stderr = Console(stderr=True)  # for what is not the answer
 
 
 def pairs(given: list[str] | None) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from streams.cli.common import console, pairs_of_lists
+from streams.cli.common import console, on_stderr, pairs_of_lists
 from streams.settings import load
 
 app = typer.Typer()
@@ -40,7 +40,7 @@ def explain(
     """Say why an item stands where it does in a user's list as it would be made now, and where without each click."""
     from streams import explaining
 
-    explaining.show(asyncio.run(explaining.explain(load(), user_id, item_id, past)), console)
+    explaining.show(asyncio.run(explaining.explain(load(), user_id, item_id, past, on_stderr)), console)
 
 
 @app.command()
@@ -56,7 +56,7 @@ def export(user_id: str) -> None:
     """Print all that is held of a user, as JSON. Exit code 1 where nothing is."""
     from streams import privacy
 
-    held = asyncio.run(privacy.export(load(), user_id))
+    held = asyncio.run(privacy.export(load(), user_id, on_stderr))
     print(json.dumps(held, indent=2, ensure_ascii=False))
     raise typer.Exit(0 if held["user"] or held["list"] or held["memory"] else 1)
 

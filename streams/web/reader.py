@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
+from streams.advice import Advice
 from streams.core.attention import Background, modality_weights
 from streams.core.experiments import lists
 from streams.core.experiments.assignment import Assigned, Assigner
@@ -14,7 +15,7 @@ from streams.core.experiments.plan import Plan
 from streams.core.explain import explain, sentence
 from streams.core.history import History
 from streams.core.memory.content import Nearest
-from streams.core.recommender import Recommender, Scored
+from streams.core.recommender import Advised, Recommender, Scored
 from streams.core.search.question import Asker
 from streams.core.user import RecentEvents, UserState
 from streams.core.vectors import Vector
@@ -52,6 +53,7 @@ class Reader:
     base       modality -> its weight for everybody
     half_life  of a taste, seconds
     plan       the experiments that lists are made by, too
+    advice     the models that are shipped; None where none is asked
     clock      the wall clock, seconds since the epoch
     """
 
@@ -65,6 +67,7 @@ class Reader:
         half_life: float,
         *,
         plan: Plan | None = None,
+        advice: Advice | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -74,6 +77,7 @@ class Reader:
         self._base = base
         self._half_life = half_life
         self._assigner = Assigner(plan or Plan(), replica.recommender.settings)
+        self._advice = advice
         self._clock = clock
         self._latest = 0.0
         self._users = StaleWhileRevalidate(self._snapshot)
@@ -87,6 +91,8 @@ class Reader:
         self._latest = max(self._latest, *(each.at for each in learned.touches), 0.0)
         if learned.forgotten:
             self._users.forget(learned.user_id)
+        if self._advice is not None:
+            self._advice.judge(self._replica.recommender.catalogue, learned)
 
     def outdate(self, user_id: str) -> None:
         """The user has changed."""
@@ -98,7 +104,7 @@ class Reader:
         snapshot = kept.answer
         made = snapshot.lists.get(k)
         if made is None or not all(self._is_listed(each.item_id) for each in made.items):
-            made = snapshot.lists[k] = self._rank(snapshot, k)
+            made = snapshot.lists[k] = await self._rank(snapshot, k)
         return made, kept.how, kept.age
 
     async def user(self, user_id: str) -> User | None:
@@ -208,16 +214,17 @@ class Reader:
     def _now(self) -> float:
         return self._latest or self._clock()
 
-    def _rank(self, snapshot: _Snapshot, k: int) -> UserList:
-        user = snapshot.user
+    async def _rank(self, snapshot: _Snapshot, k: int) -> UserList:
+        user, at = snapshot.user, self._now()
         assigned = self._assigned(user)
         best, _ = lists.make(
             self._replica.recommender,
             assigned,
             lambda base: user.view(self._weights(user, base) if base else snapshot.weights),
-            self._now(),
+            at,
             k,
             f"{user.user_id} {user.version}",
+            await self._advised(user, assigned, at),
         )
         return UserList(
             user_id=user.user_id,
@@ -230,6 +237,15 @@ class Reader:
             modalities={name: round(weight, 3) for name, weight in snapshot.weights.items()},
             variants=dict(assigned.variants),
         )
+
+    async def _advised(self, user: UserState, assigned: Assigned, at: float) -> Advised | None:
+        """What a shipped model says, as in a worker: of people who allow it, and of lists that are not interleaved."""
+        if self._advice is None or not self._advice.serves or not user.consent.profiling or assigned.teams:
+            return None
+        how = assigned.settings[0]
+        view = user.view(self._weights(user, how.fusion_weights))
+        advised = await self._advice.advise(self._replica.recommender, [(view, at, how.model_version)])
+        return advised.get(user.user_id)
 
     def _is_listed(self, item_id: str) -> bool:
         catalogue = self._replica.recommender.catalogue

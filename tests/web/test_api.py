@@ -8,10 +8,14 @@ import pytest
 from msgspec import structs
 from prometheus_client import REGISTRY
 
+from streams.advice import Advice
 from streams.core.experiments.plan import read
 from streams.core.rules import Rule, RuleBook, Span
 from streams.events import EVENT_TYPES, Embedded
+from streams.ports import Arms
 from streams.web.access import Tokens, UnusableTokens, user_token
+from tests.pipeline.test_advice import FakeScorer
+from tests.pipeline.test_consent import says
 from tests.pipeline.test_pipeline import FILMS, NOW
 from tests.web.fuzzing import Caller
 from tests.web.world import PICTURE, HttpWorld, next_list
@@ -96,6 +100,63 @@ async def test_a_list_is_made_anew_once_its_user_has_changed(world: HttpWorld) -
     _, made = await world.get("/users/ada/recommendations")
     assert made["list_version"] == 1
     assert "alien" not in [each["item_id"] for each in made["items"]]
+
+
+@pytest.fixture
+async def advised() -> AsyncIterator[tuple[HttpWorld, Advice, FakeScorer]]:
+    """Version 1 of a shipped model wants `kiss` for everybody, and has earned its say."""
+    scorer = FakeScorer({1: {"kiss": 5.0}})
+    advice = Advice(scorer, least_weight=0.5)
+    advice.arms = Arms(stable=1)
+    advice.residual._standing(1).weight = 50.0
+    world = HttpWorld(advice=advice)
+    await world.open()
+    await world.click("ada", "alien")
+    yield world, advice, scorer
+    await world.close()
+
+
+async def first_of(world: HttpWorld, user: str) -> str:
+    _, made = await world.get(f"/users/{user}/recommendations")
+    return str(made["items"][0]["item_id"])
+
+
+async def test_a_shipped_model_has_its_say_in_lists_and_is_asked_once_for_each(
+    advised: tuple[HttpWorld, Advice, FakeScorer],
+) -> None:
+    world, _, scorer = advised
+    assert [await first_of(world, "ada"), await first_of(world, "ada")] == ["kiss", "kiss"]
+    assert len(scorer.asked) == 1
+
+
+async def test_a_shipped_model_that_does_not_answer_costs_no_list(
+    advised: tuple[HttpWorld, Advice, FakeScorer],
+) -> None:
+    world, _, scorer = advised
+    scorer.fails = True
+    assert await first_of(world, "ada") != "kiss"
+
+
+async def test_a_shipped_model_is_judged_by_what_those_who_read_their_lists_then_click(
+    advised: tuple[HttpWorld, Advice, FakeScorer],
+) -> None:
+    world, advice, _ = advised
+    advice.residual._standing(1).weight = 0.1
+    await first_of(world, "ada")
+    await world.click("bob", "kiss")  # who has not read theirs
+    assert advice.residual.figures()[1].choices == 0
+    await world.click("ada", "kiss")
+    assert advice.residual.figures()[1].choices == 1 and advice.residual.figures()[1].weight > 0.1
+
+
+async def test_a_shipped_model_has_no_say_in_lists_of_those_who_allow_no_profiling(
+    advised: tuple[HttpWorld, Advice, FakeScorer],
+) -> None:
+    world, _, scorer = advised
+    await world.worker.pipeline.profiles([says(world.worker, "ada", profiling=False)])
+    world.follow()
+    assert await first_of(world, "ada") != "kiss"
+    assert scorer.asked == []
 
 
 async def test_while_cassandra_is_away_those_who_have_asked_before_get_what_they_had(world: HttpWorld) -> None:

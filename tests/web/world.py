@@ -12,6 +12,7 @@ from encoders.contract import DIM
 from streams.adapters.index import VectorIndex
 from streams.adapters.media import MediaReader
 from streams.adapters.words import WordIndex
+from streams.advice import Advice
 from streams.core.experiments.plan import Plan
 from streams.core.moderation import Limits
 from streams.core.search.searcher import Searcher
@@ -77,6 +78,7 @@ class HttpWorld:
         pseudonym: Callable[[str], str] = str,
         *,
         moderated: bool = False,
+        advice: Advice | None = None,
     ) -> None:
         self.worker = World(plan=plan)
         self.store = self.worker.store
@@ -86,7 +88,17 @@ class HttpWorld:
         replica = self.worker.replica
         half_life = self.worker.pipeline.policy.taste_half_life
         nearest = replica.index.nearest
-        self.reader = Reader(self.store, replica, nearest, self.shelf, WEIGHTS, half_life, plan=plan, clock=lambda: NOW)
+        self.reader = Reader(
+            self.store,
+            replica,
+            nearest,
+            self.shelf,
+            WEIGHTS,
+            half_life,
+            plan=plan,
+            advice=advice,
+            clock=lambda: NOW,
+        )
         self.watcher = Watcher(plan)
         self.search = Search(
             Searcher(SearchSettings(), words=WordIndex(), space=lambda: VectorIndex(DIM)),
