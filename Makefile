@@ -37,13 +37,14 @@ $(STAMP): $(UV) $(LOCKS) pyproject.toml
 	@echo "installing $$(grep -c '==' requirements.lock) packages into $(VENV) (the first time, torch is most of it)"
 ifdef ANABRANCH_TORCH_INDEX
 	grep -vE '^(nvidia-|cuda-|triton==)' requirements.lock > $(VENV)/cpu.lock
-	$(UV) pip sync --quiet --python $(RUN)/python $(VENV)/cpu.lock weights.lock \
+	$(UV) pip sync --python $(RUN)/python $(VENV)/cpu.lock weights.lock \
 	    --extra-index-url $(ANABRANCH_TORCH_INDEX) --index-strategy unsafe-best-match
 else
-	$(UV) pip sync --quiet --python $(RUN)/python $(LOCKS)
+	$(UV) pip sync --python $(RUN)/python $(LOCKS)
 endif
 	$(UV) pip install --quiet --python $(RUN)/python --no-deps --editable .
 	@touch $(STAMP)
+	@echo "set up; next: make demo, or $(RUN)/anabranch up"
 
 demo: setup
 	@$(RUN)/anabranch demo

@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -61,8 +62,11 @@ def is_well(lines: list[Line]) -> bool:
     return all(line.next is None for line in lines)
 
 
-def table(lines: list[Line]) -> Table:
-    """The report for a terminal."""
+def table(lines: list[Line], home: Path) -> Table:
+    """The report for a terminal.
+
+    home  whose servers these are
+    """
     made = Table()
     for heading in ("", "what", "pid", "memory", "up for", "detail", "next"):
         made.add_column(heading, overflow="fold")
@@ -77,7 +81,7 @@ def table(lines: list[Line]) -> Table:
             line.next or "",
         )
     total = sum(line.memory_bytes or 0 for line in lines)
-    made.caption = f"{total / 2**30:.1f} GiB of memory in all"
+    made.caption = f"{total / 2**30:.1f} GiB of memory in all; home: {home}"
     return made
 
 

@@ -44,7 +44,10 @@ def report_experiments(
     path = plan or settings.worker.experiments
     checked = read_plan(path)
     if checked is None:
-        raise typer.BadParameter("no plan: name one, or set ANABRANCH_WORKER__EXPERIMENTS")
+        raise typer.BadParameter(
+            "nothing is tried: name a plan (a YAML file, docs/experiments.md shows one), or set"
+            " ANABRANCH_WORKER__EXPERIMENTS to it, for workers as well"
+        )
     reports = experiments.report(checked, experiments.recorded(log) if log else experiments.published(settings.kafka))
     if as_json:
         print(experiments.as_json(reports))

@@ -54,6 +54,9 @@ def registry() -> "Registry":
 def list_models() -> None:
     """Show every version: what it is, how good it was when it was trained, and who is served by it."""
     versions = registry()
+    if not versions.versions():
+        console.print("no version was shipped yet; next: [bold]anabranch retrain kafka[/], which trains and ships one")
+        return
     state, table = versions.state, Table()
     for heading in ("version", "kind", "AUC", "NDCG@10", "learned until", "served to"):
         table.add_column(heading)

@@ -58,7 +58,9 @@ def export(user_id: str) -> None:
 
     held = asyncio.run(privacy.export(load(), user_id, on_stderr))
     print(json.dumps(held, indent=2, ensure_ascii=False))
-    raise typer.Exit(0 if held["user"] or held["list"] or held["memory"] else 1)
+    if not (held["user"] or held["list"] or held["memory"]):
+        on_stderr.print(f"nothing is held of user {user_id!r}", highlight=False)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -30,8 +30,10 @@ def down() -> None:
     """Stop the servers that `up` started. Data is kept."""
     from deploy.local import servers
 
-    stopped = servers.down(load())
-    console.print(f"stopped: {', '.join(stopped) or 'nothing, none was running'}")
+    settings = load()
+    stopped = servers.down(settings)
+    nothing = f"nothing: none runs that was started from {settings.home.resolve()} (ANABRANCH_HOME)"
+    console.print(f"stopped: {', '.join(stopped) or nothing}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -39,8 +41,9 @@ def status() -> None:
     """Show what is up, and for what is unwell the next command. Exit code 1 when something is."""
     from deploy.local import status as health
 
-    lines = health.report(load())
-    console.print(health.table(lines))
+    settings = load()
+    lines = health.report(settings)
+    console.print(health.table(lines, settings.home.resolve()))
     raise typer.Exit(0 if health.is_well(lines) else 1)
 
 

@@ -24,6 +24,6 @@ def test_where_nothing_runs_each_line_says_what_to_do(tmp_path: Path) -> None:
 def test_the_table_shows_what_a_person_asks_for() -> None:
     console = Console(width=160, record=True, file=StringIO())
     well = Line("kafka", "at port 1", pid=12, memory_bytes=3 * 2**20, uptime_seconds=3_700)
-    console.print(status.table([well, Line("worker", "no metrics", next="anabranch worker")]))
+    console.print(status.table([well, Line("worker", "no metrics", next="anabranch worker")], Path("/there")))
     shown = console.export_text()
     assert all(part in shown for part in ("kafka", "12", "3 MiB", "1 h 1 min", "anabranch worker"))

@@ -96,7 +96,7 @@ def test_status_is_well_and_shows_no_password(identities: Identities, worker: Ru
     lines = status.report(identities["admin"])
     assert {line.what: line.next for line in lines if line.next} == {}
     console = Console(width=300, record=True, file=StringIO())
-    console.print(status.table(lines))
+    console.print(status.table(lines, identities["admin"].home))
     shown = console.export_text()
     assert "kafka" in shown and not any(password in shown for password in passwords(identities))
 
