@@ -79,6 +79,7 @@ async def run_worker(settings: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
     threadpool_limits(1)  # a worker is one process on one core; more threads would only wait for each other
+    log.info("worker is starting", first_time="compiles for a minute or two")
     health = Health()
     if settings.traces.endpoint:
         tracing.set_up(settings.traces.endpoint, service=settings.kafka.group, share=settings.traces.share)

@@ -61,6 +61,7 @@ async def run(settings: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
     threadpool_limits(1)
+    log.info("starting", first_time="compiles for a minute or two")
     http = settings.http
     tokens = Tokens.read(http.token_file) if http.token_file else None
     tls = clients.http_tls(http)

@@ -118,8 +118,8 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        await self._consumer.start()
         try:
+            await self._consumer.start()
             self._consumer.assign(list(self._offsets))
             for partition, offset in self._offsets.items():
                 self._consumer.seek(partition, offset)

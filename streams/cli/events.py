@@ -55,6 +55,8 @@ def replay(
 
     report = player.replay(load(), console, events=events, events_per_second=speed, patience=patience)
     console.print(player.summary(report))
+    if report.users:
+        console.print(f"next: [bold]anabranch recs {[*report.users][-1]}[/]", highlight=False)
     raise typer.Exit(1 if report.unanswered else 0)
 
 

@@ -152,7 +152,7 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
         return await handler(request)
     except web.HTTPException as error:
         allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return _problem(error.status, error.text or error.reason, headers=allowed)
+        return _problem(error.status, _detail(request, error), headers=allowed)
     except Unauthorized as error:
         return _problem(401, str(error), headers={"WWW-Authenticate": "Bearer"})
     except Rejected as refusal:
@@ -165,6 +165,15 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
     except Exception as error:
         log.error("a request failed", path=request[ROUTE], exc_info=error)
         return _problem(500, "the log says what went wrong")
+
+
+def _detail(request: web.Request, error: web.HTTPException) -> str:
+    """What is wrong; of a path or a method that there is not, which there are."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"{request.method} is not allowed here: {', '.join(sorted(error.allowed_methods))}"
+    if request.match_info.http_exception is error:
+        return f"there is no {request.path[:200]}; /openapi.json tells what there is"
+    return error.text or error.reason
 
 
 def _problem(status: int, detail: str, *, reason: str = "", headers: Mapping[str, str] | None = None) -> web.Response:

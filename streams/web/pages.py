@@ -22,8 +22,9 @@ HEADERS = {
 class Page(Struct, frozen=True, kw_only=True):
     """One page.
 
-    name      of what is in it, NAME.html, and of its script, NAME.js
-    first     id of what the keyboard may skip to, and `first_is` what that is called
+    name         of what is in it, NAME.html, and of its script, NAME.js
+    description  what it is for, in a sentence or two that stand on it
+    first        id of what the keyboard may skip to, and `first_is` what that is called
     """
 
     path: str
@@ -41,7 +42,8 @@ PAGES = (
         name="page",
         title="Anabranch",
         heading="Anabranch",
-        description="Events flow in, and each user's list is refreshed: the stream at work.",
+        description="Each event moves its user's taste, and their list is made anew within milliseconds."
+        " Pick somebody, click as them, and watch.",
         first="list-title",
         first_is="the list",
     ),
@@ -72,7 +74,9 @@ def routes() -> Iterator[web.RouteDef]:
     frame = Template((FOLDER / "frame.html").read_text())
     for page in PAGES:
         content = (FOLDER / f"{page.name}.html").read_text().rstrip()
-        yield web.get(page.path, _page(frame.substitute(structs.asdict(page), content=content)))
+        text = frame.substitute(structs.asdict(page), content=content)
+        here = f'href="{page.path}"'
+        yield web.get(page.path, _page(text.replace(here, f'{here} aria-current="page"', 1)))
     for name in FILES:
         yield web.get(f"/{name}", _file(FOLDER / name))
 

@@ -265,6 +265,11 @@ async def test_what_is_not_there_is_said_to_be_absent(world: HttpWorld, path: st
     assert (status, problem["status"], problem["title"]) == (404, 404, "Not Found")
 
 
+async def test_who_mistypes_a_path_or_a_method_is_told_what_there_is(world: HttpWorld) -> None:
+    assert "/user/ada; /openapi.json" in (await world.get("/user/ada"))[1]["detail"]
+    assert (await world.get("/events/click"))[1]["detail"] == "GET is not allowed here: POST"
+
+
 async def test_the_items_most_like_one_come_first_and_it_is_not_among_them(world: HttpWorld) -> None:
     await world.upload("alien-2", title="Alien", text=FILMS["alien"])
     _, similar = await world.get("/items/alien/similar?k=2")

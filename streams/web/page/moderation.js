@@ -194,6 +194,7 @@ function turned(to) {
 }
 
 themed();
+$("to-moderation").hidden = false;
 $("first").addEventListener("change", () => turned(0));
 $("earlier").addEventListener("click", () => turned(offset - ON_A_PAGE));
 $("later").addEventListener("click", () => turned(offset + ON_A_PAGE));

@@ -17,6 +17,12 @@ const REASONS = {
   audience: "fits your profile", exploration: "new", knowledge: "in common",
   "passed over": "passed over before", bias: "the item itself",
 };
+/** The same, where a past item is named behind it. */
+const REASONS_OF = {
+  sequence: "often next after", similar: "often together with", moment: "often at once with",
+  embedding: "like", graph: "two steps away from", content: "close to your taste, like", knowledge: "has in common with",
+};
+const LATE = 1; // seconds from event to list that are too many
 
 // --- asking -------------------------------------------------------------------------------------------------------
 
@@ -82,7 +88,7 @@ const ms = (seconds) => seconds === null ? "–" : seconds < 0.0095 ? `${(second
 
 const NOTHING = { at: 0, events: {}, refused: {}, lists: 0, items: 0, waiting: {}, stages: {}, event_to_list: { count: 0, buckets: [] } };
 const looks = [];
-const curves = { events: [], latency: [] };
+const curves = { events: [], latency: [], waiting: [] };
 
 const sum = (record) => Object.values(record).reduce((total, each) => total + each, 0);
 
@@ -109,7 +115,8 @@ function drawFlow(flow) {
   const well = workers.length - ill.length;
   health(well ? "well" : "ill", `${well} ${well === 1 ? "worker" : "workers"}${ill.length ? `, ${ill.length} not answering` : ""}`);
   $("flow-note").hidden = !ill.length;
-  $("flow-note").textContent = ill.map(([worker, wrong]) => `${worker}: ${wrong}`).join("; ");
+  const mend = well ? "" : "No worker answers: start one with `anabranch worker`. ";
+  $("flow-note").textContent = mend + ill.map(([worker, wrong]) => `${worker}: ${wrong}`).join("; ");
 }
 
 function drawRates(first, flow) {
@@ -119,14 +126,16 @@ function drawRates(first, flow) {
   const events = rate((look) => sum(look.events));
   keep(curves.events, events);
   keep(curves.latency, long(0.5) ?? 0);
-  const refused = rate((look) => sum(look.refused));
+  const waiting = sum(flow.waiting);
+  keep(curves.waiting, waiting);
+  const [refused, most] = [rate((look) => sum(look.refused)), long(0.99)];
   figures([
     ["events", number(events), "/s", curves.events],
     ["lists refreshed", number(rate((look) => look.lists)), "/s"],
     ["event to list, half within", ms(long(0.5)), "ms", curves.latency],
-    ["99 of 100 within", ms(long(0.99)), "ms"],
-    ["waiting in Kafka", number(sum(flow.waiting)), "events"],
-    ["refused", number(refused), "/s"],
+    ["99 of 100 within", ms(most), "ms", null, most > LATE],
+    ["waiting in Kafka", number(waiting), waiting === 1 ? "event" : "events", curves.waiting],
+    ["refused", number(refused), "/s", null, refused > 0],
   ]);
   stages(flow, first, events);
 }
@@ -137,17 +146,19 @@ function keep(curve, value) {
 }
 
 function figures(rows) {
-  $("figures").replaceChildren(...rows.map(([label, value, unit, curve]) => element("div", {},
+  $("figures").replaceChildren(...rows.map(([label, value, unit, curve, ill]) => element("div", { className: ill ? "ill" : "" },
     element("dt", {}, label),
     element("dd", {}, value, " ", element("small", {}, unit), ...(curve ? [sparkline(curve)] : [])))));
 }
 
+/** What was, with now at the right. */
 function sparkline(values) {
   const top = Math.max(...values, 1e-9);
-  const span = Math.max(values.length, 20) - 1;
-  const points = values.map((value, at) => `${(at / span) * 100} ${23 - (value / top) * 21}`);
+  const step = 100 / (Math.max(values.length, 30) - 1);
+  const begin = 100 - (values.length - 1) * step;
+  const line = values.map((value, at) => `${(begin + at * step).toFixed(2)} ${(23 - (value / top) * 21).toFixed(2)}`).join("L");
   return svg("svg", { viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": "true" },
-    svg("path", { d: `M${points.join("L")}` }));
+    svg("path", { d: `M${begin.toFixed(2)} 24L${line}L100 24Z`, class: "below" }), svg("path", { d: `M${line}` }));
 }
 
 function stages(flow, first, events) {
@@ -200,6 +211,7 @@ async function watchPeople() {
         const { refreshed } = await read("/activity");
         for (const { user_id: user } of refreshed.reverse()) { recent.delete(user); recent.set(user, true); }
         while (recent.size > 24) recent.delete(recent.keys().next().value);
+        if (recent.size) $("recent-hint").textContent = "Their lists were refreshed last; pick one.";
         drawPeople();
         if (!shown && recent.size && !location.hash) show([...recent.keys()].at(-1));
       } catch (error) {
@@ -266,12 +278,20 @@ function drawList(list) {
   const focused = [...$("list").querySelectorAll(".card")].indexOf(document.activeElement);
   $("list").replaceChildren(...list.items.map((item, at) => card(list, item, at, fresh ? before.indexOf(item.item_id) : at)));
   $("list").querySelectorAll(".card")[focused]?.focus({ preventScroll: true });
+  $("news").textContent = told(list, fresh ? before : null, sentAt ? performance.now() - sentAt : 0);
+  $("list").dataset.version = list.list_version;
   before = list.items.map((item) => item.item_id);
-  const took = sentAt ? `, ${Math.round(performance.now() - sentAt)} ms after your click` : "";
   sentAt = 0;
-  $("news").textContent = list.list_version
-    ? `Version ${list.list_version}${took}. Click an item as this user, and the list changes.`
-    : "Nothing is known of this user yet: what is popular and new. Click something.";
+}
+
+/** What is to be said of a list: how it differs from the one before, where there was one; `took` ms after a click. */
+function told({ items, list_version: version, user_id: user }, previous, took) {
+  if (!items.length) return "There are no items yet. Once some are uploaded, they are listed here.";
+  if (!version) return "Nothing is known of this user yet, so here is what is popular and new. Click something as them.";
+  if (!previous) return `Click an item as ${user}, and watch the list change.`;
+  const came = items.filter(({ item_id: id }) => !previous.includes(id)).length;
+  const moved = items.filter(({ item_id: id }, at) => previous.includes(id) && previous.indexOf(id) !== at).length;
+  return `Refreshed${took ? ` ${Math.round(took)} ms after your click` : ""}: ${came} new, ${moved} moved.`;
 }
 
 function card(list, item, at, was) {
@@ -281,8 +301,9 @@ function card(list, item, at, was) {
     picture(item),
     element("span", { className: "words" },
       element("strong", {}, titleOf(item)),
-      element("em", {}, REASONS[item.reason] ?? item.reason ?? ""),
-      ...(because ? [element("em", { title: because }, `← ${because}`)] : [])));
+      element("em", {}, (because && REASONS_OF[item.reason]) || (REASONS[item.reason] ?? item.reason ?? "")),
+      ...(because ? [element("em", { className: "past", title: because }, because)] : []),
+      ...(item.shared ? [element("em", { title: item.shared }, item.shared.replace("=", ": "))] : [])));
   const row = element("li", { className: was < 0 ? "fresh" : "" }, button,
     element("span", { className: "place" }, `${at + 1} `, element("span", { className: "came" }, came)));
   const played = ["video", "audio", "speech"].find((modality) => item.media?.includes(modality));
@@ -507,10 +528,10 @@ function drawTaste({ taste }) {
     $("taste").replaceChildren(element("p", { className: "note" }, "No item that they touched has been understood yet."));
     return;
   }
-  const [row, width] = [76, 96];
+  const [row, width] = [76, 100];
   const height = row * taste.length;
-  const thick = Math.min(60, height - 16);
-  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" });
+  const thick = Math.min(56, height - 16);
+  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, preserveAspectRatio: "none", "aria-hidden": "true" });
   let joined = (height - thick) / 2;
   const bands = element("div", { className: "bands" });
   taste.forEach(({ modality, weight, evidence, typical }, at) => {
@@ -529,7 +550,7 @@ function drawTaste({ taste }) {
     bands.append(band);
   });
   bands.append(drawing);
-  $("taste").replaceChildren(bands);
+  $("taste").replaceChildren(element("p", { className: "hint" }, "How much each has a say, and what of theirs is most typical of it."), bands);
 }
 
 // --- start --------------------------------------------------------------------------------------------------------
