@@ -6,7 +6,8 @@
     python -m tests.web.pictures docs moderation    # that picture alone
 
 uploads drawings of shapes and what is held, lets some people click on those that they like, and writes `page.png`,
-`page-dark.png`, `page-phone.png`, `search.png` and `moderation.png`. It prints what was measured, for docs/http.md.
+`page-dark.png`, `page-phone.png`, `search.png` and `moderation.png`; and `experiments.png`, of made-up outcomes. It
+prints what was measured, for docs/http.md.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from playwright.async_api import Browser, Page, ViewportSize, async_playwright, 
 from streams.client import Client, RequestRefused
 from streams.events import Click, Upload
 from streams.settings import load
+from tests.web.world import opened_laboratory
 
 COLOURS = {"Red": "#c8322b", "Blue": "#2f6fbf", "Green": "#3c8f4d", "Orange": "#e28c20", "Violet": "#7b44b5"}
 SHAPES = {"circle": 40, "triangle": 3, "square": 4, "pentagon": 5, "hexagon": 6, "octagon": 8}  # corners
@@ -33,6 +35,7 @@ PEOPLE = {"ada": "Red", "bruno": "Blue", "chen": "circle", "dalia": "triangle", 
 DESK: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 LOADS = 7
+SETTLED_SECONDS = 10.0  # of clicks, so that rates and curves tell of more than the first ones
 # Words that are harmless here, and are in the lists for what they mean elsewhere.
 HELD = {
     "Cock-crow over the fields": "A morning in the country, drawn in a few colours.",
@@ -134,6 +137,17 @@ async def shoot_moderation(browser: Browser, address: str, folder: Path) -> None
         await page.screenshot(path=folder / "moderation.png")
 
 
+async def shoot_experiments(browser: Browser, folder: Path) -> None:
+    """Write the picture of what the experiments of the tests have shown."""
+    world = await opened_laboratory()
+    async with await browser.new_context(viewport={"width": 1000, "height": 660}, color_scheme="light") as context:
+        page = await context.new_page()
+        await page.goto(str(world.client.make_url("/experiments.html")))
+        await expect(page.get_by_role("alert")).to_be_visible()
+        await page.screenshot(path=folder / "experiments.png")
+    await world.close()
+
+
 async def pictures_seen(page: Page) -> None:
     whole = "() => [...document.querySelectorAll('#list img')].every((each) => each.complete && each.naturalWidth)"
     await page.wait_for_function(whole, timeout=60_000)
@@ -168,8 +182,10 @@ async def main(folder: Path, *, moderation_alone: bool) -> None:
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         await shoot_moderation(browser, address, folder)
         if not moderation_alone:
+            await shoot_experiments(browser, folder)
             await fill(client, drawn)
             clicking = asyncio.create_task(live(client, drawn))
+            await asyncio.sleep(SETTLED_SECONDS)
             await shoot(browser, address, folder)
             clicking.cancel()
             print(await measure(browser, address))

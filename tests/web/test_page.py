@@ -16,9 +16,7 @@ from axe_playwright_python.async_playwright import Axe
 from PIL import Image
 from playwright.async_api import Browser, Locator, Page, Route, ViewportSize, async_playwright, expect
 
-from streams.core.experiments.assignment import Assigner
-from streams.core.experiments.plan import read
-from streams.events import Click, Outcome, Upload
+from streams.events import Click, Upload
 from streams.web.access import Tokens
 from streams.web.answers import Flow, Timings
 from tests.media import file_of, picture
@@ -26,7 +24,7 @@ from tests.pipeline.test_moderation import listed
 from tests.pipeline.test_pipeline import NOW
 from tests.web.test_api import ADMIN, LINES, READER
 from tests.web.test_moderation import hold
-from tests.web.world import HttpWorld
+from tests.web.world import HttpWorld, opened_laboratory
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine: apt install chromium")
@@ -353,43 +351,9 @@ async def test_the_page_is_light_and_what_has_been_drawn_stays_in_its_place(brow
         assert 0 < await page.evaluate(f"{files}.reduce((sum, each) => sum + each.transferSize, 0)") < 60_000
 
 
-PLAN = """
-layers:
-  lists:
-    new-items:
-      share: 0.6
-      arms: {control: {}, many: {exploration_share: 0.2}, none: {exploration_share: 0}}
-  experts:
-    popular-alone: {kind: interleaving, arms: {all: {}, popular: {experts: [popular]}}}
-"""
-
-
 @pytest.fixture
 async def laboratory() -> AsyncIterator[HttpWorld]:
-    """Many users, each given four lists; those of one arm click more, and those of another get fewer items."""
-    plan = read(PLAN)
-    world = HttpWorld(plan=plan)
-    await world.open()
-    assigner = Assigner(plan)
-    for n in range(1_200):
-        variants = dict(assigner.assign(f"user {n}").variants)
-        arm = variants.get("new-items")
-        for version in range(1, 5):
-            hit = version > 1 and (n + version) % (3 if arm == "many" else 6) == 0
-            team = "all" if (n + version) % 4 else "popular"
-            outcome = Outcome(
-                user=f"{n}",
-                at=NOW,
-                list_version=version,
-                variants=variants,
-                items=(12 if arm == "none" else 20) - n % 2,
-                seconds=0.02,
-                before=variants if version > 1 else {},
-                clicks=int(hit),
-                place=int(hit),
-                credit={team: 1} if hit else {},
-            )
-            world.watcher.take(msgspec.json.encode(outcome))
+    world = await opened_laboratory()
     yield world
     await world.close()
 

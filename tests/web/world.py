@@ -13,12 +13,13 @@ from streams.adapters.index import VectorIndex
 from streams.adapters.media import MediaReader
 from streams.adapters.words import WordIndex
 from streams.advice import Advice
-from streams.core.experiments.plan import Plan
+from streams.core.experiments.assignment import Assigner
+from streams.core.experiments.plan import Plan, read
 from streams.core.moderation import Limits
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
 from streams.errors import PartRefused, SinkUnavailable
-from streams.events import QUEUE, Embedded, Learned
+from streams.events import QUEUE, Embedded, Learned, Outcome
 from streams.pipeline.moderation import Moderation
 from streams.ports import Incoming, Outgoing
 from streams.search import Search
@@ -202,3 +203,42 @@ async def next_list(answer: ClientResponse) -> tuple[str, Any]:
                 return fields["id"], msgspec.json.decode(fields["data"])
             name, _, value = line.partition(": ")
             fields[name] = value
+
+
+PLAN = """
+layers:
+  lists:
+    new-items:
+      share: 0.6
+      arms: {control: {}, many: {exploration_share: 0.2}, none: {exploration_share: 0}}
+  experts:
+    popular-alone: {kind: interleaving, arms: {all: {}, popular: {experts: [popular]}}}
+"""
+
+
+async def opened_laboratory() -> HttpWorld:
+    """Many users, each given four lists; those of one arm click more, and those of another get fewer items."""
+    plan = read(PLAN)
+    world = HttpWorld(plan=plan)
+    await world.open()
+    assigner = Assigner(plan)
+    for n in range(1_200):
+        variants = dict(assigner.assign(f"user {n}").variants)
+        arm = variants.get("new-items")
+        for version in range(1, 5):
+            hit = version > 1 and (n + version) % (3 if arm == "many" else 6) == 0
+            team = "all" if (n + version) % 4 else "popular"
+            outcome = Outcome(
+                user=f"{n}",
+                at=NOW,
+                list_version=version,
+                variants=variants,
+                items=(12 if arm == "none" else 20) - n % 2,
+                seconds=0.02,
+                before=variants if version > 1 else {},
+                clicks=int(hit),
+                place=int(hit),
+                credit={team: 1} if hit else {},
+            )
+            world.watcher.take(msgspec.json.encode(outcome))
+    return world
