@@ -21,8 +21,17 @@ def refusal(server: Server, error: BaseException) -> str:
     Clients often say no more than that they could not connect, so the door is tried once more, by itself. Blocks for
     up to some `PATIENCE` seconds.
     """
-    found = _trouble_with_tls(server) or _trouble_with_users(server, error)
+    found = _silence(server) or _trouble_with_tls(server) or _trouble_with_users(server, error)
     return f"{server.NAME.capitalize()} at {server.address}{f' {found}' if found else f': {error}'}"
+
+
+def _silence(server: Server) -> str | None:
+    host, _, port = server.address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+    except OSError as error:
+        return f"does not answer: {error.strerror or error}"
+    return None
 
 
 def _trouble_with_tls(server: Server) -> str | None:

@@ -1,6 +1,7 @@
 """Listening: an aiohttp application at an address."""
 
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -46,7 +47,10 @@ async def listening(
         try:
             await web.TCPSite(runner, host, port, ssl_context=tls).start()
         except OSError as error:
-            raise CannotListen(f"{host}:{port} cannot be listened at: {error.strerror}; {setting} moves it") from error
+            reason = (
+                os.strerror(error.errno) if error.errno else str(error)
+            )  # asyncio's own words name the address again
+            raise CannotListen(f"{host}:{port} cannot be listened at: {reason}; {setting} moves it") from error
         yield
     finally:
         await runner.cleanup()
