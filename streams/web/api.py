@@ -363,9 +363,9 @@ class Api:
             now, *_ = await self._reader.recommendations(known_as, k)
             response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
             response.content_type = "text/event-stream"
-            await response.prepare(request)
             known = request.headers.get("Last-Event-ID") == str(now.list_version)
             try:
+                await response.prepare(request)
                 await response.write(b": known\n\n" if known else event(now))
                 while (each := await _next(lists.next)) is not None:
                     await response.write(each if isinstance(each, bytes) else event(self._reader.shown(each, k)))
