@@ -34,9 +34,8 @@ def run(
     """The table in Markdown; written between the marks of the set on the page, where one is given."""
     torch.set_num_threads(1)
     models = SETS[which]
-    log = source.read(where, settings)
-    cache = settings.downloads_folder / "natives"
     parts = dict.fromkeys(part for shape in models.values() for part in shape.parts)
+    log, cache = source.read(where, settings, parts), settings.downloads_folder / "natives"
     known, told = content(log, list(parts), cache), profiles(log, cache)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:

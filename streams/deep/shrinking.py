@@ -29,7 +29,7 @@ def run(
 ) -> str:
     """The table in Markdown, on the page if one is given; the versions are in `save`, each in a folder by its name."""
     torch.set_num_threads(1)
-    log, cache = source.read(where, settings), settings.downloads_folder / "natives"
+    log, cache = source.read(where, settings, shape.parts), settings.downloads_folder / "natives"
     [split] = splits(log, 1)
     with console.status("training"):
         found = shrink.shrink(

@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from encoders.contract import MODALITIES
 from encoders.training import movies
+from encoders.training.deep.content import modalities
 from encoders.training.deep.log import Log, of_movies
 from streams.core.consent import Consent
 from streams.errors import AnabranchError, PartRefused, Rejected
@@ -35,19 +36,20 @@ class NothingToLearn(AnabranchError):
     """A log holds too few clicks."""
 
 
-def read(where: str, settings: Settings) -> Log:
+def read(where: str, settings: Settings, parts: Iterable[str]) -> Log:
     """A log to learn from.
 
     where  'kafka', a file of JSON lines, or a folder with `items.jsonl`, `ml-100k.inter` and `posters/`
+    parts  of items, that are to be known of them: no file is fetched that none of them is made of
 
     Raises AnabranchError.
     """
-    media = media_reader(settings.worker)
+    media, wanted = media_reader(settings.worker), modalities(parts)
     if where == KAFKA:
-        return of_events(_from_kafka(settings), media)
+        return of_events(_from_kafka(settings), media, wanted)
     path = Path(where)
     if path.is_file():
-        return of_events(recorded.events(path, KINDS.values()), media)
+        return of_events(recorded.events(path, KINDS.values()), media, wanted)
     if (path / "items.jsonl").is_file():
         return of_movies(movies.read(path))
     raise AnabranchError(f"{where!r} is neither 'kafka', nor a file of events, nor a folder with items.jsonl")
@@ -65,8 +67,10 @@ def _from_kafka(settings: Settings) -> Iterator[Event]:
                 continue
 
 
-def of_events(events: Iterable[Event], media: Media) -> Log:
+def of_events(events: Iterable[Event], media: Media, wanted: Collection[str] = ()) -> Log:
     """A log of events in any order. Each counts once, and none that its user does not allow, or has had forgotten.
+
+    wanted  modalities whose files are fetched
 
     Of an item's uploads the latest tells what it is, and the first since when it could be shown.
     """
@@ -86,17 +90,18 @@ def of_events(events: Iterable[Event], media: Media) -> Log:
     for each in [*uploads, *touches]:
         listed[each.item_id] = min(each.ts, listed.get(each.item_id, each.ts))
     items = {item_id: place for place, item_id in enumerate(listed)}
+    made_of = [latest.get(item_id) for item_id in items]
     users = {user_id: place for place, user_id in enumerate(dict.fromkeys(each.user_id for each in touches))}
     return Log(
         item_ids=list(items),
-        texts=[_text(latest.get(item_id)) for item_id in items],
-        images=asyncio.run(_images([latest.get(item_id) for item_id in items], media)),
+        texts=[_text(upload) for upload in made_of],
         listed_at=np.array(list(listed.values())),
         traits=[msgspec.json.encode(profiles[user].traits) if user in profiles else b"" for user in users],
         users=np.array([users[each.user_id] for each in touches], np.int64),
         items=np.array([items[each.item_id] for each in touches], np.int64),
         at=np.array([each.ts for each in touches]),
         clicked=np.array([isinstance(each, Click) for each in touches]),
+        files={modality: asyncio.run(_files(modality, made_of, media)) for modality in wanted},
     )
 
 
@@ -137,17 +142,17 @@ def _text(upload: Upload | None) -> str:
     return "\n".join(filter(None, (upload.title, upload.text, " ".join(upload.attributes)))) if upload else ""
 
 
-async def _images(uploads: Collection[Upload | None], media: Media) -> list[bytes | None]:
-    """The picture of each; None where there is none, or it is refused."""
+async def _files(modality: str, uploads: Sequence[Upload | None], media: Media) -> list[bytes | None]:
+    """The file of each; None where there is none, or it is refused."""
     slots = asyncio.Semaphore(FETCHES)
 
     async def fetch(upload: Upload | None) -> bytes | None:
-        uri = upload.media.get("image") if upload else None
+        uri = upload.media.get(modality) if upload else None
         if uri is None:
             return None
         async with slots:
             try:
-                return await media.fetch(uri, MODALITIES["image"].max_bytes)
+                return await media.fetch(uri, MODALITIES[modality].max_bytes)
             except PartRefused:
                 return None
 

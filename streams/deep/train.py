@@ -14,7 +14,7 @@ from rich.progress import Progress, TimeElapsedColumn
 from torch import distributed
 
 from encoders.training.deep.compare import MEASURES
-from encoders.training.deep.content import content, profiles
+from encoders.training.deep.content import PARTS, content, profiles
 from encoders.training.deep.export import export
 from encoders.training.deep.judge import Calibration, Jury, Verdict
 from encoders.training.deep.log import Log, Split, Window, splits
@@ -33,7 +33,10 @@ def with_changes(shape: Shape, training: Training, changes: Mapping[str, str]) -
     known = {each.name for each in (*fields(Shape), *fields(Training))} - {"kind"}
     if unknown := set(changes) - known:
         raise AnabranchError(f"{min(unknown)!r} is no setting of a training: {', '.join(sorted(known))}")
-    return _changed(shape, changes), _changed(training, changes)
+    changed = _changed(shape, changes)
+    if strange := set(changed.parts) - set(PARTS):
+        raise AnabranchError(f"{min(strange)!r} is no part of items: {', '.join(PARTS)}")
+    return changed, _changed(training, changes)
 
 
 def _changed(settings: S, changes: Mapping[str, str]) -> S:
@@ -83,7 +86,7 @@ def train(
         raise AnabranchError("a training whose weights are shared out among processes has no checkpoint")
     with _processes() as rank:
         console = console if rank == 0 else Console(quiet=True)
-        log = source.read(where, settings)
+        log = source.read(where, settings, shape.parts)
         cache = settings.downloads_folder / "natives"
         split = splits(log, 1)[0]
         told = profiles(log, cache)

@@ -43,7 +43,7 @@ def run(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     shape, training = with_changes(Shape(kind), Training(), given)
     free = tuning.searched(shape, given)
-    log, cache = source.read(where, settings), settings.downloads_folder / "natives"
+    log, cache = source.read(where, settings, shape.parts), settings.downloads_folder / "natives"
     [split] = splits(log, 1)
     try:
         found = tuning.study(study, tuning.name(log, split, shape, training, free), seed=training.seed)

@@ -1,20 +1,26 @@
 """From a log to a version, as the command does it."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 from typer.testing import CliRunner
 
+from encoders import sound
 from encoders.ranker import Ranker, verify
 from encoders.training.deep.export import question
 from encoders.training.deep.rankers import Shape
 from encoders.training.deep.trainer import Training
 from streams.cli import app
 from streams.deep.comparison import run
-from streams.deep.train import with_changes
+from streams.deep.train import train, with_changes
 from streams.errors import AnabranchError
+from streams.events import Upload
 from streams.settings import load
+from tests.encoders.training.deep.worlds import events, lines, two_tastes
+from tests.media import RATE, tone
 
 
 def test_a_file_of_events_becomes_a_version_that_tells_what_it_is(recorded: Path, tmp_path: Path) -> None:
@@ -28,6 +34,34 @@ def test_a_file_of_events_becomes_a_version_that_tells_what_it_is(recorded: Path
     first, last = told["window"]["train"][0], told["window"]["test"][1]
     assert 0 < first < told["window"]["train"][1] == told["window"]["validate"][0] < last <= 1002
     assert Ranker(tmp_path / "v")(question(2, 5, tmp_path / "v")).shape == (2, 5)
+
+
+def test_where_only_the_sound_tells_a_model_that_hears_learns_what_is_clicked(tmp_path: Path) -> None:
+    """All items are called the same; even ones hum, odd ones whistle, and nothing else sets them apart."""
+    sounds = [b64encode(sound.wav(tone(hertz, 0.3), RATE)).decode() for hertz in (110, 2_000)]
+    log = tmp_path / "events.jsonl"
+    log.write_text(
+        lines(
+            structs.replace(each, title="thing", media={"audio": f"data:audio/wav;base64,{sounds[number % 2]}"})
+            if isinstance(each, Upload)
+            else each
+            for number, each in enumerate(events(two_tastes(), since=0.0))
+        )
+    )
+    hears, does_not = (
+        train(
+            load(home=tmp_path),
+            Console(quiet=True),
+            where=str(log),
+            shape=Shape("click", parts=parts, width=16),
+            training=Training(epochs=8, batch=128, learning_rate=0.03, patience=8),
+            checkpoint=None,
+            save=None,
+        )
+        for parts in (("text", "audio"), ("text",))
+    )
+    assert hears["AUC"] > 0.85
+    assert does_not["AUC"] < 0.6
 
 
 def test_a_comparison_is_a_table_with_intervals(
@@ -66,7 +100,12 @@ def test_settings_are_read_as_what_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"kind": "mf"}, "'kind' is no setting"), ({"width": "wide"}, "width='wide'"), ({"precision": "int2"}, "int2")],
+    [
+        ({"kind": "mf"}, "'kind' is no setting"),
+        ({"width": "wide"}, "width='wide'"),
+        ({"precision": "int2"}, "int2"),
+        ({"parts": "item+sound"}, "'sound' is no part of items: item, .*audio"),
+    ],
 )
 def test_a_setting_that_there_is_not_is_named(changes: dict[str, str], message: str) -> None:
     with pytest.raises(AnabranchError, match=message):

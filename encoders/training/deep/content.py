@@ -1,7 +1,7 @@
 """What is said of items and users, as arrays that networks take."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.trainers import WordPieceTrainer
 
 from encoders.contract import DIM, MODALITIES
+from encoders.contract import PARTS as MODALITIES_OF_ITEMS
 from encoders.projection import Projection
 from encoders.training.deep.log import Log
 from encoders.training.natives import natives
@@ -44,7 +45,7 @@ def words(log: Log, cache: Path) -> Array:
 
 def pixels(log: Log, cache: Path) -> Array:
     """(items, 3, *PIXELS) uint8: each picture made small; zeros where there is none, or it cannot be read."""
-    return np.stack([_pixels(each) for each in log.images])
+    return np.stack([_pixels(each) for each in log.files_of("image")])
 
 
 def _pixels(picture: bytes | None) -> Array:
@@ -60,7 +61,7 @@ def _pixels(picture: bytes | None) -> Array:
 
 def vectors(modality: str, log: Log, cache: Path) -> Array:
     """(items, DIM) float32 of a pretrained encoder, as workers hold them; zeros where an item lacks the part."""
-    contents = [text.encode() for text in log.texts] if modality == "text" else log.images
+    contents = [text.encode() for text in log.texts] if modality == "text" else log.files_of(modality)
     return embedded(modality, contents, cache)
 
 
@@ -81,16 +82,21 @@ def profiles(log: Log, cache: Path) -> NDArray[np.float32]:
     return embedded("profile", log.traits, cache)
 
 
-ITEM, WORDS, PIXEL, TEXT, IMAGE = "item", "words", "pixels", "text", "image"
+ITEM, WORDS, PIXEL, TEXT, IMAGE, AUDIO = "item", "words", "pixels", "text", "image", "audio"
 PARTS: Mapping[str, Callable[[Log, Path], Array]] = {
     ITEM: lambda log, cache: np.arange(len(log.item_ids)),
     WORDS: words,
     PIXEL: pixels,
-    TEXT: partial(vectors, "text"),
-    IMAGE: partial(vectors, "image"),
+    **{modality: partial(vectors, modality) for modality in MODALITIES_OF_ITEMS},
 }
 """What an item can be known by: the item itself; its text and its picture, from which a network learns to read and to
-see; and the vectors that the pretrained encoders make of the same."""
+see; and the vectors that the pretrained encoders make of its text, picture, sound, speech and video."""
+
+
+def modalities(parts: Iterable[str]) -> set[str]:
+    """Those whose files are needed for these parts."""
+    wanted = {IMAGE if part == PIXEL else part for part in parts}
+    return {each for each in MODALITIES_OF_ITEMS if each in wanted and MODALITIES[each].uploaded_as_file}
 
 
 def content(log: Log, parts: Sequence[str], cache: Path) -> dict[str, Array]:

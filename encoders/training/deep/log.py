@@ -1,7 +1,7 @@
 """What models learn from: items, people, and what they chose, in the order of time."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +18,28 @@ class Log:
 
     item_ids   of all items
     texts      (items,) what there is to read about each; may be empty
-    images     (items,) the bytes of a picture, or None
     listed_at  (items,) seconds since the epoch: from when on it could be shown
     traits     (users,) JSON of what each user says of themselves; empty where unknown
     users      (touches,) int64, places in `traits`
     items      (touches,) int64, places in `item_ids`
     at         (touches,) float64, seconds since the epoch, ascending
     clicked    (touches,) bool: chosen, and not only seen
+    files      modality -> (items,) the bytes of a file of each, or None; of those modalities that were asked for
     """
 
     item_ids: Sequence[str]
     texts: Sequence[str]
-    images: Sequence[bytes | None]
     listed_at: Times
     traits: Sequence[bytes]
     users: Places
     items: Places
     at: Times
     clicked: NDArray[np.bool_]
+    files: Mapping[str, Sequence[bytes | None]] = field(default_factory=dict)
+
+    def files_of(self, modality: str) -> Sequence[bytes | None]:
+        """(items,) the bytes of a file of each item; None where it has none."""
+        return self.files.get(modality, [None] * len(self.item_ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,11 @@ def of_movies(data: Movies) -> Log:
     return Log(
         item_ids=data.item_ids,
         texts=data.texts,
-        images=[poster.read_bytes() if poster else None for poster in data.posters],
         listed_at=listed_at,
         traits=[data.traits.get(user, b"") for user in known.tolist()],
         users=users,
         items=data.items,
         at=data.at,
         clicked=np.ones(len(data.items), np.bool_),
+        files={"image": [poster.read_bytes() if poster else None for poster in data.posters]},
     )

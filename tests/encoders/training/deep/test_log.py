@@ -14,7 +14,6 @@ def small() -> Log:
     return Log(
         item_ids=list("abcde"),
         texts=[""] * 5,
-        images=[None] * 5,
         listed_at=np.array([0.0, 0.0, 0.0, 40.0, np.inf]),
         traits=[b"", b""],
         users=np.array([0, 0, 0, 0, 0, 1]),
@@ -68,7 +67,7 @@ def test_what_is_learned_does_not_change_with_what_comes_later() -> None:
     log, window = two_tastes(), Window(-np.inf, 500.0)
     until = log.at < 500.0
     short = Log(
-        log.item_ids, log.texts, log.images, log.listed_at, log.traits,
+        log.item_ids, log.texts, log.listed_at, log.traits,
         log.users[until], log.items[until], log.at[until], log.clicked[until],
     )  # fmt: skip
     whole, cut = examples(log, window), examples(short, window)

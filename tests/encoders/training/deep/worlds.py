@@ -23,7 +23,6 @@ def two_tastes(users: int = 60, items: int = 40, clicks: int = 16, seed: int = 0
     return Log(
         item_ids=[f"item-{number}" for number in range(items)],
         texts=[f"{'even' if number % GROUPS == 0 else 'odd'} thing number {number}" for number in range(items)],
-        images=[None] * items,
         listed_at=np.zeros(items),
         traits=[b""] * users,
         users=np.array([user for _, user, _ in rows]),
