@@ -51,6 +51,10 @@ def evaluate(
     held: Annotated[
         bool, typer.Option("--held", help="Offline, judge the list made right after the user's event before.")
     ] = False,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(help="Offline, a version that `anabranch train --save` wrote, to have a say beside."),
+    ] = None,
     compare: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FILE", help="Compare with lists that --lists wrote, too.")
     ] = None,
@@ -76,6 +80,7 @@ def evaluate(
         against=(against or default).value,
         changes=pairs(set_),
         held=held,
+        versions=model or (),
         compared={name: Path(file) for name, file in pairs(compare).items()},
         lists=lists,
         folder=report,

@@ -65,6 +65,26 @@ def soak(
 
 
 @app.command()
+def rollout(
+    rate: Annotated[float, typer.Option(min=1, help="Events a second.")] = 300,
+    seconds: Annotated[float, typer.Option(min=5, help="Of each of eleven steps.")] = 15,
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the result into.")] = None,
+) -> None:
+    """Ship, try, promote and take back versions of the deep ranker under load, on servers of its own.
+
+    Exit code 1 where an event has no list, or a version is taken that ought to be refused.
+    """
+    from streams.bench.report import write_between
+    from streams.deep import rollout as rolling_out
+
+    outcome = rolling_out.run(load(), console, rate=rate, seconds=seconds)
+    console.print(rolling_out.summary(outcome))
+    if report:
+        write_between(report, rolling_out.markdown(outcome), rolling_out.MARKS)
+    raise typer.Exit(0 if outcome.is_clean else 1)
+
+
+@app.command()
 def growth(
     report: Annotated[Path | None, typer.Option(help="A Markdown page to put the result into.")] = None,
     most_users: Annotated[int, typer.Option(min=1_000, help="Leave out steps with more.")] = 1_000_000,

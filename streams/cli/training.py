@@ -39,6 +39,7 @@ def _add(kind: str, what: str) -> None:
         shard: Annotated[
             bool, typer.Option("--shard", help="Share the weights out among the processes of torchrun: FSDP.")
         ] = False,
+        clicks: Annotated[int | None, typer.Option(min=100, help="Learn from at most so many, the oldest.")] = None,
         set_: Changes = None,
     ) -> None:
         from encoders.training.deep.rankers import Shape
@@ -55,6 +56,7 @@ def _add(kind: str, what: str) -> None:
             checkpoint=checkpoint,
             save=save,
             shard=shard,
+            clicks=clicks,
         )
         for name, value in metrics.items():
             console.print(f"{name}: {value:.4f}")

@@ -39,7 +39,7 @@ def _decide(settings: Settings, registry: Registry, *, least: int, most: int) ->
     state = registry.state
     if not state.canary:
         return "there is no canary to decide on; see: anabranch models canary", table({})
-    shown = [_ask(worker) for worker in settings.http.workers or (f"{settings.metrics.host}:{settings.metrics.port}",)]
+    shown = [ask(worker) for worker in settings.http.workers or (f"{settings.metrics.host}:{settings.metrics.port}",)]
     figures, unadvised = added_up(shown)
     canary = figures.get(state.canary, Figures(0, 0.0, 0.0, 0.0))
     stable = figures.get(state.stable, Figures(0, 0.0, 0.0, 0.0)) if state.stable else None
@@ -58,7 +58,8 @@ def _decide(settings: Settings, registry: Registry, *, least: int, most: int) ->
     return f"version {state.canary}: {canary.choices} choices do not tell yet", table(figures)
 
 
-def _ask(worker: str) -> Mapping[str, Metric]:
+def ask(worker: str) -> Mapping[str, Metric]:
+    """What a worker, by its address, shows of itself. Raises AnabranchError."""
     try:
         answer = PoolManager(retries=False, timeout=PATIENCE_SECONDS).request("GET", f"http://{worker}/metrics")
     except HTTPError as error:

@@ -74,11 +74,13 @@ def train(
     checkpoint: Path | None,
     save: Path | None,
     shard: bool = False,
+    clicks: int | None = None,
 ) -> dict[str, float]:
     """Train a model on all of a log but its last fifth, choose by the next tenth, and judge by the last.
 
     save   a folder for the version
     shard  whether processes share the weights out among them
+    clicks that the log is taken to end with; None: all
 
     Raises AnabranchError for a checkpoint of shared weights.
     """
@@ -87,6 +89,7 @@ def train(
     with _processes() as rank:
         console = console if rank == 0 else Console(quiet=True)
         log = source.read(where, settings, shape.parts)
+        log = log if clicks is None else log.oldest(clicks)
         cache = settings.downloads_folder / "natives"
         split = splits(log, 1)[0]
         told = profiles(log, cache)

@@ -1,25 +1,33 @@
 """A log replayed in this process, test-then-learn: the recommender itself, with any settings, or a baseline."""
 
+import asyncio
 import gc
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from encoders.contract import Question
+from encoders.ranker import Ranker, verify
+from streams.advice import Advice
 from streams.core.baselines import BASELINES, System
 from streams.core.evaluation import K
 from streams.core.history import History
 from streams.core.memory.deniability import Deniability
 from streams.core.memory.settings import EMBEDDING, EXPERTS, GRAPH
-from streams.core.recommender import Interaction, Recommender, RecommenderSettings, UserView
+from streams.core.recommender import Advised, Interaction, Recommender, RecommenderSettings, UserView
 from streams.evaluate.log import Log
 from streams.events import Click
+from streams.ports import Arms, Scorer
 
 OURS = "anabranch"
+CLICK = 1.0  # weight of a touch
 LATE = (1, 2, 5, 10, 20, 50)  # events that a list does not know yet
 WARM_UP = 100  # events whose time is not counted: functions are compiled, files are read
 
@@ -36,11 +44,37 @@ class Outcome(Struct, frozen=True):
     seconds: NDArray[np.float64]
 
 
+class Shipped(NamedTuple):
+    """A version of the deep ranker, and since when it has a say, seconds since the epoch."""
+
+    scorer: Scorer
+    since: float
+
+    @classmethod
+    def of(cls, folder: Path) -> "Shipped":
+        """From when the clicks end that it was trained and judged with. Raises WeightsUnusable."""
+        return cls(_Here(folder), float(verify(folder)["window"]["test"][1]))
+
+
+class _Here:
+    """A version in this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ranker = Ranker(folder)
+
+    async def arms(self) -> Arms:
+        return Arms(stable=1)
+
+    async def score(self, version: int, asked: Question) -> NDArray[np.float32]:
+        return self._ranker(asked)
+
+
 class InProcess:
     """The recommender as a worker uses it, without content: no vectors are at hand here.
 
     held         lists are made right after the user's event before, as a worker does, not when they are asked for
     deniability  what is told of touches; then nothing is taught of how to rank, as in `pipeline.learning`
+    shipped      a version of the deep ranker that has a say, as in a worker
     """
 
     def __init__(
@@ -51,6 +85,7 @@ class InProcess:
         *,
         held: bool = False,
         deniability: Deniability | None = None,
+        shipped: Shipped | None = None,
     ) -> None:
         self.recommender = Recommender(settings or RecommenderSettings())
         for item in items:
@@ -59,6 +94,9 @@ class InProcess:
         self._held: dict[str, list[str]] | None = {} if held else None
         self._events = 0
         self._deniability = deniability
+        self.advice = Advice(shipped.scorer, least_weight=CLICK) if shipped is not None else None
+        self._advised_from = shipped.since if shipped is not None else 0.0
+        self._awaiting = asyncio.Runner()
 
     def recommend(self, user: str, at: float, k: int) -> list[str]:
         """See `System`."""
@@ -67,7 +105,9 @@ class InProcess:
 
     def learn(self, user: str, item: str, at: float) -> None:
         """See `System`."""
-        self.see(user, item, at, 1.0)
+        if self.advice is not None:
+            self.advice.residual.choose(user, self.recommender.catalogue.slot(item))
+        self.see(user, item, at, CLICK)
 
     def see(self, user: str, item: str, at: float, weight: float) -> None:
         """See `System`."""
@@ -85,7 +125,14 @@ class InProcess:
             self._held[user] = self._list(user, at, K)
 
     def _list(self, user: str, at: float, k: int) -> list[str]:
-        return [each.item_id for each in self.recommender.recommend(self.view(user), at, k)]
+        advised = self._advised(user, at)
+        return [each.item_id for each in self.recommender.recommend(self.view(user), at, k, advised=advised)]
+
+    def _advised(self, user: str, at: float) -> Advised | None:
+        if self.advice is None or at <= self._advised_from:
+            return None
+        self.advice.serve(Arms(stable=1))
+        return self._awaiting.run(self.advice.advise(self.recommender, [(self.view(user), at, None)])).get(user)
 
     def view(self, user: str) -> UserView:
         """The user as they are by now."""
@@ -121,15 +168,18 @@ class Late:
             self._underway.popleft()()
 
 
-def systems(against: str, log: Log, settings: RecommenderSettings, *, held: bool) -> dict[str, Make]:
+def systems(
+    against: str, log: Log, settings: RecommenderSettings, *, held: bool, versions: Sequence[Path] = ()
+) -> dict[str, Make]:
     """Name -> how it is made for a catalogue: ours first, then what it is compared with.
 
-    against  'baselines', 'ablations', 'late' or 'nothing'
+    against   'baselines', 'ablations', 'late' or 'nothing'
+    versions  of the deep ranker, each to have a say in a system of its own
     """
     started = log.touches[0].ts if log.touches else 0.0
 
-    def ours(settings: RecommenderSettings) -> Make:
-        return lambda items: InProcess(items, started, settings, held=held)
+    def ours(settings: RecommenderSettings, shipped: Shipped | None = None) -> Make:
+        return lambda items: InProcess(items, started, settings, held=held, shipped=shipped)
 
     others: Mapping[str, Make] = {}
     if against == "baselines":
@@ -138,7 +188,8 @@ def systems(against: str, log: Log, settings: RecommenderSettings, *, held: bool
         others = {name: ours(each) for name, each in ablations(settings).items()}
     elif against == "late":
         others = {f"late by {events}": _late(ours(settings), events) for events in LATE}
-    return {OURS: ours(settings), **others}
+    advised = {f"with {version.name}": ours(settings, Shipped.of(version)) for version in versions}
+    return {OURS: ours(settings), **advised, **others}
 
 
 def _late(make: Make, events: int) -> Make:

@@ -1,6 +1,6 @@
 """`anabranch evaluate`: replay, compare, show."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from msgspec import Struct
 from rich.console import Console
 
 from streams.core.recommender import RecommenderSettings
+from streams.core.residual import Figures
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
 from streams.datasets.nowplaying import nowplaying
@@ -18,7 +19,7 @@ from streams.evaluate import log as logs
 from streams.evaluate import report, served
 from streams.evaluate.comparison import Comparison, compare
 from streams.evaluate.log import Log
-from streams.evaluate.offline import OURS, Make, Outcome, replay, systems
+from streams.evaluate.offline import OURS, InProcess, Make, Outcome, replay, systems
 from streams.progress import bars
 from streams.settings import Settings
 
@@ -36,6 +37,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     clicks_per_second  through the running system; 0 means lockstep
     against            'baselines', 'ablations', 'late' or 'nothing'
     changes            settings of the recommender, offline
+    versions           offline, of the deep ranker: each has a say in a system of its own
     held               offline, lists are made after a user's event before, not when they are asked for
     compared           name -> file of lists of the same clicks, compared too
     lists              where to write the lists of the first system, one JSON array of item ids for each click
@@ -50,6 +52,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     clicks_per_second: float = 0.0
     against: str = "nothing"
     changes: Mapping[str, str] = {}
+    versions: Sequence[Path] = ()
     held: bool = False
     compared: Mapping[str, Path] = {}
     lists: Path | None = None
@@ -59,7 +62,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 def evaluate(settings: Settings, console: Console, wanted: Wanted) -> Comparison:
     """Replay, compare, and show. Raises AnabranchError."""
     log = _log(settings, wanted)
-    makers = systems(wanted.against, log, _recommender(wanted.changes), held=wanted.held)
+    makers = systems(wanted.against, log, _recommender(wanted.changes), held=wanted.held, versions=wanted.versions)
     outcomes = {} if wanted.offline else _served(settings, console, log, wanted.clicks_per_second)
     if not wanted.offline:
         del makers[OURS]
@@ -108,8 +111,20 @@ def _offline(console: Console, log: Log, makers: Mapping[str, Make], *, view_wei
         for name, make in makers.items():
             task = bar.add_task(name, total=len(log.clicks))
             advance = partial(bar.advance, task)
-            outcomes[name] = replay(make(log.items), log, view_weight=view_weight, on_click=advance)
+            system = make(log.items)
+            outcomes[name] = replay(system, log, view_weight=view_weight, on_click=advance)
+            if isinstance(system, InProcess) and system.advice is not None:
+                for figures in system.advice.residual.figures().values():
+                    console.print(f"{name}: {said(figures)}")
     return outcomes
+
+
+def said(advice: Figures) -> str:
+    """What a version added, by its own rule, in words."""
+    return (
+        f"{advice.mean:+.4f} ± {advice.error:.4f} (standard error) to the NDCG of a choice among the proposals, over"
+        f" {advice.choices:,} choices; its weight in the end: {advice.weight:.2f}"
+    )
 
 
 def _write_lists(path: Path, outcome: Outcome) -> None:

@@ -55,7 +55,7 @@ def shop(tmp_path: Path) -> Shop:
 def test_the_rule_is_carried_out(
     shop: Shop, canary: Figures, unadvised: int, said: str, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deciding, "_ask", lambda worker: shown({1: EVEN, 2: canary}, unadvised))
+    monkeypatch.setattr(deciding, "ask", lambda worker: shown({1: EVEN, 2: canary}, unadvised))
     settings = load(http={"workers": ["127.0.0.1:8010", "127.0.0.1:8011"]})
     decision, _ = deciding.decide(settings, shop.registry, least=300, most=5_000)
     assert said in decision

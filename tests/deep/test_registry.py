@@ -10,8 +10,9 @@ import pytest
 
 from encoders.contract import Question
 from streams.deep.registry import CALLS, ModelRefused, NoSuchVersion, Registry, State
+from streams.deep.rollout import damage, take_another_network
 from streams.errors import RankerUnavailable
-from tests.deep.versions import FakeTriton, damage, take_another_network, version
+from tests.deep.versions import FakeTriton, version
 
 
 class Shop:

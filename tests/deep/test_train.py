@@ -17,7 +17,7 @@ from streams.cli import app
 from streams.deep.comparison import run
 from streams.deep.train import train, with_changes
 from streams.errors import AnabranchError
-from streams.events import Upload
+from streams.events import Click, Upload
 from streams.settings import load
 from tests.encoders.training.deep.worlds import events, lines, two_tastes
 from tests.media import RATE, tone
@@ -34,6 +34,21 @@ def test_a_file_of_events_becomes_a_version_that_tells_what_it_is(recorded: Path
     first, last = told["window"]["train"][0], told["window"]["test"][1]
     assert 0 < first < told["window"]["train"][1] == told["window"]["validate"][0] < last <= 1002
     assert Ranker(tmp_path / "v")(question(2, 5, tmp_path / "v")).shape == (2, 5)
+
+
+def test_a_model_may_learn_from_the_oldest_clicks_alone_and_have_a_say_on_those_after(
+    recorded: Path, tmp_path: Path
+) -> None:
+    half, version = 480, tmp_path / "half"
+    few = ["--set=parts=item", "--set=width=8", "--set=epochs=2", f"--clicks={half}", f"--save={version}"]
+    trained = CliRunner().invoke(app, ["train", "click", str(recorded), *few], env={"ANABRANCH_HOME": str(tmp_path)})
+    assert trained.exit_code == 0, trained.output
+    times = sorted(each.ts for each in events(two_tastes(), since=0.0) if isinstance(each, Click))
+    assert verify(version)["window"]["test"][1] == times[half - 1]
+    judged = ["evaluate", "--offline", "--log", str(recorded), "--against=nothing", f"--model={version}"]
+    found = CliRunner().invoke(app, judged)
+    assert found.exit_code == 0, found.output
+    assert "with half" in found.output and f"over {len(times) - half} choices" in found.output.replace("\n", " ")
 
 
 def test_where_only_the_sound_tells_a_model_that_hears_learns_what_is_clicked(tmp_path: Path) -> None:

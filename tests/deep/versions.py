@@ -7,7 +7,7 @@ import numpy as np
 
 from encoders.contract import DIM, Question, item_key
 from encoders.errors import WeightsUnusable
-from encoders.ranker import NETWORK, Ranker, check, seal, verify
+from encoders.ranker import Ranker, check
 from encoders.training.deep.content import ITEM
 from encoders.training.deep.export import export
 from encoders.training.deep.judge import Calibration
@@ -31,20 +31,6 @@ def question() -> Question:
     """Of two users with six candidates each."""
     keys = np.array([item_key(item_id) for item_id in two_tastes().item_ids])
     return Question(keys[None, :20].repeat(2, 0), np.zeros((2, DIM), np.float32), keys[:12].reshape(2, 6))
-
-
-def damage(folder: Path) -> None:
-    """One bit of the network flips on its way."""
-    data = bytearray((folder / NETWORK).read_bytes())
-    data[len(data) // 2] ^= 1
-    (folder / NETWORK).write_bytes(bytes(data))
-
-
-def take_another_network(folder: Path, other: Path) -> None:
-    """Sealed in good order, but with the network of another training."""
-    told = verify(folder)
-    (folder / NETWORK).write_bytes((other / NETWORK).read_bytes())
-    seal(folder, told)
 
 
 class FakeTriton:

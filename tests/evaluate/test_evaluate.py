@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from encoders.contract import Question, item_key
 from streams.cli import app
 from streams.core.baselines import BASELINES
 from streams.core.memory.settings import EXPERTS
@@ -17,8 +18,10 @@ from streams.evaluate import log as logs
 from streams.evaluate import plots, report
 from streams.evaluate.comparison import HEADLINE, Comparison, compare
 from streams.evaluate.log import Log, UnreadableLog
-from streams.evaluate.offline import LATE, OURS, InProcess, Outcome, ablations, replay, systems
+from streams.evaluate.offline import LATE, OURS, InProcess, Outcome, Shipped, ablations, replay, systems
+from streams.evaluate.run import said
 from streams.events import Click, Upload, View
+from streams.ports import Arms
 
 NOON = 1.7e9
 LAST = f"late by {LATE[-1]}"
@@ -117,6 +120,44 @@ def test_a_held_list_is_the_one_made_after_the_users_event_before() -> None:
             system.learn(f"user {number}", "c", NOON + 1 + number)
     assert asked.recommend("ann", NOON + 60, 2) == ["c", "b"]
     assert held.recommend("ann", NOON + 60, 2)[0] == "b", "made before anybody clicked c"
+
+
+class Told:
+    """A version of the deep ranker that is told what comes next; from that on it says so, or the very contrary."""
+
+    def __init__(self, sign: int) -> None:
+        self.comes, self._sign = "", sign
+
+    async def arms(self) -> Arms:
+        return Arms(stable=1)
+
+    async def score(self, version: int, asked: Question) -> np.ndarray:
+        return self._sign * (asked.candidates == item_key(self.comes)).astype(np.float32)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_version_has_a_say_from_when_its_training_ends_and_as_far_as_it_helps(sign: int) -> None:
+    """Who clicks what is drawn by lot, so that nothing but the version can tell."""
+    generator, items = np.random.default_rng(0), [f"item {item}" for item in range(20)]
+    told = Told(sign)
+    alone = InProcess(items, NOON, SMALL)
+    advised = InProcess(items, NOON, SMALL, shipped=Shipped(told, since=NOON + 1000))
+    assert advised.advice is not None
+    apart = []
+    for number, item in enumerate(generator.integers(0, 20, 300).tolist()):
+        user, told.comes = f"user {number % 60}", items[item]
+        lists = [system.recommend(user, NOON + 20 * number, 10) for system in (alone, advised)]
+        for system in (alone, advised):
+            system.learn(user, told.comes, NOON + 20 * number)
+        apart.append(lists[0] != lists[1])
+        if number == 50:
+            assert not any(apart) and not advised.advice.residual.figures()
+    [figures] = advised.advice.residual.figures().values()
+    assert figures.choices > 100
+    if sign > 0:
+        assert sum(apart) > 100 and figures.mean > 0.2 and f"{figures.mean:+.4f}" in said(figures)
+    else:
+        assert not any(apart) and figures.weight == 0
 
 
 def test_a_late_list_does_not_know_the_last_events() -> None:

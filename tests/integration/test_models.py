@@ -11,13 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.local.worker import RunningWorker, running_worker
 from streams.adapters.ranker import TritonModels, TritonRanker
 from streams.deep.registry import ModelRefused, Registry, State
+from streams.deep.rollout import damage, take_another_network
 from streams.errors import RankerUnavailable
 from streams.events import Click, Upload
 from streams.ports import Arms
 from streams.producer import EventProducer
 from streams.replay import ListWatcher, play
 from streams.settings import Settings
-from tests.deep.versions import damage, question, take_another_network, version
+from tests.deep.versions import question, version
 from tests.encoders.training.deep.worlds import two_tastes
 from tests.integration.running import until, upload
 

@@ -1,7 +1,7 @@
 """What models learn from: items, people, and what they chose, in the order of time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,13 @@ class Log:
     def files_of(self, modality: str) -> Sequence[bytes | None]:
         """(items,) the bytes of a file of each item; None where it has none."""
         return self.files.get(modality, [None] * len(self.item_ids))
+
+    def oldest(self, clicks: int) -> "Log":
+        """Without what came after so many clicks; items and users stay."""
+        end = int(np.flatnonzero(self.clicked)[:clicks][-1]) + 1
+        return replace(
+            self, users=self.users[:end], items=self.items[:end], at=self.at[:end], clicked=self.clicked[:end]
+        )
 
 
 @dataclass(frozen=True, slots=True)
