@@ -92,12 +92,15 @@ def _as_it_stands(item: Embedded, each: ToEmbed, fuse: Fuse, moderated: bool) ->
         for part, digest in list(item.digests.items()):
             if before.digests.get(part) != digest:
                 refused[part] = "Changed: the file is not the one that was looked at"
-    kept = {name: from_bytes(data) for name, data in item.vectors.items() if name not in {*refused, "fused"}}
-    fused = fuse(kept)
-    vectors = kept if fused is None else kept | {"fused": fused}
+    vectors = item.vectors
+    if vectors.keys() & refused.keys():
+        kept = {name: from_bytes(data) for name, data in vectors.items() if name not in {*refused, "fused"}}
+        fused = fuse(kept)
+        with_fused = kept if fused is None else kept | {"fused": fused}
+        vectors = {name: to_bytes(vector) for name, vector in with_fused.items()}
     return structs.replace(
         item,
-        vectors={name: to_bytes(vector) for name, vector in vectors.items()},
+        vectors=vectors,
         spaces={name: space for name, space in item.spaces.items() if name in vectors},
         media={name: uri for name, uri in item.media.items() if name not in refused},
         digests={name: digest for name, digest in item.digests.items() if name not in refused},

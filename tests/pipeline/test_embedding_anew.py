@@ -1,16 +1,19 @@
 """Items embedded again are what a worker would make of their uploads now, and what was decided of them stands."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import pytest
 from msgspec import structs
 
 from streams.adapters.media import MediaReader
 from streams.core.fusion import Average
+from streams.core.vectors import Vector, from_bytes
 from streams.embedding_anew import UPLOADS, ToEmbed, embed_anew, in_groups, lost_parts, with_uploads
 from streams.events import Embedded, Upload
-from streams.pipeline.embedding import AcceptedUpload, embed
+from streams.pipeline.embedding import AcceptedUpload, Fuse, embed
 from streams.ports import Incoming
 from tests.fakes import FakeEmbedder
 
@@ -29,10 +32,10 @@ async def embedded(*uploads: AcceptedUpload, space: str = "before") -> list[Embe
     return (await embed(uploads, embedder=embedder, media=MediaReader(None), fuse=FUSE))[0]
 
 
-async def again(*some: ToEmbed, moderated: bool = False) -> list[Embedded]:
+async def again(*some: ToEmbed, moderated: bool = False, fuse: Fuse = FUSE) -> list[Embedded]:
     embedder = FakeEmbedder()
     embedder.space = "now"
-    return await embed_anew(some, embedder=embedder, media=MediaReader(None), fuse=FUSE, moderated=moderated)
+    return await embed_anew(some, embedder=embedder, media=MediaReader(None), fuse=fuse, moderated=moderated)
 
 
 async def test_an_item_is_made_again_as_a_worker_would_make_it_now() -> None:
@@ -42,6 +45,31 @@ async def test_an_item_is_made_again_as_a_worker_would_make_it_now() -> None:
         [made] = await again(ToEmbed(before, sent), moderated=moderated)
         assert made == now != before and not lost_parts(before, made)
         assert made.spaces == {"text": "now", "image": "now", "speech": "now", "fused": FUSE.space}
+
+
+class Counting:
+    """Fuses, and knows how often."""
+
+    def __init__(self) -> None:
+        self.space, self.fused = FUSE.space, 0
+
+    def __call__(self, vectors: Mapping[str, Vector]) -> Vector | None:
+        self.fused += 1
+        return FUSE(vectors)
+
+
+async def test_an_item_is_fused_once_and_again_only_where_a_part_was_taken_from_it() -> None:
+    whole, frog = (
+        upload("toad", title="a toad", media={"image": PICTURE}),
+        upload("frog", media={"speech": "data:,quak"}),
+    )
+    [toad], [gone] = await embedded(whole), await embedded(frog)
+    fuse = Counting()
+    await again(ToEmbed(toad, whole), fuse=fuse)
+    assert fuse.fused == 1
+    swapped = structs.replace(toad, digests={"image": sha256(b"another picture").hexdigest()})
+    await again(ToEmbed(swapped, whole), ToEmbed(gone), moderated=True, fuse=fuse)
+    assert fuse.fused == 1 + 3, "the one whose picture is another, twice; the other, of which nothing is left, once"
 
 
 async def test_what_is_withdrawn_held_or_refused_stays_so_and_is_not_embedded() -> None:
@@ -57,7 +85,8 @@ async def test_a_file_that_nobody_has_looked_at_is_not_shown_where_uploads_are_m
     swapped = structs.replace(before, digests={"image": sha256(b"another picture").hexdigest()})
     [made] = await again(ToEmbed(swapped, sent), moderated=True)
     assert set(made.vectors) == set(made.spaces) == {"text", "fused"} and not made.digests
-    assert made.vectors["fused"] == made.vectors["text"] and lost_parts(swapped, made) == ["image"]
+    np.testing.assert_allclose(*(from_bytes(made.vectors[name]) for name in ("fused", "text")), atol=1e-6)
+    assert lost_parts(swapped, made) == ["image"]
     assert made.refused == {"image": "Changed: the file is not the one that was looked at"}
     [made] = await again(ToEmbed(swapped, sent))
     assert made.digests == before.digests and not made.refused
