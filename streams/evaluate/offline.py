@@ -94,9 +94,10 @@ class InProcess:
         self._held: dict[str, list[str]] | None = {} if held else None
         self._events = 0
         self._deniability = deniability
-        self.advice = Advice(shipped.scorer, least_weight=CLICK) if shipped is not None else None
-        self._advised_from = shipped.since if shipped is not None else 0.0
-        self._awaiting = asyncio.Runner()
+        self.advice: Advice | None = None
+        if shipped is not None:
+            self.advice, self._advised_from = Advice(shipped.scorer, least_weight=CLICK), shipped.since
+            self.advice.arms = Arms(stable=1)
 
     def recommend(self, user: str, at: float, k: int) -> list[str]:
         """See `System`."""
@@ -131,8 +132,7 @@ class InProcess:
     def _advised(self, user: str, at: float) -> Advised | None:
         if self.advice is None or at <= self._advised_from:
             return None
-        self.advice.serve(Arms(stable=1))
-        return self._awaiting.run(self.advice.advise(self.recommender, [(self.view(user), at, None)])).get(user)
+        return asyncio.run(self.advice.advise(self.recommender, [(self.view(user), at, None)])).get(user)
 
     def view(self, user: str) -> UserView:
         """The user as they are by now."""
