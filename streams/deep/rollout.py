@@ -45,7 +45,7 @@ from streams.settings import Settings
 from streams.soak import endless
 
 SHAPE = Shape("click", parts=(ITEM,))
-WIDE = Shape("click", parts=(ITEM,), width=1024)
+WIDE = Shape("click", parts=(ITEM,), width=512)
 """Answers rightly, and takes far longer."""
 
 PATIENCE = 60.0
