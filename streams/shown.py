@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from streams import metrics
+from streams.core.digest import digest
 from streams.core.search.clicks import LearnedWeights, slope
 from streams.errors import Rejected
 from streams.events import SHOWN, Click, Shown, encode, read_shown, reading
@@ -27,10 +28,10 @@ _named = reading(_Named)
 
 
 class _Answer(Struct):
-    """value: as it came; users: whose click has counted."""
+    """value: as it came; users: digests of those whose click has counted."""
 
     value: bytes
-    users: set[str]
+    users: set[bytes]
 
 
 class Answers:
@@ -64,7 +65,8 @@ class Answers:
         answer = self._answers.get(query_id)
         if answer is None:
             return {}, "answer unknown"
-        if click.user_id in answer.users:
+        user = digest(click.user_id)
+        if user in answer.users:
             return {}, "again"
         try:
             shown = checked(read_shown(answer.value))
@@ -72,7 +74,7 @@ class Answers:
             return {}, "answer unreadable"
         if click.item_id not in shown.items:
             return {}, "item not shown"
-        answer.users.add(click.user_id)
+        answer.users.add(user)
         place = shown.items.index(click.item_id)
         slopes = slope(shown.gains, self._learned.of(self._weights), place)
         return slopes, "taught" if slopes else "nothing to tell apart"

@@ -40,7 +40,10 @@ class Encoders:
 
     def encode(self, modality: str, contents: Sequence[bytes]) -> list[tuple[Vector | None, str]]:
         """(dim,) float32 unit vector, None where refused, and what is said, of each content."""
-        return [each for some in batched(contents, TOGETHER) for each in self._encode(modality, some)]
+        once = list(dict.fromkeys(contents))
+        said = [each for some in batched(once, TOGETHER) for each in self._encode(modality, some)]
+        known = dict(zip(once, said, strict=True))
+        return [known[content] for content in contents]
 
     def _encode(self, modality: str, contents: Sequence[bytes]) -> list[tuple[Vector | None, str]]:
         path = self._cache / f"{modality}-{_name(contents)}.msgpack"
