@@ -24,6 +24,8 @@ from streams.spaces import Spaces
 
 Askers = Callable[[str], Awaitable[Asker]]
 
+TOLD = 20
+"""Places of an answer, from the first, on which clicks teach: every worker remembers as many of each."""
 NOTHING = Found(hits=[], total=0, facets={})
 
 
@@ -206,5 +208,6 @@ def _shown(query: Query, found: Found) -> Shown | None:
     """What clicks can teach with: of items in more than one ranking, and of no others."""
     if len(found.hits) < 2 or len(found.weights) < 2 or NEWEST in found.weights:
         return None
-    gains = {name: [round(hit.gains.get(name, 0.0), 8) for hit in found.hits] for name in found.weights}
-    return Shown(query_id=query.event_id, items=[hit.item_id for hit in found.hits], gains=gains)
+    hits = found.hits[:TOLD]
+    gains = {name: [round(hit.gains.get(name, 0.0), 8) for hit in hits] for name in found.weights}
+    return Shown(query_id=query.event_id, items=[hit.item_id for hit in hits], gains=gains)

@@ -16,7 +16,7 @@ from streams.core.memory.deniability import Deniability
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
 from streams.errors import Rejected
-from streams.events import ITEMS, SHOWN, Click, Learned, SearchResults, Shown, encode, read_learned
+from streams.events import ITEMS, SHOWN, Click, Learned, SearchResults, Shown, encode, read_learned, read_shown
 from streams.ports import Logged
 from streams.queries import Queries
 from streams.replica import INTERACTIONS, Replica
@@ -154,6 +154,14 @@ async def test_nothing_is_shown_of_answers_that_clicks_cannot_tell_anything_by(s
     await shop.ask(text="", media={})
     await shop.ask(media={})
     assert not shop.sink.on(SHOWN)
+
+
+async def test_of_a_long_answer_the_first_places_are_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.search.TOLD", 1)
+    assert len((await shop.ask()).items) == 2
+    [message] = shop.sink.on(SHOWN)
+    shown = read_shown(message.value or b"")
+    assert shown.items == [CALLED] and all(len(gains) == 1 for gains in shown.gains.values())
 
 
 async def test_who_is_forgotten_is_no_longer_known_to_have_taught(shop: Shop) -> None:
