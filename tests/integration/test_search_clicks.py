@@ -5,6 +5,7 @@ import time
 from base64 import b64encode
 from collections.abc import Sequence
 from itertools import count
+from typing import Any
 from urllib.request import Request, urlopen
 
 import msgspec
@@ -17,11 +18,12 @@ from streams.consumer import ask
 from streams.events import Click, Event, Query, SearchResults, Upload
 from streams.producer import EventProducer
 from streams.settings import Settings
-from tests.integration.running import handled, owners, serving, until, upload
+from tests.integration.running import handled, owners, until, upload
 from tests.media import file_of, picture
 
 pytestmark = pytest.mark.servers
 CALLED, SEEN = "clicked-called", "clicked-seen"
+IMAGES = "image in image"
 PEOPLE = 60
 numbers = count()
 
@@ -32,17 +34,14 @@ def image(number: int) -> str:
 
 def shop() -> list[Upload]:
     """Something that is called a zeppelin, and something that looks like the picture that people ask with."""
-    items = {CALLED: ("zeppelin", image(3)), SEEN: ("untitled", image(5))}
+    items: dict[str, dict[str, Any]] = {
+        CALLED: {"title": "zeppelin"},
+        SEEN: {"title": "untitled", "media": {"image": image(5)}},
+    }
+    now = time.time()
     return [
-        Upload(
-            event_id=f"{item_id}-{time.time()}",
-            ts=time.time(),
-            item_id=item_id,
-            title=title,
-            media={"image": uri},
-            attributes=["sold=here"],
-        )
-        for item_id, (title, uri) in items.items()
+        Upload(event_id=f"{item_id}-{now}", ts=now, item_id=item_id, attributes=["sold=here"], **fields)
+        for item_id, fields in items.items()
     ]
 
 
@@ -54,17 +53,28 @@ def asked(settings: Settings, partitions: set[int]) -> Query:
             return made
 
 
-def order(answer: SearchResults | None) -> list[str]:
-    assert answer is not None, "no answer came"
+def order(answer: SearchResults) -> list[str]:
     return [each.item_id for each in answer.items]
 
 
-def of_each_worker(settings: Settings, workers: int) -> list[SearchResults]:
-    """An answer of each."""
-    until(lambda: len(owners(settings)) == workers)
+def of_each_worker(settings: Settings) -> list[SearchResults]:
+    """An answer of each of two."""
+    until(lambda: [bool(each.get("events.query")) for each in owners(settings).values()] == [True, True])
     shares = [topics["events.query"] for topics in owners(settings).values()]
     answers = [ask(settings.kafka, asked(settings, each), patience=60) for each in shares]
     return [each for each in answers if each is not None]
+
+
+def ordered(settings: Settings, wanted: list[str]) -> dict[str, float]:
+    """What rankings count for both workers, once both answer in that order, and by the same weights."""
+    found: list[SearchResults] = []
+
+    def both_alike() -> bool:
+        found[:] = of_each_worker(settings)
+        return [order(each) for each in found] == [wanted, wanted] and found[0].weights == found[1].weights
+
+    until(both_alike)
+    return found[0].weights
 
 
 def send(settings: Settings, events: Sequence[Event]) -> None:
@@ -97,27 +107,30 @@ def over_http(address: str) -> SearchResults:
         return msgspec.json.decode(response.read(), type=SearchResults)
 
 
-def test_what_people_click_comes_first_in_every_worker_over_http_and_after_a_restart(servers: Settings) -> None:
+def teach(settings: Settings, query_id: str) -> None:
+    send(settings, clicks(query_id, PEOPLE))
+    until(lambda: handled(settings, "events.click"))
+
+
+def test_what_people_click_comes_first_in_every_worker_over_http_and_after_a_restart(
+    servers: Settings, http: str
+) -> None:
     with running_workers(servers, 2) as workers:
+        until(lambda: len(owners(servers)) == 2)
         upload(servers, shop())
-        until(lambda: [order(each) for each in of_each_worker(servers, 2)] == [[CALLED, SEEN]] * 2)
-        [answer, _] = of_each_worker(servers, 2)
-        send(servers, clicks(answer.query_id, PEOPLE))
-        until(lambda: handled(servers, "events.click"))
-        until(lambda: [order(each) for each in of_each_worker(servers, 2)] == [[SEEN, CALLED]] * 2)
-        one, other = of_each_worker(servers, 2)
-        assert one.weights == other.weights
-        assert one.weights["image in image"] > servers.search.weights["image in image"]
-        with serving(servers) as address:
-            until(lambda: order(over_http(address)) == [SEEN, CALLED])
-            found = over_http(address)
-            assert found.weights == one.weights
-            send(servers, clicks(found.query_id, PEOPLE))
-            until(lambda: handled(servers, "events.click"))
-            until(lambda: all(each.weights != one.weights for each in of_each_worker(servers, 2)))
-        learned, same = of_each_worker(servers, 2)
-        assert learned.weights == same.weights
+        before = ordered(servers, [CALLED, SEEN])
+        teach(servers, of_each_worker(servers)[0].query_id)
+        taught = ordered(servers, [SEEN, CALLED])
+        assert taught[IMAGES] > before[IMAGES] and taught["words"] < before["words"]
+
+        until(lambda: over_http(http).weights == taught)
+        found = over_http(http)
+        assert order(found) == [SEEN, CALLED]
+        teach(servers, found.query_id)
+        further = ordered(servers, [SEEN, CALLED])
+        assert further != taught, "a click on an answer over HTTP teaches, too"
+
         for worker in workers:
             assert worker.terminate() == 0
             worker.start()
-        assert [each.weights for each in of_each_worker(servers, 2)] == [learned.weights] * 2
+        assert ordered(servers, [SEEN, CALLED]) == further
