@@ -116,7 +116,7 @@ def test_what_people_click_comes_first_in_every_worker_over_http_and_after_a_res
     servers: Settings, http: str
 ) -> None:
     with running_workers(servers, 2) as workers:
-        until(lambda: len(owners(servers)) == 2)
+        until(lambda: all(worker.is_ready() for worker in workers))
         upload(servers, shop())
         before = ordered(servers, [CALLED, SEEN])
         teach(servers, of_each_worker(servers)[0].query_id)
