@@ -16,6 +16,7 @@ The path of the data, and where to read about each step:
       -> vectors and words                              queries.py, search.py, searching.py
       -> the best items, from the same vectors          core/search, adapters/words.py
       -> an answer to `search.results`                  consumer.py
+      -> clicks on it teach what each ranking counts    shown.py, core/search/clicks.py, replica.py
 
     lists are made by the arm of their user             plan.py, core/experiments, pipeline/lists.py
       -> what came of them to `experiments`             experiments.py, web/experiments.py

@@ -1,10 +1,10 @@
 """Who may do what in Kafka and Cassandra: the least that each role needs.
 
-A worker reads events and the logs of the shared memory, writes those logs, lists and dead letters, and reads and writes
-the rows of its keyspace. A producer writes events. A consumer reads lists and answers, in groups whose names begin with
-its own name and a hyphen. The HTTP server reads both, the logs of the shared memory, the uploads that wait for
-moderators and the rows, and writes events. None of them creates, changes or drops anything. The log of items is
-whatever begins with its name: embedded anew, it has a number after it.
+A worker reads events, what answers showed and the logs of the shared memory, writes those, lists, answers and dead
+letters, and reads and writes the rows of its keyspace. A producer writes events. A consumer reads lists and answers, in
+groups whose names begin with its own name and a hyphen. The HTTP server reads both, the logs of the shared memory, the
+uploads that wait for moderators and the rows, and writes events and what its answers showed. None of them creates,
+changes or drops anything. The log of items is whatever begins with its name: embedded anew, it has a number after it.
 """
 
 import time
@@ -24,7 +24,7 @@ from kafka.admin import (
 
 from streams.adapters import connections
 from streams.errors import KafkaUnavailable
-from streams.events import EVENT_TYPES, ITEMS, QUEUE
+from streams.events import EVENT_TYPES, ITEMS, QUEUE, SHOWN
 from streams.replica import INTERACTIONS
 from streams.settings import Cassandra, Kafka, Roles, Settings
 
@@ -60,8 +60,8 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
     """
     read, write = ACLOperation.READ, ACLOperation.WRITE
     if roles.worker:
-        yield from (_allow(roles.worker, read, topic) for topic in (*EVENTS, INTERACTIONS))
-        written = (INTERACTIONS, *ANSWERS, OUTCOMES, FORGOTTEN, REJECTED, QUEUE)
+        yield from (_allow(roles.worker, read, topic) for topic in (*EVENTS, INTERACTIONS, SHOWN))
+        written = (INTERACTIONS, *ANSWERS, SHOWN, OUTCOMES, FORGOTTEN, REJECTED, QUEUE)
         yield from (_allow(roles.worker, write, topic) for topic in written)
         yield from (_allow(roles.worker, each, ITEMS, pattern=PREFIXED) for each in (read, write))
         yield _allow(roles.worker, read, group, ResourceType.GROUP)
@@ -74,7 +74,7 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
     if roles.http:
         yield from (_allow(roles.http, read, topic) for topic in (INTERACTIONS, *ANSWERS, OUTCOMES, QUEUE))
         yield _allow(roles.http, read, ITEMS, pattern=PREFIXED)
-        yield from (_allow(roles.http, write, topic) for topic in EVENTS)
+        yield from (_allow(roles.http, write, topic) for topic in (*EVENTS, SHOWN))
 
 
 def grant_in_kafka(kafka: Kafka, roles: Roles) -> None:

@@ -30,6 +30,7 @@ from streams.adapters.kafka import Follower, KafkaSink, PartitionOf
 from streams.adapters.moderation import ContentModerator
 from streams.adapters.patience import retrying
 from streams.adapters.ranker import TritonRanker
+from streams.adapters.tail import Tail
 from streams.adapters.triton import HastyEmbedder, PatientEmbedder, TritonEmbedder
 from streams.advice import Advice
 from streams.agents import Agents, Die, Handle, end_process
@@ -39,6 +40,7 @@ from streams.core.memory.deniability import Deniability
 from streams.core.search.question import Asker
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, KafkaUnavailable, RankerUnavailable, StoreMoved, StoreUnavailable
+from streams.events import SHOWN
 from streams.knowledge import read_if_set
 from streams.one_space import OneSpace
 from streams.pipeline import Pipeline
@@ -47,12 +49,13 @@ from streams.pipeline.moderation import Moderation
 from streams.pipeline.policy import Policy
 from streams.plan import check_versions, read_plan
 from streams.queries import Queries
-from streams.replica import Replica
+from streams.replica import Replica, left_out
 from streams.rules import kept
 from streams.search import Search
-from streams.searching import empty_search, media_reader
+from streams.searching import empty_search, learns, media_reader, numbers
 from streams.settings import Kafka, Metrics, Server, Settings, Worker
 from streams.settings import Moderation as ModerationSettings
+from streams.shown import Answers
 from streams.snapshots import SnapshotFolder
 from streams.web.health import Health, Unwell
 from streams.web.server import listening
@@ -261,20 +264,22 @@ async def open_pipeline(
         if health is not None:
             health.ready.checks |= {"kafka": sink.check, "cassandra": store.check, "triton": triton.check}
             health.ready.checks["space"] = embedder.check
-        yield Pipeline(
-            store=store,
-            embedder=PatientEmbedder(embedder),
-            media=media_reader(settings.worker),
-            sink=sink,
-            replica=replica,
-            fuse=fuse,
-            policy=policy,
-            partition_of=PartitionOf(settings.kafka.partitions),
-            moderation=await asyncio.to_thread(moderation_of, settings.moderation),
-            experiments=experiments,
-            advice=advice,
-            deniability=Deniability(settings.privacy.epsilon, SystemRandom()) if settings.privacy.epsilon else None,
-        )
+        async with _hearing(settings, replica) as answers:
+            yield Pipeline(
+                store=store,
+                embedder=PatientEmbedder(embedder),
+                media=media_reader(settings.worker),
+                sink=sink,
+                replica=replica,
+                fuse=fuse,
+                policy=policy,
+                partition_of=PartitionOf(settings.kafka.partitions),
+                moderation=await asyncio.to_thread(moderation_of, settings.moderation),
+                experiments=experiments,
+                advice=advice,
+                deniability=Deniability(settings.privacy.epsilon, SystemRandom()) if settings.privacy.epsilon else None,
+                answers=answers,
+            )
     finally:
         for task in meanwhile:
             task.cancel()
@@ -291,6 +296,23 @@ async def _shipped(ranker: TritonRanker) -> Collection[int]:
     except RankerUnavailable as error:
         log.warning("the versions that arms of experiments name are not checked", error=str(error))
         return ()
+
+
+@asynccontextmanager
+async def _hearing(settings: Settings, replica: Replica) -> AsyncIterator[Answers | None]:
+    """What answers show, from now on; None where clicks on them are to teach nothing."""
+    if not learns(settings):
+        yield None
+        return
+    answers = Answers(numbers(settings).counting, replica.weights)
+    tail = Tail(settings.kafka, SHOWN, answers.take, left_out)
+    await tail.start()
+    task = asyncio.create_task(tail.run())
+    try:
+        yield answers
+    finally:
+        task.cancel()
+        await tail.close()
 
 
 @asynccontextmanager
@@ -315,7 +337,7 @@ async def open_search(
     if health is not None:
         health.ready.breakers["triton"] = lambda: str(hasty.breaker.state)
     graphs = Graphs(DIM)
-    search = empty_search(settings, hasty, asker, pipeline.replica.barred, graphs, pipeline.replica.items_topic)
+    search = empty_search(settings, hasty, asker, pipeline.replica, graphs)
     try:
         async with _catching_up(settings.kafka, search, health, name="search") as (task, complete):
             meanwhile = [asyncio.create_task(each) for each in (_keep_what_comes(complete), graphs.build(complete))]

@@ -54,6 +54,9 @@ def table(answer: SearchResults, asked: Query) -> Table:
         f"{name}: {', '.join(f'{value} ({count})' for value, count in list(values.items())[:5])}"
         for name, values in answer.facets.items()
     ]
+    if answer.weights:
+        heaviest = sorted(answer.weights.items(), key=lambda one: -one[1])
+        counted.append(f"each place counts: {', '.join(f'{ranking} {weight:.2f}' for ranking, weight in heaviest)}")
     shown = Table(title=f"{answer.total} found", caption="\n".join(counted), caption_justify="left")
     for heading in ("", "item", "title", "score", *(["what spoke for it"] if asked.explain else [])):
         shown.add_column(heading)

@@ -19,8 +19,9 @@ from streams.errors import Rejected
 
 VERSION = 1
 ITEMS = "items.embedded"
-QUEUE = "moderation.queue"
 """The log of items, until it is embedded anew: then it has a number after this."""
+QUEUE = "moderation.queue"
+SHOWN = "search.shown"
 MAX_EVENT_BYTES = 1024 * 1024
 FLOAT_BYTES = 4
 MAX_FUTURE_SECONDS = 300.0
@@ -300,6 +301,7 @@ class SearchResults(Struct, kw_only=True):
     did_you_mean  the words, the unknown ones replaced by what was probably meant; empty where all are known
     heard         what was understood of the query's speech
     refused       part of the query -> why it was left out
+    weights       ranking that had a say -> what it counted, where the query asked for that
     published_at  when the query was written to Kafka, seconds since the epoch
     emitted_at    when this answer was
     """
@@ -312,8 +314,22 @@ class SearchResults(Struct, kw_only=True):
     did_you_mean: str = ""
     heard: str = ""
     refused: dict[str, str] = {}
+    weights: dict[str, float] = {}
     published_at: float = 0.0
     emitted_at: float = 0.0
+    version: int = VERSION
+
+
+class Shown(Struct, kw_only=True, frozen=True, gc=False):
+    """What an answer to a query showed, and why in that order: for the clicks that come of it.
+
+    items  those shown, best first
+    gains  ranking -> what it gave to the score of each of them, before its weight
+    """
+
+    query_id: str
+    items: list[str]
+    gains: dict[str, list[float]]
     version: int = VERSION
 
 
@@ -384,13 +400,17 @@ class LearnedLesson(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class LearnedTouch(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """An item that a user touched, how much that says (1 for a click, less for a view), and what it teaches."""
+    """An item that a user touched, how much that says (1 for a click, less for a view), and what it teaches.
+
+    rankings  of a click on an answer to a query: ranking -> whether it should have counted more (to 1) or less (to -1)
+    """
 
     event_id: str
     item_id: str
     at: float
     weight: float
     lesson: LearnedLesson | None = None
+    rankings: dict[str, float] = {}
 
 
 class Learned(Struct, kw_only=True, frozen=True):
@@ -422,6 +442,7 @@ MESSAGE_TYPES: dict[str, type[Struct]] = {
     "recommendations": Recommendations,
     "experiments": Outcome,
     "search.results": SearchResults,
+    SHOWN: Shown,
     "forgotten": Forgotten,
     "moderation.queue": Held,
     ITEMS: Embedded,
@@ -523,6 +544,7 @@ def reading(kind: type[S]) -> Callable[[bytes], S]:
 _embedded = reading(Embedded)
 _learned = reading(Learned)
 _outcome = reading(Outcome)
+read_shown = reading(Shown)
 
 
 def read_embedded(value: bytes, *, dim: int = DIM) -> Embedded:
@@ -566,6 +588,8 @@ def check_learned(learned: Learned, *, dim: int = DIM) -> None:
         if touched.lesson is not None:
             _check_vector(touched.lesson.slope, None, "slope of a lesson")
             _check_vector(touched.lesson.pulls, len(touched.lesson.items), "pulls of a lesson")
+        if not all(-1 <= each <= 1 for each in touched.rankings.values()):
+            raise Rejected("out_of_range", f"rankings of a touch are {touched.rankings}, where -1 to 1 is allowed")
 
 
 def _check_vector(data: bytes, dim: int | None, what: str) -> None:

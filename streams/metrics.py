@@ -91,6 +91,12 @@ SEARCH_CLICKS = Histogram(
     "Place, 1 the first, of a clicked item in the answer that showed it",
     buckets=_PLACES,
 )
+SEARCH_LESSONS = Counter(
+    "anabranch_search_lessons", "Clicks on answers, by what they taught of the weights of rankings", ["outcome"]
+)
+SEARCH_WEIGHT = Gauge(
+    "anabranch_search_weight", "What clicks have made of a ranking's weight: so many times what was set", ["ranking"]
+)
 UNANSWERED = Counter("anabranch_queries_unanswered", "Queries for which nothing was found")
 SEARCHABLE = Gauge("anabranch_searchable_items", "Items that can be found by a search")
 BATCH = Histogram("anabranch_batch_events", "Events in a micro-batch", ["topic"], buckets=_COUNTS)

@@ -10,6 +10,7 @@ from streams.events import Query, decode, encode
 from streams.pipeline.intake import Refusals
 from streams.ports import Incoming, Outgoing, Sink
 from streams.search import Search
+from streams.shown import told
 
 TOPIC = "search.results"
 
@@ -35,16 +36,16 @@ class Queries:
         metrics.BATCH.labels(batch[0].topic).observe(len(batch))
         await self._complete.wait()
         answered = await asyncio.gather(*(self._answer(message) for message in batch))
-        await self._sink.publish(answered)
+        await self._sink.publish([each for answer in answered for each in answer])
 
-    async def _answer(self, message: Incoming) -> Outgoing:
+    async def _answer(self, message: Incoming) -> list[Outgoing]:
         try:
             query = decode(message.topic, message.value, key=message.key, now=self._clock())
         except Rejected as refusal:
-            return self._refusals.dead_letter(message, refusal, self._clock())
+            return [self._refusals.dead_letter(message, refusal, self._clock())]
         assert isinstance(query, Query)
-        results = await self._search.search(query)
+        results, shown = await self._search.search(query)
         results.published_at, results.emitted_at = message.published_at, self._clock()
         metrics.EVENTS.labels(message.topic).inc()
         metrics.QUERY_TO_RESULTS.observe(max(0.0, results.emitted_at - results.published_at))
-        return Outgoing(TOPIC, message.key, encode(results))
+        return [Outgoing(TOPIC, message.key, encode(results)), *([told(shown)] if shown else [])]

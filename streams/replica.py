@@ -8,7 +8,7 @@ the same places know the same, bit by bit, and what one knows can be another's s
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -20,6 +20,7 @@ from streams.core.attention import Background
 from streams.core.memory.expert import State
 from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Taught
+from streams.core.search.clicks import LearnedWeights
 from streams.core.search.question import Barred, nothing
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import Rejected
@@ -50,6 +51,7 @@ class Breath:
 class Replica:
     """Follows the logs (`follow`), and is what lists are made from.
 
+    weights     what clicks on answers have made of those of a search's rankings
     spaces      that the vectors of its items are in; items of others are left out
     worker      the name under which this process publishes interactions
     known       item id -> what is known of it beside its own attributes, see `Recommender`
@@ -77,6 +79,7 @@ class Replica:
         self._dim = dim
         self.items_topic = items_topic
         self._identities = [(identities or {}).get(topic, "") for topic in (items_topic, INTERACTIONS)]
+        self.weights = LearnedWeights()
         self.item_vectors: dict[str, dict[str, Vector]] = {}
         self.spaces = Spaces()
         self.background = Background()
@@ -134,8 +137,11 @@ class Replica:
     def snapshot(self) -> bytes:
         """All that is known by now, for `restore`."""
         known = [self.item_vectors.get(item_id, {}) for item_id in self._orders]
+        rankings, logarithms, lessons_of = self.weights.state()
         ids = {
             "topics": list(self.offsets),
+            "rankings": rankings,
+            "lessons_of": lessons_of,
             "identities": self._identities,
             "parts": list(self.spaces.known),
             "spaces": list(self.spaces.known.values()),
@@ -152,6 +158,7 @@ class Replica:
             "offsets": np.array(list(self.offsets.values()), np.int64),
             "recommender": np.frombuffer(self.recommender.snapshot(), np.uint8),
             "index": np.frombuffer(self.index.save(), np.uint8),
+            "weights": np.array(logarithms, np.float64),
         }
         return pack(ids, {"items": items, "whole": whole})
 
@@ -172,6 +179,9 @@ class Replica:
             known=self._known,
         )
         self.index.load(whole["index"].tobytes())
+        if "weights" in whole:
+            self.weights.load(ids["rankings"], whole["weights"].tolist(), ids["lessons_of"])
+            self._show_weights(ids["rankings"])
         self.spaces.take(dict(zip(ids.get("parts", []), ids.get("spaces", []), strict=True)))
         rows = zip(ids["modalities"], items["vectors"], strict=True)
         for item_id, count, known, order in zip(
@@ -215,14 +225,21 @@ class Replica:
         profile = from_bytes(learned.profile) if learned.profile else None
         for each in learned.touches:
             interaction = Interaction(each.event_id, learned.user_id, each.item_id, each.at, each.weight, profile)
-            self.recommender.learn(interaction, _taught(each.lesson) if each.lesson else None)
+            share = self.recommender.learn(interaction, _taught(each.lesson) if each.lesson else None)
+            self.weights.learn(each.rankings, learned.user_id, share)
+            self._show_weights(each.rankings)
             await self._breath.take()
         if learned.forgotten:
             self.recommender.forget(learned.user_id)
+            self.weights.forget(learned.user_id)
         if learned.worker == self.worker:
             self._published -= 1
             if self._published <= 0:
                 self._learned_all.set()
+
+    def _show_weights(self, rankings: Iterable[str]) -> None:
+        for name, times in self.weights.of(dict.fromkeys(rankings, 1.0)).items():
+            metrics.SEARCH_WEIGHT.labels(name).set(times)
 
 
 def left_out(topic: str, offset: int, refusal: Rejected) -> None:

@@ -5,23 +5,27 @@ It follows `items.embedded`, so that an upload can be found as soon as it is emb
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from encoders.contract import DIM, MODALITIES
 from streams import metrics
 from streams.core.search import analysis
+from streams.core.search.clicks import LearnedWeights
 from streams.core.search.question import Asker, Barred, Found, Question, nothing
-from streams.core.search.searcher import Document, Searcher
+from streams.core.search.searcher import NEWEST, Document, Searcher
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import EmbedderUnavailable, PartRefused, Rejected, StoreUnavailable
-from streams.events import ITEMS, Embedded, FoundItem, Query, SearchResults, read_embedded
+from streams.events import Embedded, FoundItem, Query, SearchResults, Shown, read_embedded
 from streams.ports import Embedder, Logged, Media
 from streams.replica import Breath, left_out
 from streams.spaces import Spaces
 
 Askers = Callable[[str], Awaitable[Asker]]
 
+TOLD = 20
+"""Places of an answer, from the first, on which clicks teach: every worker remembers as many of each."""
 NOTHING = Found(hits=[], total=0, facets={})
 
 
@@ -38,12 +42,20 @@ class Understood(Struct):
     refused: dict[str, str]
 
 
+class Answer(NamedTuple):
+    """An answer to a query, and what it showed for what reasons, where clicks can tell which of these was right."""
+
+    results: SearchResults
+    shown: Shown | None
+
+
 class Search:
     """The items that can be found, and the answer to a query.
 
     askers   user -> what is known of them. Raises StoreUnavailable
     barred   traits, and the time -> which items rules keep from whoever has them
     unsafe   `name=value` of attributes whose items are shown only to queries with `safe` false
+    learned  what clicks have made of the weights of the rankings; None where they are to stay as they were set
     seconds  for fetching and embedding a part of a query; one that takes longer is left out
     items_topic  the log of items
     offsets  topic -> the next message to follow
@@ -57,16 +69,18 @@ class Search:
         embedder: Embedder,
         media: Media,
         askers: Askers,
+        items_topic: str,
+        learned: LearnedWeights | None = None,
         barred: Callable[[bytes | None, float], Barred] = lambda traits, at: nothing,
         unsafe: Collection[str] = (),
         seconds: float = 5.0,
-        items_topic: str = ITEMS,
         dim: int = DIM,
     ) -> None:
         self._searcher = searcher
         self._embedder = embedder
         self._media = media
         self._askers = askers
+        self._learned = learned
         self._barred = barred
         self._unsafe = frozenset(unsafe)
         self._seconds = seconds
@@ -113,15 +127,16 @@ class Search:
             )
         metrics.SEARCHABLE.set(len(self._searcher))
 
-    async def search(self, query: Query) -> SearchResults:
+    async def search(self, query: Query) -> Answer:
         """The best items for a query. A part that cannot be read, and a server that is away, only make it worse."""
         understood, asker = await asyncio.gather(self._understand(query), self._asker(query))
         words = " ".join(filter(None, (query.text, understood.heard)))
         lost = understood.refused and not understood.vectors and not analysis.words(words)
-        found = NOTHING if lost else self._searcher.search(self._question(query, words, understood, asker))
+        question = self._question(query, words, understood, asker)
+        found = NOTHING if lost else self._searcher.search(question, self._learned)
         if not found.total:
             metrics.UNANSWERED.inc()
-        return SearchResults(
+        results = SearchResults(
             query_id=query.event_id,
             user_id=query.user_id,
             items=[
@@ -133,7 +148,9 @@ class Search:
             did_you_mean=found.meant,
             heard=understood.heard,
             refused=understood.refused,
+            weights={name: round(weight, 6) for name, weight in found.weights.items()} if query.explain else {},
         )
+        return Answer(results, _shown(query, found) if self._learned is not None else None)
 
     def _question(self, query: Query, words: str, understood: Understood, asker: Asker) -> Question:
         return Question(
@@ -185,3 +202,12 @@ class Search:
         except StoreUnavailable as error:
             metrics.ERRORS.labels("cassandra", type(error).__name__).inc()
             return Asker(traits=None)
+
+
+def _shown(query: Query, found: Found) -> Shown | None:
+    """What clicks can teach with: of items in more than one ranking, and of no others."""
+    if len(found.hits) < 2 or len(found.weights) < 2 or NEWEST in found.weights:
+        return None
+    hits = found.hits[:TOLD]
+    gains = {name: [round(hit.gains.get(name, 0.0), 8) for hit in hits] for name in found.weights}
+    return Shown(query_id=query.event_id, items=[hit.item_id for hit in hits], gains=gains)

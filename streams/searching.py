@@ -1,15 +1,12 @@
 """Settings -> what answers queries and what fetches media, alike in workers and in `anabranch serve`."""
 
-from collections.abc import Callable
-
 from streams.adapters.deferred import Graphs
 from streams.adapters.media import MediaReader
 from streams.adapters.words import WordIndex
-from streams.core.search.question import Barred
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
-from streams.events import ITEMS
 from streams.ports import Embedder
+from streams.replica import Replica
 from streams.search import Askers, Search
 from streams.settings import Settings, Worker
 
@@ -24,26 +21,30 @@ def media_reader(worker: Worker) -> MediaReader:
     )
 
 
-def empty_search(
-    settings: Settings,
-    embedder: Embedder,
-    askers: Askers,
-    barred: Callable[[bytes | None, float], Barred],
-    graphs: Graphs,
-    items_topic: str = ITEMS,
-) -> Search:
+def empty_search(settings: Settings, embedder: Embedder, askers: Askers, replica: Replica, graphs: Graphs) -> Search:
     """What answers queries, before it knows any item.
 
-    graphs  to be built once it knows all
+    replica  of the process: what it says of rules, and of what clicks have taught, is kept to
+    graphs   to be built once it knows all items
     """
-    numbers = SearchSettings(weights=settings.search.weights, taste=settings.search.taste_weight)
     return Search(
-        Searcher(numbers, words=WordIndex(), space=graphs.empty),
+        Searcher(numbers(settings), words=WordIndex(), space=graphs.empty),
         embedder=embedder,
         media=media_reader(settings.worker),
         askers=askers,
-        barred=barred,
+        items_topic=replica.items_topic,
+        learned=replica.weights if learns(settings) else None,
+        barred=replica.barred,
         unsafe=settings.search.unsafe,
         seconds=settings.search.seconds,
-        items_topic=items_topic,
     )
+
+
+def learns(settings: Settings) -> bool:
+    """Whether clicks on answers teach what rankings count; not where nobody is to hear of what was shown to whom."""
+    return settings.search.learns and not settings.privacy.epsilon
+
+
+def numbers(settings: Settings) -> SearchSettings:
+    """What a search goes by, as set."""
+    return SearchSettings(weights=settings.search.weights, taste=settings.search.taste_weight)

@@ -1,7 +1,8 @@
 """The front door of the HTTP side: settings -> adapters -> replica and reader -> aiohttp application.
 
 A process of its own: it follows the logs as every worker does, owns no partitions, and writes nothing but the events
-that it is sent. However much is asked of it, the stream is not disturbed; start as many as are needed.
+that it is sent and what its answers to queries showed. However much is asked of it, the stream is not disturbed; start
+as many as are needed.
 """
 
 import asyncio
@@ -26,8 +27,8 @@ from streams.adapters.tail import Tail
 from streams.adapters.triton import HastyEmbedder, TritonEmbedder
 from streams.advice import Advice
 from streams.core.warm_up import warm_up
-from streams.errors import StoreUnavailable
-from streams.events import QUEUE, Embedded, Learned
+from streams.errors import SinkUnavailable, StoreUnavailable
+from streams.events import QUEUE, Embedded, Learned, Query, SearchResults, Shown
 from streams.knowledge import read_if_set
 from streams.one_space import OneSpace
 from streams.plan import read_plan
@@ -35,6 +36,7 @@ from streams.replica import Replica, left_out
 from streams.rules import kept
 from streams.searching import empty_search, media_reader
 from streams.settings import Settings
+from streams.shown import told
 from streams.web.access import Tokens
 from streams.web.api import Api
 from streams.web.application import Counted, application
@@ -120,7 +122,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
         desk = Desk(moderation.key.get_secret_value().encode(), moderation.limits, sink)
         tails.append(Tail(settings.kafka, QUEUE, desk.take, left_out, from_start=True, outdated=desk.outdate))
     graphs = Graphs(DIM)
-    search = empty_search(settings, hasty, reader.asker, replica.barred, graphs)
+    search = empty_search(settings, hasty, reader.asker, replica, graphs)
     following: list[asyncio.Task[None]] = []
     building: list[asyncio.Task[None]] = []
     try:
@@ -142,6 +144,16 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
         running = (follower.run(), _until_moved(store), watcher.show(), advice.follow(), _show(advice))
         following += [asyncio.create_task(each) for each in (*running, *(tail.run() for tail in tails))]
         building.append(asyncio.create_task(graphs.build(follower.caught_up)))
+
+        telling: set[asyncio.Task[None]] = set()
+
+        async def found(query: Query) -> SearchResults:
+            results, shown = await search.search(query)
+            if shown is not None:
+                telling.add(task := asyncio.create_task(_tell(sink, shown)))
+                task.add_done_callback(telling.discard)
+            return results
+
         health = Health()
         # Not Triton: without it, searches by words alone go on, and so does all the rest.
         health.ready.checks |= {"kafka": sink.check, "cassandra": store.check, "memory": follower.check}
@@ -154,7 +166,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
             flow=FlowReader(settings.http.workers or (f"{settings.metrics.host}:{settings.metrics.port}",)),
             sink=sink,
             media=media_reader(settings.worker),
-            search=search.search,
+            search=found,
             experiments=watcher.report,
             desk=desk,
             pseudonym=settings.kafka.pseudonym,
@@ -170,6 +182,12 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
             await tail.close()
         await sink.close()
         await store.close()
+
+
+async def _tell(sink: KafkaSink, shown: Shown) -> None:
+    """Have the workers hear of it; the answer does not wait for that, nor fail with it."""
+    with suppress(SinkUnavailable):  # counted where it is raised
+        await sink.publish([told(shown)])
 
 
 async def _until_moved(store: CassandraStore) -> None:

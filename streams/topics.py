@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from streams.adapters import connections
 from streams.errors import AnabranchError
-from streams.events import ITEMS
+from streams.events import ITEMS, SHOWN
 from streams.settings import Kafka, Retention, Settings
 
 DAY_MS = 86_400_000
@@ -77,6 +77,7 @@ TOPICS = (
     Topic("recommendations", "a user's refreshed list", "user_id", compact=True, kept="users_days"),
     Topic("experiments", "what came of lists, by arm of each experiment", "digest of user_id", kept="experiments_days"),
     Topic("search.results", "the answer to a query", "event_id of the query", kept="answers_days"),
+    Topic(SHOWN, "what an answer showed and why, for the clicks on it", "event_id of the query", kept="answers_days"),
     Topic("forgotten", "that a user is forgotten", "user_id", kept="answers_days"),
     Topic(
         "moderation.queue",

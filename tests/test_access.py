@@ -28,18 +28,18 @@ def test_a_producer_writes_events_and_a_consumer_reads_lists() -> None:
     assert rights(Roles(consumer="c")) == {("User:c", "READ", name) for name in read}
 
 
-def test_the_http_server_reads_what_lists_are_made_of_and_writes_events_alone() -> None:
+def test_the_http_server_reads_what_lists_are_made_of_and_writes_events_and_what_its_answers_showed() -> None:
     given = rights(Roles(http="h"))
     read = {topic for _, operation, topic in given if operation == "READ"}
     made_of = {"recommendations", "search.results", "experiments", "interactions", "items.embedded"}
     assert read == {*made_of, "moderation.queue"}
-    assert {topic for _, operation, topic in given if operation == "WRITE"} == set(EVENT_TYPES)
+    assert {topic for _, operation, topic in given if operation == "WRITE"} == {*EVENT_TYPES, "search.shown"}
 
 
 def test_a_worker_writes_no_events_but_dead_letters() -> None:
     written = {topic for _, operation, topic in rights(Roles(worker="w")) if operation == "WRITE"}
     memory, answers = {"items.embedded", "interactions"}, {"recommendations", "search.results", "forgotten"}
-    answers |= {"experiments", "moderation.queue"}
+    answers |= {"experiments", "moderation.queue", "search.shown"}
     assert written == {*memory, *answers, "events.rejected"}
 
 

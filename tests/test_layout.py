@@ -19,12 +19,17 @@ ALLOWED = {
     "streams/metrics.py": ["streams.core", "streams.tracing"],
     "streams/tracing.py": ["streams.errors"],
     "streams/ports.py": ["streams.core", "streams.events", "streams.errors", "encoders.contract"],
-    "streams/queries.py": [*BELOW_PIPELINE, "streams.ports", "streams.pipeline", "streams.search"],
+    "streams/queries.py": [*BELOW_PIPELINE, "streams.ports", "streams.pipeline", "streams.search", "streams.shown"],
+    "streams/shown.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/search.py": [*BELOW_PIPELINE, "streams.ports", "streams.replica"],
     "streams/held.py": ["streams.core", "streams.events"],
     "streams/replica.py": [*BELOW_PIPELINE, "streams.ports"],
     "streams/advice.py": [*BELOW_PIPELINE, "streams.ports"],
-    "streams/pipeline": ["streams.pipeline", *BELOW_PIPELINE, "streams.ports", "streams.replica", "streams.advice"],
+    "streams/pipeline": [
+        "streams.pipeline",
+        *BELOW_PIPELINE,
+        *("streams.ports", "streams.replica", "streams.advice", "streams.shown"),
+    ],
     "streams/agents.py": ["streams.pipeline", "streams.ports", "streams.events", "streams.tracing"],
     "streams/adapters": [
         "streams.adapters",
@@ -47,6 +52,7 @@ WITHOUT_CLIENTS = [
     "streams/replica.py",
     "streams/pipeline",
     "streams/search.py",
+    "streams/shown.py",
     "streams/ports.py",
     "encoders",
 ]

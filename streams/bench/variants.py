@@ -121,8 +121,8 @@ class Unranked(Recommender):
     def judge(self, rehearsal: Rehearsal, user: UserView, interaction: Interaction) -> Taught | None:
         return None
 
-    def learn(self, interaction: Interaction, taught: Taught | None = None) -> None:
-        pass
+    def learn(self, interaction: Interaction, taught: Taught | None = None) -> float:
+        return 0.0
 
     def recommend(
         self,

@@ -110,6 +110,9 @@ def evaluate_search(
     tastes: Annotated[
         bool, typer.Option("--tastes", help="With --films: what it is worth to know who asks, over MovieLens' clicks.")
     ] = False,
+    clicks: Annotated[
+        bool, typer.Option("--clicks", help="What clicks on answers teach, by people who are made up.")
+    ] = False,
     items: Annotated[
         list[int] | None, typer.Option(min=1_000, help="Measure what a search takes among so many; may be given again.")
     ] = None,
@@ -118,7 +121,7 @@ def evaluate_search(
     """Ask for what is known to be there, by words alone, vectors alone and both; in this process, without servers."""
     from streams.evaluate.search.run import evaluate
 
-    evaluate(load(), console, folder=films, tastes=tastes, sizes=items or [], page=report)
+    evaluate(load(), console, folder=films, tastes=tastes, clicked=clicks, sizes=items or [], page=report)
 
 
 @app.command("evaluate-explanations")

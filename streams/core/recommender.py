@@ -239,14 +239,14 @@ class Recommender:
         items = [self.catalogue.ids[each] for each in lesson.slots.tolist()]
         return Taught(lesson.touches, lesson.slope, items, lesson.pulls)
 
-    def learn(self, interaction: Interaction, taught: Taught | None = None) -> None:
-        """Learn from an interaction, once.
+    def learn(self, interaction: Interaction, taught: Taught | None = None) -> float:
+        """Learn from an interaction, once; the share of it that counted, 0 to 1, see `counted`.
 
         taught  what its user's worker made of it, see `judge`
         """
         event = digest(interaction.event_id).hex()  # an id may tell whose it is, and outlives the user here
         if interaction.weight <= 0 or event in self._events:
-            return
+            return 0.0
         self._events[event] = None
         if len(self._events) > self.settings.event_window:
             self._events.popitem(last=False)
@@ -267,6 +267,7 @@ class Recommender:
             request = Request(row, trail, touches, interaction.at, self.catalogue.shown, HIDDEN, None, told)
             self._panel.learn(request, slot, interaction.weight * share)
         self._sessions.add(row, slot, interaction.at, interaction.weight)
+        return share
 
     def profile(self, user_id: str) -> Vector | None:
         """The (dim,) profile that interactions of the user have told; None where they have not of late."""

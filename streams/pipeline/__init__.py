@@ -41,6 +41,7 @@ from streams.pipeline.owned import Owned
 from streams.pipeline.policy import Policy
 from streams.ports import Embedder, Incoming, Media, Outgoing, Sink, Store
 from streams.replica import INTERACTIONS, Replica
+from streams.shown import Answers
 
 STEPS_TO_LEAVE = 4
 """Turns of the event loop after which a message that is published is on its way: the producer's own tasks need them."""
@@ -55,6 +56,7 @@ class Pipeline:
     moderation    how uploads are looked at; None: they are listed as they are
     advice        the models that are shipped; None where none can be
     deniability   what everybody is told of touches; None: what they were
+    answers       what answers to queries showed; None where clicks on them teach nothing of a search's rankings
     clock         the wall clock, seconds since the epoch: for checking and stamping, never for learning
     """
 
@@ -73,6 +75,7 @@ class Pipeline:
         experiments: Plan | None = None,
         advice: Advice | None = None,
         deniability: Deniability | None = None,
+        answers: Answers | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
@@ -85,6 +88,7 @@ class Pipeline:
         self.partition_of = partition_of
         self.moderation = moderation
         self.deniability = deniability
+        self.answers = answers
         self.lists = Lists(replica, policy, experiments=experiments, advice=advice, clock=clock)
         self.clock = clock
         self._owned = Owned()
@@ -135,6 +139,7 @@ class Pipeline:
                 policy=self.policy,
                 lists=self.lists,
                 deniability=self.deniability,
+                answers=self.answers,
             )
             # Told before the lists are made: it comes back meanwhile, and the next batch need not wait for it.
             told = self._publish(learned)

@@ -16,6 +16,7 @@ from streams.pipeline.lists import Lists
 from streams.pipeline.policy import Policy
 from streams.ports import Outgoing
 from streams.replica import Replica
+from streams.shown import Answers
 
 
 def learn(
@@ -26,13 +27,15 @@ def learn(
     policy: Policy,
     lists: Lists,
     deniability: Deniability | None = None,
+    answers: Answers | None = None,
 ) -> list[Outgoing]:
     """Let interactions change their users; what the log of interactions is to hear of them.
 
     A repeated delivery changes nothing, but is logged again: the first attempt may have died before it was.
 
     lists        what their users hold: judged by the clicks
-    deniability  what the log is told of touches; with it, nothing that depends on what was listed to whom
+    deniability  what the log is told of touches; with it, nothing that depends on what was shown to whom
+    answers      what answers to queries showed; None where clicks on them teach nothing of rankings
     """
     recommender, views = replica.recommender, {}
     rehearsal = recommender.rehearsal()
@@ -51,8 +54,10 @@ def learn(
             known = len(user.history) > 0
             views[event.user_id] = UserView(user.user_id, user.history) if known else user.view(lists.weights(user))
         interaction = Interaction(event.event_id, event.user_id, event.item_id, event.ts, weight)
-        taught = None
+        taught, rankings = None, dict[str, float]()
         if deniability is None:
+            if isinstance(event, Click) and answers is not None:
+                rankings = answers.lesson(event)
             taught = recommender.judge(rehearsal, views[event.user_id], interaction)
         else:
             told = deniability.told(event.item_id, recommender.catalogue)
@@ -61,7 +66,7 @@ def learn(
         counts["events.click" if clicked else "events.view", fresh] += 1
         if isinstance(event, Click) and fresh:
             lists.clicked(user, event)
-        touches[event.user_id].append(_touched(interaction, taught))
+        touches[event.user_id].append(_touched(interaction, taught, rankings))
     for (topic, fresh), count in counts.items():
         (metrics.EVENTS if fresh else metrics.DUPLICATES).labels(topic).inc(count)
     return [_logged(users[user_id], each, replica) for user_id, each in touches.items() if each]
@@ -74,7 +79,7 @@ def _logged(user: UserState, touches: list[LearnedTouch], replica: Replica) -> O
     return replica.telling(Learned(user_id=user.user_id, touches=touches, worker=replica.worker, profile=profile))
 
 
-def _touched(interaction: Interaction, taught: Taught | None) -> LearnedTouch:
+def _touched(interaction: Interaction, taught: Taught | None, rankings: dict[str, float]) -> LearnedTouch:
     lesson = None
     if taught is not None:
         slope, pulls = to_bytes(taught.slope), to_bytes(taught.pulls)
@@ -85,4 +90,5 @@ def _touched(interaction: Interaction, taught: Taught | None) -> LearnedTouch:
         at=interaction.at,
         weight=interaction.weight,
         lesson=lesson,
+        rankings=rankings,
     )

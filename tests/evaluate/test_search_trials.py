@@ -17,6 +17,7 @@ from streams.core.vectors import Vector, unit
 from streams.errors import AnabranchError
 from streams.evaluate.report import Sheet
 from streams.evaluate.search import cost, run
+from streams.evaluate.search.clicks import Halves, course, halves
 from streams.evaluate.search.distort import misspelt, photographed, retold
 from streams.evaluate.search.judge import BOTH, SHIPPED, VECTORS_ALONE, VECTORS_SHIPPED, WORDS_ALONE, judge, sheets
 from streams.evaluate.search.personal import Asked, places_of
@@ -176,3 +177,27 @@ def test_who_asks_is_worth_something_where_a_word_leaves_open_what_is_meant() ->
     anyone, known = places_of(searcher, asked, 0.0), places_of(searcher, asked, 1.0)
     assert known[0] <= 2 < anyone[0] or known[1] <= 2 < anyone[1], "of two of a kind, either may be first"
     assert set(known[:2]) <= {1, 2} and known[2] == anyone[2]
+
+
+def misleading(queries: int = 40) -> Halves:
+    """Of five items the words know a wrong one and 'text in text' the right one; both are lukewarm about the others."""
+    rankings, right = [], []
+    for query in range(queries):
+        order = np.random.default_rng(query).permutation(5).astype(np.int32)
+        strengths = np.array([1.0, 0.6, 0.5, 0.4, 0.3], np.float32)
+        rankings.append({"words": Ranking(order, strengths), "text in text": Ranking(order[::-1].copy(), strengths)})
+        right.append({int(order[-1])})
+    given = gains(rankings, right, ["any"] * queries)
+    return Halves(given, given)
+
+
+@pytest.mark.parametrize("mistaken", [0.0, 0.3])
+def test_people_who_click_what_is_right_bring_bad_weights_to_order_and_leave_good_ones_there(mistaken: float) -> None:
+    worse, later = course(misleading(), {"words": 1.0, "text in text": 0.7}, mistaken, (0, 500))
+    assert (worse, later) == (0.5, 1.0)
+    assert course(misleading(), {"words": 0.7, "text in text": 1.0}, mistaken, (0, 2_000)) == [1.0, 1.0]
+
+
+def test_the_names_that_people_teach_with_are_not_those_that_are_judged() -> None:
+    both = halves(world())
+    assert len(both.learned.gains) + len(both.judged.gains) == 60 and len(both.judged.gains) == 30

@@ -16,7 +16,7 @@ from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
 from streams.core.vectors import Vector, to_bytes
 from streams.errors import StoreUnavailable
-from streams.events import Embedded, Query, SearchResults
+from streams.events import ITEMS, Embedded, Query, SearchResults
 from streams.search import Asker, Search
 from tests.fakes import FakeEmbedder
 
@@ -66,6 +66,7 @@ class World:
             embedder=self.embedder,
             media=MediaReader(None),
             askers=self.asker,
+            items_topic=ITEMS,
             barred=RuleBook(RULES, Catalogue(8)).barred,
             unsafe=["tag=adult"],
         )
@@ -78,7 +79,7 @@ class World:
         return Asker(vector("rome") if user_id == "roman" else None, b'{"age": 12}' if user_id == "young" else b"")
 
     async def ask(self, **query: Any) -> SearchResults:
-        return await self.search.search(Query(**{"event_id": "q1", "ts": NOW} | query))
+        return (await self.search.search(Query(**{"event_id": "q1", "ts": NOW} | query))).results
 
 
 async def found(world: World, **query: Any) -> list[str]:

@@ -19,7 +19,7 @@ from streams.core.moderation import Limits
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
 from streams.errors import PartRefused, SinkUnavailable
-from streams.events import QUEUE, Embedded, Learned, Outcome
+from streams.events import QUEUE, Embedded, Learned, Outcome, Query, SearchResults
 from streams.pipeline.moderation import Moderation
 from streams.ports import Incoming, Outgoing
 from streams.search import Search
@@ -106,6 +106,7 @@ class HttpWorld:
             embedder=self.worker.embedder,
             media=self.media,
             askers=self.reader.asker,
+            items_topic=replica.items_topic,
             barred=replica.barred,
         )
         self.feed = Feed(self.reader.outdate)
@@ -119,7 +120,7 @@ class HttpWorld:
             flow=FlowReader([]),
             sink=self.sink,
             media=self.media,
-            search=self.search.search,
+            search=self.found,
             experiments=self.watcher.report,
             desk=self.desk if moderated else None,
             pseudonym=pseudonym,
@@ -127,6 +128,9 @@ class HttpWorld:
         )
         self.tokens = tokens
         self._followed = 0
+
+    async def found(self, query: Query) -> SearchResults:
+        return (await self.search.search(query)).results
 
     async def open(self) -> None:
         """Open the cinema, and begin to answer."""

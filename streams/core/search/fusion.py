@@ -30,6 +30,12 @@ class Ranking(NamedTuple):
 NOTHING = Ranking(np.zeros(0, np.int32), np.zeros(0, np.float32))
 
 
+def given_by(ranking: Ranking, smoothing: float = SMOOTHING) -> NDArray[np.float64]:
+    """(n,) what a ranking gives to each of its items: strength / (smoothing + place)."""
+    strengths = np.maximum(ranking.strengths, 0).astype(np.float64)
+    return strengths / (smoothing + np.arange(1, len(ranking.slots) + 1))
+
+
 def fuse(
     rankings: Mapping[str, Ranking], weights: Mapping[str, float], smoothing: float = SMOOTHING
 ) -> tuple[Slots, NDArray[np.float64]]:
@@ -48,10 +54,7 @@ def fuse(
     counting = [(weights[name], each) for name, each in rankings.items() if weights.get(name, 0.0) > 0]
     if not counting:
         return NOTHING.slots, np.zeros(0)
-    gains = [
-        weight * np.maximum(each.strengths, 0) / (smoothing + np.arange(1, len(each.slots) + 1))
-        for weight, each in counting
-    ]
+    gains = [weight * given_by(each, smoothing) for weight, each in counting]
     slots, places = np.unique(np.concatenate([each.slots for _, each in counting]), return_inverse=True)
     sums = np.bincount(places, np.concatenate(gains), len(slots))
     order = np.argsort(-sums, kind="stable")

@@ -53,24 +53,28 @@ class Hit(Struct, frozen=True):
     """An item found.
 
     places  ranking -> its place there, 1 the best
+    gains   ranking -> what it gave to the score, before its weight
     """
 
     item_id: str
     title: str
     score: float
     places: dict[str, int]
+    gains: dict[str, float]
 
 
 class Found(Struct, frozen=True, kw_only=True):
     """The answer.
 
-    hits    of the page asked for
-    total   items found; where there are many, those that were looked at
-    facets  name -> value -> how many of these have it
-    meant   the words, the unknown ones replaced by what was probably meant; empty where all are known
+    hits     of the page asked for
+    total    items found; where there are many, those that were looked at
+    facets   name -> value -> how many of these have it
+    meant    the words, the unknown ones replaced by what was probably meant; empty where all are known
+    weights  ranking that had a say -> what it counted
     """
 
     hits: list[Hit]
     total: int
     facets: dict[str, dict[str, int]]
     meant: str = ""
+    weights: dict[str, float] = {}

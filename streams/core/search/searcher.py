@@ -16,17 +16,18 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from streams.core.search import analysis, labels
-from streams.core.search.fusion import Ranking, Slots, fuse
+from streams.core.search.clicks import LearnedWeights
+from streams.core.search.fusion import Ranking, Slots, fuse, given_by
 from streams.core.search.gate import coverage, gated, rarity
 from streams.core.search.labels import Labels
 from streams.core.search.question import Found, Hit, Question, nothing
-from streams.core.search.settings import TEXT, WORDS, SearchSettings
+from streams.core.search.settings import TASTE, TEXT, WORDS, SearchSettings
 from streams.core.search.shelf import Kept, Shelf
 from streams.core.search.vocabulary import Vocabulary
 from streams.core.vectors import Vector
 
 FUSED = "fused"
-TASTE, NEWEST = "taste", "newest"
+NEWEST = "newest"
 CORRECTED = 0.7
 """What a word counts that was not written but probably meant."""
 WIDER = 4
@@ -127,10 +128,13 @@ class Searcher:
             for space in self._spaces.values():
                 space.remove(slot)
 
-    def search(self, question: Question) -> Found:
-        """The best items, and what spoke for each."""
+    def search(self, question: Question, learned: LearnedWeights | None = None) -> Found:
+        """The best items, and what spoke for each.
+
+        learned  what clicks have made of the weights
+        """
         rankings = self.rankings(question)
-        weights = {**self.settings.weights, TASTE: self.settings.taste, NEWEST: 1.0}
+        weights = {**(learned.of(self.settings.counting) if learned else self.settings.counting), NEWEST: 1.0}
         slots, sums = fuse(rankings, weights, self.settings.smoothing)
         if question.taste is not None and self.settings.taste > 0 and FUSED in self._spaces:
             rankings[TASTE] = Ranking(*self._spaces[FUSED].among(question.taste, slots))
@@ -141,6 +145,7 @@ class Searcher:
             total=len(slots),
             facets=labels.counted((self._shelf[slot].labels for slot in slots.tolist()), self.settings.facets),
             meant=self._meant(question.words),
+            weights={name: weights[name] for name in rankings},
         )
 
     def rankings(self, question: Question) -> dict[str, Ranking]:
@@ -205,15 +210,13 @@ class Searcher:
 
     def _hits(self, slots: list[int], sums: list[float], rankings: Mapping[str, Ranking]) -> list[Hit]:
         places = {name: {slot: n for n, slot in enumerate(each.slots.tolist(), 1)} for name, each in rankings.items()}
-        return [
-            Hit(
-                self._shelf[slot].item_id,
-                self._shelf[slot].title,
-                score,
-                {name: each[slot] for name, each in places.items() if slot in each},
-            )
-            for slot, score in zip(slots, sums, strict=True)
-        ]
+        given = {name: given_by(each, self.settings.smoothing).tolist() for name, each in rankings.items()}
+        hits = []
+        for slot, score in zip(slots, sums, strict=True):
+            own = {name: each[slot] for name, each in places.items() if slot in each}
+            gains = {name: given[name][place - 1] for name, place in own.items()}
+            hits.append(Hit(self._shelf[slot].item_id, self._shelf[slot].title, score, own, gains))
+        return hits
 
 
 def _best(ranking: Ranking) -> float:

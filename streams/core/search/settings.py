@@ -7,7 +7,7 @@ from msgspec import Struct
 
 SMOOTHING = 60.0
 """The k of reciprocal rank fusion, as in the paper (see `fusion`): the larger, the less the first places stand out."""
-WORDS = "words"
+WORDS, TASTE = "words", "taste"
 TEXT = "text"
 """The part of a question that its words are, when they are asked for by their meaning."""
 
@@ -57,3 +57,8 @@ class SearchSettings(Struct, frozen=True, kw_only=True):
     yielding: float = 0.9
     exact: int = 20_000
     facets: int = 10
+
+    @property
+    def counting(self) -> dict[str, float]:
+        """What each ranking counts, taste included."""
+        return {**self.weights, TASTE: self.taste}

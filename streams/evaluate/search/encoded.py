@@ -11,7 +11,10 @@ from msgspec import Struct
 from encoders.networks import PRECISION_SETTING
 from encoders.projection import FOLDER_SETTING
 from encoders.training.natives import encoder
+from streams.batched import batched
 from streams.core.vectors import Vector, from_bytes, to_bytes
+
+TOGETHER = 200
 
 
 class Encoded(Struct):
@@ -28,7 +31,8 @@ class Encoded(Struct):
 class Encoders:
     """All modalities.
 
-    cache  a folder; each batch is kept in a file named by its contents and what the networks go by
+    cache  a folder; so many contents together are kept in a file named by them and by what the networks go by: what is
+           interrupted goes on from there
     """
 
     def __init__(self, cache: Path) -> None:
@@ -36,6 +40,12 @@ class Encoders:
 
     def encode(self, modality: str, contents: Sequence[bytes]) -> list[tuple[Vector | None, str]]:
         """(dim,) float32 unit vector, None where refused, and what is said, of each content."""
+        once = list(dict.fromkeys(contents))
+        said = [each for some in batched(once, TOGETHER) for each in self._encode(modality, some)]
+        known = dict(zip(once, said, strict=True))
+        return [known[content] for content in contents]
+
+    def _encode(self, modality: str, contents: Sequence[bytes]) -> list[tuple[Vector | None, str]]:
         path = self._cache / f"{modality}-{_name(contents)}.msgpack"
         if path.is_file():
             encoded = msgspec.msgpack.decode(path.read_bytes(), type=Encoded)

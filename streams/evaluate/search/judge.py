@@ -57,7 +57,7 @@ class Verdict(Struct, frozen=True):
 
 def judge(trial: Trial) -> Verdict:
     """Ask everything, and see where the right answers are."""
-    everything = _searcher(trial, SearchSettings(weights=EVERY, floors={}))
+    everything = searcher(trial, SearchSettings(weights=EVERY, floors={}))
     slot = {document.item_id: place for place, document in enumerate(trial.documents)}
     right = [{slot[item] for item in case.right} for case in trial.cases]
     rankings = [everything.rankings(case.question) for case in trial.cases]
@@ -65,8 +65,8 @@ def judge(trial: Trial) -> Verdict:
     nearest = [everything.rankings(question) if question.vectors else {} for question in wordless]
     kinds, labels = [case.kind for case in trial.cases], [case.label for case in trial.cases]
     ranks = {name: np.zeros(len(rankings), np.int32) for name in (WORDS_ALONE, VECTORS_ALONE, BOTH)}
-    for held_out in _folds(labels):
-        learning = _some_of_each(kinds, np.flatnonzero(~held_out))
+    for held_out in folds(labels, FOLDS):
+        learning = some_of_each(kinds, np.flatnonzero(~held_out))
         for name, found, weights in (
             (WORDS_ALONE, rankings, {WORDS: 1.0}),
             (VECTORS_ALONE, nearest, _chosen(nearest, right, kinds, learning)),
@@ -74,11 +74,11 @@ def judge(trial: Trial) -> Verdict:
         ):
             for row in np.flatnonzero(held_out):
                 ranks[name][row] = _place(found[row], weights, right[row])
-    shipped = _searcher(trial, SearchSettings())
+    shipped = searcher(trial, SearchSettings())
     for name, questions in ((VECTORS_SHIPPED, wordless), (SHIPPED, [case.question for case in trial.cases])):
         found = [shipped.rankings(question) for question in questions]
         ranks[name] = np.array([_place(*each) for each in zip(found, repeat(WEIGHTS), right)], np.int32)
-    learning = _some_of_each(kinds, np.arange(len(kinds)))
+    learning = some_of_each(kinds, np.arange(len(kinds)))
     chosen = _chosen(rankings, right, kinds, learning)
     silent = [not shipped.search(question).total for question in trial.nonsense]
     return Verdict(
@@ -98,11 +98,12 @@ def sheets(verdict: Verdict) -> list[Sheet]:
     ]
 
 
-def _searcher(trial: Trial, settings: SearchSettings) -> Searcher:
-    searcher = Searcher(settings, words=WordIndex(), space=lambda: VectorIndex(_dim(trial)))
+def searcher(trial: Trial, settings: SearchSettings) -> Searcher:
+    """What finds the documents of a trial."""
+    made = Searcher(settings, words=WordIndex(), space=lambda: VectorIndex(_dim(trial)))
     for document in trial.documents:
-        searcher.put(document)
-    return searcher
+        made.put(document)
+    return made
 
 
 def _chosen(
@@ -120,14 +121,14 @@ def _dim(trial: Trial) -> int:
     return next(len(vector) for document in trial.documents for vector in document.vectors.values())
 
 
-def _folds(labels: Sequence[str]) -> list[NDArray[np.bool_]]:
+def folds(labels: Sequence[str], count: int) -> list[NDArray[np.bool_]]:
     """Masks of the queries held out in each fold: what is about the same thing is on one side."""
     distinct, which = np.unique(labels, return_inverse=True)
-    fold = np.random.default_rng(SEED).permutation(len(distinct)) % FOLDS
-    return [fold[which] == each for each in range(FOLDS)]
+    fold = np.random.default_rng(SEED).permutation(len(distinct)) % count
+    return [fold[which] == each for each in range(count)]
 
 
-def _some_of_each(kinds: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def some_of_each(kinds: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """At most FOR_TUNING rows of each kind."""
     mixed = np.random.default_rng(SEED).permutation(rows)
     names = np.array(kinds)[mixed]

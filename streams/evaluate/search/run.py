@@ -9,7 +9,7 @@ from rich.console import Console
 from streams.errors import AnabranchError
 from streams.evaluate import report
 from streams.evaluate.report import Sheet
-from streams.evaluate.search import cost
+from streams.evaluate.search import clicks, cost
 from streams.evaluate.search.encoded import Encoders
 from streams.evaluate.search.films import films
 from streams.evaluate.search.judge import judge, sheets
@@ -24,13 +24,15 @@ def evaluate(
     *,
     folder: Path | None,
     tastes: bool,
+    clicked: bool,
     sizes: Sequence[int],
     page: Path | None,
 ) -> None:
     """Judge the stamps, or the films of a folder, or measure catalogues of these sizes. Raises AnabranchError.
 
-    tastes  judge what the taste of a user is worth, among the films
-    page    Markdown, in which the tables are put between `<!-- NAME -->` and `<!-- /NAME -->`
+    tastes   judge what the taste of a user is worth, among the films
+    clicked  judge what clicks on answers teach
+    page     Markdown, in which the tables are put between `<!-- NAME -->` and `<!-- /NAME -->`
     """
     downloads = settings.downloads_folder
     encoders = Encoders(downloads / "encoded")
@@ -38,10 +40,13 @@ def evaluate(
         name, found = "cost", [cost.sheet(cost.measure(sizes, console))]
     elif folder and tastes:
         name, found = "personal", [personal(folder, downloads, encoders)]
-    elif folder:
-        name, found = "films", sheets(judge(films(folder, downloads, encoders)))
     else:
-        name, found = "stamps", sheets(judge(stamps(downloads, encoders)))
+        name = "films" if folder else "stamps"
+        trial = films(folder, downloads, encoders) if folder else stamps(downloads, encoders)
+        if clicked:
+            name, found = f"{name} clicked", [clicks.sheet(trial)]
+        else:
+            found = sheets(judge(trial))
     for sheet in found:
         console.print(report.table(sheet))
     if page:

@@ -31,6 +31,8 @@ NAMES = {
     "zh_CN": "Chinese",
 }
 SPOKEN = {"en": "English", "es": "Spanish", "fr": "French"}
+NOT_UNDERSTOOD = 10
+"""Of the recordings in languages that the speech network does not know one in so many is asked: each takes seconds."""
 SEED = 7
 
 
@@ -68,9 +70,9 @@ def _asked(items: Sequence[Stamp]) -> Iterator[tuple[Stamp, str, str, dict[str, 
                 if language in stamp.texts:
                     yield stamp, f"photograph, and {NAMES[language]}", stamp.texts[language], {"image": photograph}
     for language, name in SPOKEN.items():
-        for stamp in items:
-            if language in stamp.speech:
-                yield stamp, f"spoken {name}", "", {"speech": stamp.speech[language].read_bytes()}
+        spoken = [stamp for stamp in items if language in stamp.speech]
+        for stamp in spoken if language == "en" else spoken[::NOT_UNDERSTOOD]:
+            yield stamp, f"spoken {name}", "", {"speech": stamp.speech[language].read_bytes()}
 
 
 def _documents(items: Sequence[Stamp], encoders: Encoders) -> list[Document]:

@@ -10,8 +10,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from streams.core.search.fusion import Ranking
-from streams.core.search.settings import SMOOTHING
+from streams.core.search.fusion import Ranking, given_by
 
 STEPS = (4.0, 2.0, 1.4)
 START = 0.3
@@ -47,8 +46,7 @@ def gains(rankings: Sequence[Mapping[str, Ranking]], right: Sequence[Collection[
     for row, (each, slots) in enumerate(zip(rankings, candidates, strict=True)):
         is_right[row, : len(slots)] = np.isin(slots, list(right[row]))
         for name, one in each.items():
-            gain = np.maximum(one.strengths, 0) / (SMOOTHING + np.arange(1, len(one.slots) + 1))
-            given[row, np.searchsorted(slots, one.slots), names.index(name)] = gain
+            given[row, np.searchsorted(slots, one.slots), names.index(name)] = given_by(one)
     return Gains(given, is_right, np.unique(kinds, return_inverse=True)[1], names)
 
 
