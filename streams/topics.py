@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from streams.adapters import connections
 from streams.errors import AnabranchError
-from streams.events import ITEMS
+from streams.events import DECISIONS, ITEMS, QUEUE
 from streams.settings import Kafka, Retention, Settings
 
 DAY_MS = 86_400_000
@@ -78,13 +78,8 @@ TOPICS = (
     Topic("experiments", "what came of lists, by arm of each experiment", "digest of user_id", kept="experiments_days"),
     Topic("search.results", "the answer to a query", "event_id of the query", kept="answers_days"),
     Topic("forgotten", "that a user is forgotten", "user_id", kept="answers_days"),
-    Topic(
-        "moderation.queue",
-        "an upload that waits for a moderator, with scores",
-        "item_id",
-        compact=True,
-        personal=False,
-    ),
+    Topic(QUEUE, "an upload that waits for a moderator, with scores", "item_id", compact=True, personal=False),
+    Topic(DECISIONS, "what moderators decided, who, when and why", "item_id", kept="uploads_days", personal=False),
     Topic(
         ITEMS,
         "an item's vectors, for every worker",
@@ -194,7 +189,7 @@ def partition_counts(settings: Kafka, items_topic: str = ITEMS) -> Mapping[str, 
         return _partition_counts(admin, items_topic)
 
 
-def identities(settings: Kafka, items_topic: str = ITEMS) -> Mapping[str, str]:
+def identities(settings: Kafka, items_topic: str) -> Mapping[str, str]:
     """Topic -> what tells it from another of the same name, before or after; raises KafkaUnavailable."""
     with connections.kafka_admin(settings) as admin:
         described = admin.describe_topics([topic.name for topic in all_of(items_topic)])
