@@ -15,7 +15,7 @@ from streams.core.search.question import Asker, Barred, Found, Question, nothing
 from streams.core.search.searcher import Document, Searcher
 from streams.core.vectors import Vector, from_bytes
 from streams.errors import EmbedderUnavailable, PartRefused, Rejected, StoreUnavailable
-from streams.events import ITEMS, Embedded, FoundItem, Query, SearchResults, read_embedded
+from streams.events import Embedded, FoundItem, Query, SearchResults, read_embedded
 from streams.ports import Embedder, Logged, Media
 from streams.replica import Breath, left_out
 from streams.spaces import Spaces
@@ -60,7 +60,7 @@ class Search:
         barred: Callable[[bytes | None, float], Barred] = lambda traits, at: nothing,
         unsafe: Collection[str] = (),
         seconds: float = 5.0,
-        items_topic: str = ITEMS,
+        items_topic: str,
         dim: int = DIM,
     ) -> None:
         self._searcher = searcher

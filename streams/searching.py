@@ -8,7 +8,6 @@ from streams.adapters.words import WordIndex
 from streams.core.search.question import Barred
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
-from streams.events import ITEMS
 from streams.ports import Embedder
 from streams.search import Askers, Search
 from streams.settings import Settings, Worker
@@ -30,7 +29,7 @@ def empty_search(
     askers: Askers,
     barred: Callable[[bytes | None, float], Barred],
     graphs: Graphs,
-    items_topic: str = ITEMS,
+    items_topic: str,
 ) -> Search:
     """What answers queries, before it knows any item.
 

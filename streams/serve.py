@@ -122,7 +122,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
         tails.append(Tail(settings.kafka, QUEUE, desk.take, left_out, from_start=True))
         tails.append(Tail(settings.kafka, DECISIONS, values(desk.decided), left_out, from_start=True))
     graphs = Graphs(DIM)
-    search = empty_search(settings, hasty, reader.asker, replica.barred, graphs)
+    search = empty_search(settings, hasty, reader.asker, replica.barred, graphs, store.items_topic)
     following: list[asyncio.Task[None]] = []
     building: list[asyncio.Task[None]] = []
     try:

@@ -12,10 +12,10 @@ from streams.adapters.media import MediaReader
 from streams.adapters.words import WordIndex
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
-from streams.events import Embedded, SearchResults, encode
+from streams.events import ITEMS, Embedded, SearchResults, encode
 from streams.ports import Incoming, Logged
 from streams.queries import Queries
-from streams.search import ITEMS, Asker, Search
+from streams.search import Asker, Search
 from tests.fakes import FakeEmbedder, FakeSink
 
 NOW = 1_700_000_000.0
@@ -27,7 +27,7 @@ async def nobody(user_id: str) -> Asker:
 
 def search() -> Search:
     searcher = Searcher(SearchSettings(), words=WordIndex(), space=lambda: VectorIndex(DIM))
-    return Search(searcher, embedder=FakeEmbedder(), media=MediaReader(None), askers=nobody)
+    return Search(searcher, embedder=FakeEmbedder(), media=MediaReader(None), askers=nobody, items_topic=ITEMS)
 
 
 def message(offset: int, fields: dict[str, Any], key: bytes) -> Incoming:

@@ -16,7 +16,7 @@ from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
 from streams.core.vectors import Vector, to_bytes
 from streams.errors import StoreUnavailable
-from streams.events import Embedded, Query, SearchResults
+from streams.events import ITEMS, Embedded, Query, SearchResults
 from streams.search import Asker, Search
 from tests.fakes import FakeEmbedder
 
@@ -68,6 +68,7 @@ class World:
             askers=self.asker,
             barred=RuleBook(RULES, Catalogue(8)).barred,
             unsafe=["tag=adult"],
+            items_topic=ITEMS,
         )
         for item_id in FILMS:
             self.search.put(film(item_id))
