@@ -50,14 +50,21 @@ def evaluate_moderation(
         Path | None,
         typer.Option(help="A folder of your own pictures, in the subfolders harmful and harmless.", file_okay=False),
     ] = None,
+    films: Annotated[Path | None, typer.Option(help="The same, of films.", file_okay=False)] = None,
+    precision: Annotated[
+        float, typer.Option(min=0, max=1, help="With a folder: say from which score on alarms are so often right.")
+    ] = 0.95,
 ) -> None:
     """Measure precision and recall on sentences labelled for this, and false alarms on the stamps' pictures.
 
-    Of pictures of your own: precision, recall and false alarms over thresholds.
+    Of pictures or films of your own: precision, recall and false alarms over thresholds, with 95% intervals.
     """
     from streams.evaluate import moderation, report
 
-    if pictures is not None:
-        console.print(report.table(moderation.curve(moderation.of_folder(pictures))))
-        return
-    console.print(report.table(moderation.sheet(moderation.run(load().downloads_folder))))
+    for folder, score in ((pictures, moderation.pictures), (films, moderation.films)):
+        if folder is not None:
+            judged = moderation.of_folder(folder, score())
+            console.print(report.table(moderation.curve(judged)))
+            console.print(moderation.advice(judged, precision), highlight=False)
+    if pictures is None and films is None:
+        console.print(report.table(moderation.sheet(moderation.run(load().downloads_folder))))
