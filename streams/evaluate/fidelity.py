@@ -149,8 +149,10 @@ class _World:
             if (touch.user_id, touch.item_id) == but:
                 continue
             user = self._user(touch.user_id)
+            view = user.view({})
             interaction = Interaction(touch.event_id, touch.user_id, touch.item_id, touch.ts, 1.0)
-            taught = self._recommender.judge(self._recommender.rehearsal(), user.view({}), interaction)
+            self._recommender.recommend(view, touch.ts, LISTED)  # nothing is learned from a list that nobody had
+            taught = self._recommender.judge(self._recommender.rehearsal(), view, interaction)
             self._recommender.learn(interaction, taught)
             user.history.add(touch.item_id, touch.ts, 1.0)
 
