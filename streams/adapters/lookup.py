@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from streams.adapters import clients
 from streams.errors import KafkaUnavailable
@@ -51,8 +51,13 @@ class Lookup:
             self._consumer.assign([partition])
         self._consumer.resume(partition)
         self._consumer.seek(partition, offset)
-        messages = (await self._consumer.getmany(partition, timeout_ms=PATIENCE_MS, max_records=1)).get(partition, [])
-        self._consumer.pause(partition)
+        try:
+            found = await self._consumer.getmany(partition, timeout_ms=PATIENCE_MS, max_records=1)
+        except OffsetOutOfRangeError:
+            return None
+        finally:
+            self._consumer.pause(partition)
+        messages = found.get(partition, [])
         # One that was replaced under its key may be gone: Kafka answers with the next.
         return messages[0].value if messages and messages[0].offset == offset else None
 

@@ -78,9 +78,9 @@ def measure(log: Log, name: str, settings: RecommenderSettings, *, targets: int 
         for attack, clicks in (("flood", _flood(target)), ("ring", _ring(target, popular))):
             system.recommender = Recommender.restore(unharmed, settings)
             for account, item, seconds in clicks:
-                name, now = f"{attack} {target} {account}", log.clicks[-1].ts + seconds
-                system.recommend(name, now, K)  # nothing is learned from a list that nobody had
-                system.learn(name, item, now)
+                user, now = f"{attack} {target} {account}", log.clicks[-1].ts + seconds
+                system.recommend(user, now, K)  # nothing is learned from a list that nobody had
+                system.learn(user, item, now)
             seen[attack].append(_seen(system, victims, target, at))
     return Outcome(name, before, float(np.mean(seen["flood"])), float(np.mean(seen["ring"])), recall)
 
