@@ -171,6 +171,8 @@ def _json_type(schema: dict[str, Any]) -> str:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
         return " or ".join(_json_type(each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return " or ".join(f'"{each}"' for each in schema["enum"])
     kind = str(schema.get("type", "any"))
     return f"array of {_json_type(schema['items'])}" if kind == "array" and "items" in schema else kind
 

@@ -3,8 +3,9 @@
 A worker reads events, what answers showed and the logs of the shared memory, writes those, lists, answers and dead
 letters, and reads and writes the rows of its keyspace. A producer writes events. A consumer reads lists and answers, in
 groups whose names begin with its own name and a hyphen. The HTTP server reads both, the logs of the shared memory, the
-uploads that wait for moderators and the rows, and writes events and what its answers showed. None of them creates,
-changes or drops anything. The log of items is whatever begins with its name: embedded anew, it has a number after it.
+uploads that wait for moderators, what these decided and the rows, and writes events and what its answers showed. None
+of them creates, changes or drops anything. The log of items is whatever begins with its name: embedded anew, it has a
+number after it.
 """
 
 import time
@@ -24,7 +25,7 @@ from kafka.admin import (
 
 from streams.adapters import connections
 from streams.errors import KafkaUnavailable
-from streams.events import EVENT_TYPES, ITEMS, QUEUE, SHOWN
+from streams.events import DECISIONS, EVENT_TYPES, ITEMS, QUEUE, SHOWN
 from streams.replica import INTERACTIONS
 from streams.settings import Cassandra, Kafka, Roles, Settings
 
@@ -61,7 +62,7 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
     read, write = ACLOperation.READ, ACLOperation.WRITE
     if roles.worker:
         yield from (_allow(roles.worker, read, topic) for topic in (*EVENTS, INTERACTIONS, SHOWN))
-        written = (INTERACTIONS, *ANSWERS, SHOWN, OUTCOMES, FORGOTTEN, REJECTED, QUEUE)
+        written = (INTERACTIONS, *ANSWERS, SHOWN, OUTCOMES, FORGOTTEN, REJECTED, QUEUE, DECISIONS)
         yield from (_allow(roles.worker, write, topic) for topic in written)
         yield from (_allow(roles.worker, each, ITEMS, pattern=PREFIXED) for each in (read, write))
         yield _allow(roles.worker, read, group, ResourceType.GROUP)
@@ -72,7 +73,7 @@ def kafka_rights(group: str, roles: Roles) -> Iterator[ACL]:
         mine = f"{roles.consumer}-"
         yield _allow(roles.consumer, read, mine, ResourceType.GROUP, PREFIXED)
     if roles.http:
-        yield from (_allow(roles.http, read, topic) for topic in (INTERACTIONS, *ANSWERS, OUTCOMES, QUEUE))
+        yield from (_allow(roles.http, read, topic) for topic in (INTERACTIONS, *ANSWERS, OUTCOMES, QUEUE, DECISIONS))
         yield _allow(roles.http, read, ITEMS, pattern=PREFIXED)
         yield from (_allow(roles.http, write, topic) for topic in (*EVENTS, SHOWN))
 

@@ -30,7 +30,7 @@ from streams.adapters.kafka import Follower, KafkaSink, PartitionOf
 from streams.adapters.moderation import ContentModerator
 from streams.adapters.patience import retrying
 from streams.adapters.ranker import TritonRanker
-from streams.adapters.tail import Tail
+from streams.adapters.tail import Tail, values
 from streams.adapters.triton import HastyEmbedder, PatientEmbedder, TritonEmbedder
 from streams.advice import Advice
 from streams.agents import Agents, Die, Handle, end_process
@@ -305,13 +305,14 @@ async def _hearing(settings: Settings, replica: Replica) -> AsyncIterator[Answer
         yield None
         return
     answers = Answers(numbers(settings).counting, replica.weights)
-    tail = Tail(settings.kafka, SHOWN, answers.take, left_out)
+    tail = Tail(settings.kafka, SHOWN, values(answers.take), left_out)
     await tail.start()
     task = asyncio.create_task(tail.run())
     try:
         yield answers
     finally:
         task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         await tail.close()
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ from streams.errors import Rejected
 VERSION = 1
 ITEMS = "items.embedded"
 """The log of items, until it is embedded anew: then it has a number after this."""
-QUEUE = "moderation.queue"
+QUEUE, DECISIONS = "moderation.queue", "moderation.decisions"
 SHOWN = "search.shown"
 MAX_EVENT_BYTES = 1024 * 1024
 FLOAT_BYTES = 4
@@ -39,6 +39,8 @@ Id = Annotated[
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Note = Annotated[str, Meta(max_length=500)]
+MAX_MODERATOR = 100
+Moderator = Annotated[str, Meta(max_length=MAX_MODERATOR)]
 SearchWords = Annotated[str, Meta(max_length=2_000)]
 SearchFilters = Annotated[dict[Name, Annotated[list[Name], Meta(min_length=1, max_length=50)]], Meta(max_length=20)]
 SearchOffset = Annotated[int, Meta(ge=0, le=900)]
@@ -124,6 +126,8 @@ class Upload(Event, kw_only=True, frozen=True):
     withdrawn   true takes the item out of every list
     allowed     of an upload that was held: a moderator's seal on this very content, see `core.moderation`
     note        what a moderator says of why they allow or withdraw it
+    moderator   who that is; empty where it is not known, or nobody decided
+    decided_at  when they did, seconds since the epoch; 0 likewise
     """
 
     key_field: ClassVar[str] = "item_id"
@@ -136,6 +140,8 @@ class Upload(Event, kw_only=True, frozen=True):
     withdrawn: bool = False
     allowed: Annotated[str, Meta(max_length=64)] = ""
     note: Note = ""
+    moderator: Moderator = ""
+    decided_at: Seconds = 0.0
 
     def content(self, digests: Mapping[str, str]) -> bytes:
         """What a moderator looks at, as bytes.
@@ -348,6 +354,24 @@ class Held(Struct, kw_only=True, frozen=True):
     version: int = VERSION
 
 
+class Decided(Struct, kw_only=True, frozen=True):
+    """What a moderator has decided on an upload, once a worker has carried it out.
+
+    event_id    of the upload that said so
+    moderator   who decided; empty where that is not known
+    decided_at  seconds since the epoch; where that was not told, when it was carried out
+    note        what the moderator said of why
+    """
+
+    event_id: str
+    item_id: str
+    decision: Literal["allow", "refuse"]
+    decided_at: float
+    moderator: str = ""
+    note: str = ""
+    version: int = VERSION
+
+
 class Embedded(Struct, kw_only=True, frozen=True):
     """An item as every worker holds it, written once its vectors are stored.
 
@@ -444,7 +468,8 @@ MESSAGE_TYPES: dict[str, type[Struct]] = {
     "search.results": SearchResults,
     SHOWN: Shown,
     "forgotten": Forgotten,
-    "moderation.queue": Held,
+    QUEUE: Held,
+    DECISIONS: Decided,
     ITEMS: Embedded,
     "interactions": Learned,
 }
@@ -609,6 +634,8 @@ def _check_time(at: float, what: str) -> None:
 def _check_upload(upload: Upload) -> None:
     if not (upload.title or upload.text or upload.media or upload.withdrawn):
         raise Rejected("nothing_to_embed", f"item {upload.item_id!r} has neither title, text nor media")
+    if not 0 <= upload.decided_at <= LAST_TIME:
+        raise Rejected("bad_time", f"decided_at is {upload.decided_at}")
 
 
 def _check_parts(event: Upload | Query) -> None:

@@ -21,14 +21,15 @@ from streams.adapters.cassandra import TRANSIENT, CassandraStore
 from streams.adapters.deferred import Graphs
 from streams.adapters.index import EFFORT_FOR_LISTS, VectorIndex
 from streams.adapters.kafka import Follower, KafkaSink
+from streams.adapters.lookup import Lookup
 from streams.adapters.patience import breaker
 from streams.adapters.ranker import TritonRanker
-from streams.adapters.tail import Tail
+from streams.adapters.tail import Tail, values
 from streams.adapters.triton import HastyEmbedder, TritonEmbedder
 from streams.advice import Advice
 from streams.core.warm_up import warm_up
 from streams.errors import SinkUnavailable, StoreUnavailable
-from streams.events import QUEUE, Embedded, Learned, Query, SearchResults, Shown
+from streams.events import DECISIONS, QUEUE, Embedded, Learned, Query, SearchResults, Shown
 from streams.knowledge import read_if_set
 from streams.one_space import OneSpace
 from streams.plan import read_plan
@@ -113,20 +114,23 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
     base, half_life = settings.worker.fusion_weights, settings.worker.taste_half_life_seconds
     reader = Reader(store, replica, index.nearest, shelf, base, half_life, plan=plan, advice=advice)
     feed = Feed(reader.outdate)
-    tails = [Tail(settings.kafka, "recommendations", feed.take, left_out)]
+    tails = [Tail(settings.kafka, "recommendations", values(feed.take), left_out)]
     watcher = Watcher(plan)
     if plan is not None:
-        tails.append(Tail(settings.kafka, "experiments", watcher.take, left_out, from_start=True))
-    moderation, desk = settings.moderation, None
+        tails.append(Tail(settings.kafka, "experiments", values(watcher.take), left_out, from_start=True))
+    moderation, desk, queue = settings.moderation, None, Lookup(settings.kafka, QUEUE)
     if moderation.enabled and moderation.key is not None:
-        desk = Desk(moderation.key.get_secret_value().encode(), moderation.limits, sink)
-        tails.append(Tail(settings.kafka, QUEUE, desk.take, left_out, from_start=True, outdated=desk.outdate))
+        desk = Desk(moderation.key.get_secret_value().encode(), moderation.limits, sink, queue.read)
+        tails.append(Tail(settings.kafka, QUEUE, desk.take, left_out, from_start=True))
+        tails.append(Tail(settings.kafka, DECISIONS, values(desk.decided), left_out, from_start=True))
     graphs = Graphs(DIM)
     search = empty_search(settings, hasty, reader.asker, replica, graphs)
     following: list[asyncio.Task[None]] = []
     building: list[asyncio.Task[None]] = []
     try:
         await sink.start()
+        if desk is not None:
+            await queue.start()
         for tail in tails:
             await tail.start()
 
@@ -180,6 +184,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Api, Health, Feed, l
         await triton.close()
         for tail in tails:
             await tail.close()
+        await queue.close()
         await sink.close()
         await store.close()
 

@@ -289,7 +289,8 @@ class Traces(Group):
 class Http(Group):
     """Where `anabranch serve` answers, and whom.
 
-    token_file        who may ask for what: on each line a role (`lists`, `events` or `admin`), a blank, and a token
+    token_file        who may ask for what: on each line a role (`lists`, `events` or `admin`), a blank, and a token; a
+                      name after the role (`admin:mia`) says who holds it
     certificate_file  PEM: answer over TLS
     key_file          PEM: the key of that certificate
     workers           host:port, JSON list, of the workers' metrics; unset, the one of `ANABRANCH_METRICS__...`

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from streams.adapters import connections
 from streams.errors import AnabranchError
-from streams.events import ITEMS, SHOWN
+from streams.events import DECISIONS, ITEMS, QUEUE, SHOWN
 from streams.settings import Kafka, Retention, Settings
 
 DAY_MS = 86_400_000
@@ -79,13 +79,8 @@ TOPICS = (
     Topic("search.results", "the answer to a query", "event_id of the query", kept="answers_days"),
     Topic(SHOWN, "what an answer showed and why, for the clicks on it", "event_id of the query", kept="answers_days"),
     Topic("forgotten", "that a user is forgotten", "user_id", kept="answers_days"),
-    Topic(
-        "moderation.queue",
-        "an upload that waits for a moderator, with scores",
-        "item_id",
-        compact=True,
-        personal=False,
-    ),
+    Topic(QUEUE, "an upload that waits for a moderator, with scores", "item_id", compact=True, personal=False),
+    Topic(DECISIONS, "what moderators decided, who, when and why", "item_id", kept="uploads_days", personal=False),
     Topic(
         ITEMS,
         "an item's vectors, for every worker",
@@ -195,7 +190,7 @@ def partition_counts(settings: Kafka, items_topic: str = ITEMS) -> Mapping[str, 
         return _partition_counts(admin, items_topic)
 
 
-def identities(settings: Kafka, items_topic: str = ITEMS) -> Mapping[str, str]:
+def identities(settings: Kafka, items_topic: str) -> Mapping[str, str]:
     """Topic -> what tells it from another of the same name, before or after; raises KafkaUnavailable."""
     with connections.kafka_admin(settings) as admin:
         described = admin.describe_topics([topic.name for topic in all_of(items_topic)])

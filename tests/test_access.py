@@ -32,14 +32,14 @@ def test_the_http_server_reads_what_lists_are_made_of_and_writes_events_and_what
     given = rights(Roles(http="h"))
     read = {topic for _, operation, topic in given if operation == "READ"}
     made_of = {"recommendations", "search.results", "experiments", "interactions", "items.embedded"}
-    assert read == {*made_of, "moderation.queue"}
+    assert read == {*made_of, "moderation.queue", "moderation.decisions"}
     assert {topic for _, operation, topic in given if operation == "WRITE"} == {*EVENT_TYPES, "search.shown"}
 
 
 def test_a_worker_writes_no_events_but_dead_letters() -> None:
     written = {topic for _, operation, topic in rights(Roles(worker="w")) if operation == "WRITE"}
     memory, answers = {"items.embedded", "interactions"}, {"recommendations", "search.results", "forgotten"}
-    answers |= {"experiments", "moderation.queue", "search.shown"}
+    answers |= {"experiments", "moderation.queue", "moderation.decisions", "search.shown"}
     assert written == {*memory, *answers, "events.rejected"}
 
 

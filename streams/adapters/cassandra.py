@@ -34,7 +34,7 @@ from streams.core.taste import Taste
 from streams.core.user import RecentEvents, Touch, UserState
 from streams.core.vectors import from_bytes, to_bytes
 from streams.errors import Fenced, StoreMoved, StoreUnavailable
-from streams.events import ITEMS, Embedded
+from streams.events import Embedded
 from streams.settings import Cassandra
 
 TRANSIENT = (NoHostAvailable, OperationTimedOut, ReadTimeout, WriteTimeout, Unavailable)
@@ -83,7 +83,7 @@ class CassandraStore:
         session: Session,
         *,
         home: str,
-        items_topic: str = ITEMS,
+        items_topic: str,
         shards: int,
         dedup_window: int,
         users_days: int,

@@ -27,7 +27,7 @@ class Active(Struct, frozen=True):
     """
 
     keyspace: str
-    items_topic: str = ITEMS
+    items_topic: str
     switching: bool = False
 
 
@@ -127,10 +127,10 @@ def active(session: Session, keyspace: str) -> Active:
     """Where users and items are, as the keyspace of the settings says."""
     known = session.cluster.metadata.keyspaces.get(keyspace)
     if known is None or ACTIVE not in known.tables:
-        return Active(keyspace)
+        return Active(keyspace, ITEMS)
     row = session.execute(f"SELECT * FROM {keyspace}.{ACTIVE} WHERE name = 'anabranch'").one()  # noqa: S608
     if row is None:
-        return Active(keyspace)
+        return Active(keyspace, ITEMS)
     # Before the step of the schema that adds it, there is no such column.
     return Active(row.keyspace_name, getattr(row, "items_topic", None) or ITEMS, bool(row.switching))
 

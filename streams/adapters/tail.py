@@ -2,42 +2,49 @@
 
 from collections.abc import Callable
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.adapters import clients
 from streams.errors import KafkaUnavailable, Rejected
+from streams.ports import Incoming
 from streams.settings import Kafka
 
 AT_ONCE = 500  # messages; then others have a turn
 
 
+def values(handle: Callable[[bytes], object]) -> Callable[[Incoming], object]:
+    """For who cares for the values alone; a message without one is passed over."""
+
+    def of(message: Incoming) -> None:
+        if message.value is not None:
+            handle(message.value)
+
+    return of
+
+
 class Tail:
     """Every partition of a topic, in no consumer group.
 
-    handle      called with the value of each message; one that raises Rejected is left out
+    handle      called with each message; one that raises Rejected is left out
     refused     called with topic, offset and reason of what was left out
     from_start  begin with the messages that are there already
-    outdated    called with the key of each message, before `handle`: what was written under it before counts no more.
-                Of one without a value, nothing else is told
     """
 
     def __init__(
         self,
         settings: Kafka,
         topic: str,
-        handle: Callable[[bytes], object],
+        handle: Callable[[Incoming], object],
         refused: Callable[[str, int, Rejected], None],
         *,
         from_start: bool = False,
-        outdated: Callable[[bytes | None], object] = lambda key: None,
     ) -> None:
         self._settings = settings
         self._topic = topic
         self._handle = handle
         self._refused = refused
         self._from_start = from_start
-        self._outdated = outdated
         self._consumer = AIOKafkaConsumer(**clients.kafka(settings), group_id=None, enable_auto_commit=False)
 
     async def start(self) -> None:
@@ -60,15 +67,16 @@ class Tail:
         while True:
             for messages in (await self._consumer.getmany(timeout_ms=200, max_records=AT_ONCE)).values():
                 for message in messages:
-                    self._outdated(message.key)
-                    if message.value is not None:
-                        self._take(message.value, message.offset)
+                    self._take(message)
 
-    def _take(self, value: bytes, offset: int) -> None:
+    def _take(self, message: ConsumerRecord[bytes, bytes]) -> None:
+        published_at = message.timestamp / 1000
         try:
-            self._handle(value)
+            self._handle(
+                Incoming(self._topic, message.partition, message.offset, message.key, message.value, published_at)
+            )
         except Rejected as refusal:
-            self._refused(self._topic, offset, refusal)
+            self._refused(self._topic, message.offset, refusal)
 
     async def close(self) -> None:
         await self._consumer.stop()

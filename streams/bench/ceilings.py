@@ -31,6 +31,7 @@ from streams.core.history import History
 from streams.core.taste import Taste
 from streams.core.user import RecentEvents, UserState
 from streams.core.vectors import Vector
+from streams.events import ITEMS
 from streams.settings import Settings
 
 KEYSPACE = "bench_ceilings"
@@ -136,6 +137,7 @@ def users(settings: Settings, run: Run, sizes: Sizes) -> list[Ceiling]:
         store = partial(
             CassandraStore,
             home=KEYSPACE,
+            items_topic=ITEMS,
             shards=to.shards,
             dedup_window=settings.worker.dedup_window,
             users_days=0,

@@ -9,6 +9,8 @@ import typer
 from streams.cli.common import console, pairs
 from streams.settings import load
 
+SETTING = "A setting of the recommender."
+
 app = typer.Typer()
 
 
@@ -46,7 +48,8 @@ def evaluate(
         Against | None, typer.Option(help="What to compare with, in this process; offline, baselines unless told.")
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Offline, a setting of the recommender.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help=f"Offline, {SETTING[0].lower()}{SETTING[1:]}"),
     ] = None,
     held: Annotated[
         bool, typer.Option("--held", help="Offline, judge the list made right after the user's event before.")
@@ -129,12 +132,20 @@ def evaluate_explanations(
     clicks: Annotated[int, typer.Option(min=500, help="Of MovieLens-100k, the oldest.")] = 4_000,
     users: Annotated[int, typer.Option(min=1, help="Users whose lists are explained.")] = 10,
     past: Annotated[int, typer.Option(min=3, max=20, help="Past items of each that are taken away in turn.")] = 8,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=SETTING)] = None,
+    report: Annotated[Path | None, typer.Option(help="A Markdown page to put the table into.")] = None,
 ) -> None:
     """Compare what explanations state with what is measured: a log replayed without each click, in this process."""
-    from streams.evaluate import fidelity, report
+    from streams.bench.report import write_between
+    from streams.evaluate import fidelity
+    from streams.evaluate import report as reports
+    from streams.evaluate.run import recommender
 
-    found = fidelity.run(load().downloads_folder, console, clicks=clicks, users=users, past=past)
-    console.print(report.table(fidelity.sheet(found)))
+    settings = recommender(pairs(set_))
+    found = fidelity.run(load().downloads_folder, console, clicks=clicks, users=users, past=past, settings=settings)
+    console.print(reports.table(fidelity.sheet(found)))
+    if report:
+        write_between(report, reports.markdown(fidelity.sheet(found)), fidelity.MARKS)
 
 
 @app.command("evaluate-diversity")

@@ -5,6 +5,7 @@ import json
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from streams.cli.common import console, on_stderr, pairs_of_lists
@@ -27,7 +28,8 @@ def recs(user_id: str) -> None:
     for heading in ("", "item", "score", "reason", "because of"):
         table.add_column(heading)
     for place, item in enumerate(found.items, 1):
-        table.add_row(str(place), item.item_id, f"{item.score:.3f}", item.reason, item.because or "")
+        because = " ".join(filter(None, (item.because, item.shared and f"({item.shared})")))
+        table.add_row(str(place), escape(item.item_id), f"{item.score:.3f}", item.reason, escape(because))
     console.print(table)
 
 

@@ -53,7 +53,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     parts       expert, 'passed over' or 'bias' -> what it adds to the score: they sum to it
     closeness   modality -> what it adds to the cosine between the user's taste and the item: they sum to it
     past        the user's latest items, the one with the greatest effect first
-    shared      what is known to be the same of the item and the first of `past`, `name=value` each
+    shared_with  the first of `past` of which something is known to be the same; empty where there is none
+    shared      what that is, `name=value` each
     rules       business rule that holds for the item in this list -> what it does: pin, boost, exclude or cap
     """
 
@@ -65,6 +66,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     parts: dict[str, float]
     closeness: dict[str, float]
     past: Sequence[PastItem]
+    shared_with: str = ""
     shared: list[str] = []
     rules: dict[str, str] = {}
 
@@ -116,6 +118,8 @@ def explain(
         ),
         key=lambda each: (-each.effect, each.item_id),
     )
+    both = {each.item_id: recommender.shared(item_id, each.item_id) for each in effects}
+    shared_with = next((each for each, shared in both.items() if shared), "")
     return Explanation(
         item_id=item_id,
         place=_place(now, slot),
@@ -125,7 +129,8 @@ def explain(
         parts=parts,
         closeness=closeness(user.taste, weights(user), fused) if fused is not None else {},
         past=effects,
-        shared=recommender.shared(item_id, effects[0].item_id) if effects else [],
+        shared_with=shared_with,
+        shared=both.get(shared_with, []),
         rules=recommender.rules.of(slot, user.traits, at) if recommender.rules is not None else {},
     )
 
@@ -146,7 +151,8 @@ def _ranked(each: Explanation, title: Callable[[str], str]) -> str:
         return f"{title(each.item_id)} is proposed by nobody yet: a list shows it, if at all, because it is new."
     first = each.past[0] if each.past and each.past[0].effect > 0 else None
     shared = " and ".join(each.shared[:2]).replace("=", " ") or "what is known of both"
-    why = REASONS[each.reason].format(past=title(first.item_id) if first else "what you chose", shared=shared)
+    speaker = each.shared_with if each.reason == KNOWLEDGE else first.item_id if first else ""
+    why = REASONS[each.reason].format(past=title(speaker) if speaker else "what you chose", shared=shared)
     told = f"{title(each.item_id)} has place {each.place} of {each.candidates}, above all because {why}"
     if first is None:
         return f"{told}; none of your latest items speaks for it."

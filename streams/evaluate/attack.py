@@ -78,7 +78,9 @@ def measure(log: Log, name: str, settings: RecommenderSettings, *, targets: int 
         for attack, clicks in (("flood", _flood(target)), ("ring", _ring(target, popular))):
             system.recommender = Recommender.restore(unharmed, settings)
             for account, item, seconds in clicks:
-                system.learn(f"{attack} {target} {account}", item, log.clicks[-1].ts + seconds)
+                user, now = f"{attack} {target} {account}", log.clicks[-1].ts + seconds
+                system.recommend(user, now, K)  # nothing is learned from a list that nobody had
+                system.learn(user, item, now)
             seen[attack].append(_seen(system, victims, target, at))
     return Outcome(name, before, float(np.mean(seen["flood"])), float(np.mean(seen["ring"])), recall)
 
@@ -98,8 +100,9 @@ def _learned(log: Log, settings: RecommenderSettings) -> tuple[float, InProcess]
     system = InProcess(log.items, log.clicks[0].ts, settings)
     hits: list[bool] = []
     for number, click in enumerate(log.clicks):
+        listed = system.recommend(click.user_id, click.ts, K)
         if 2 * number >= len(log.clicks):
-            hits.append(click.item_id in system.recommend(click.user_id, click.ts, K))
+            hits.append(click.item_id in listed)
         system.learn(click.user_id, click.item_id, click.ts)
     return float(np.mean(hits)), system
 

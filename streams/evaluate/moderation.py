@@ -14,6 +14,7 @@ from urllib.request import url2pathname
 
 import numpy as np
 from msgspec import Struct
+from scipy.stats import binomtest
 
 from encoders.errors import Refused
 from encoders.moderation import Pictures, Words
@@ -108,9 +109,9 @@ class Found(Struct, frozen=True):
 
 
 class Judged(Struct, frozen=True):
-    """Scores of labelled pictures, 0 to 1.
+    """Scores of labelled files, 0 to 1.
 
-    unread  files that are no picture
+    unread  files that are no picture, or no film
     """
 
     harmful: list[float]
@@ -118,14 +119,13 @@ class Judged(Struct, frozen=True):
     unread: int
 
 
-def of_folder(folder: Path, score: Score | None = None) -> Judged:
-    """Judge the pictures of the subfolders `harmful` and `harmless`, one of which may be missing.
+def of_folder(folder: Path, score: Score) -> Judged:
+    """Judge the files of the subfolders `harmful` and `harmless`, one of which may be missing.
 
-    score  of a picture's file; raises Refused for what is none. None: that of the network
+    score  of a file; raises Refused for one that cannot be read, see `pictures` and `films`
 
-    Raises AnabranchError where there is no picture.
+    Raises AnabranchError where there is none.
     """
-    score = score or _by_network()
     scores: dict[str, list[float]] = {HARMFUL_FOLDER: [], HARMLESS_FOLDER: []}
     unread = 0
     for name, found in scores.items():
@@ -135,35 +135,67 @@ def of_folder(folder: Path, score: Score | None = None) -> Judged:
             except Refused:
                 unread += 1
     if not any(scores.values()):
-        raise AnabranchError(f"{folder} has no picture in {HARMFUL_FOLDER}/ or {HARMLESS_FOLDER}/")
+        raise AnabranchError(f"{folder} has nothing that can be read in {HARMFUL_FOLDER}/ or {HARMLESS_FOLDER}/")
     return Judged(scores[HARMFUL_FOLDER], scores[HARMLESS_FOLDER], unread)
 
 
-def _by_network() -> Score:
+def pictures() -> Score:
+    """The score of a picture's file."""
     network = Pictures()
     return lambda content: network.scores([content])[0]
 
 
+def films() -> Score:
+    """The score of a film's file."""
+    return Pictures().film
+
+
 def curve(judged: Judged) -> Sheet:
-    """What each threshold would find, as a table; an alarm is a score from it on."""
+    """What each threshold would find, as a table, with 95% intervals (Wilson); an alarm is a score from it on."""
     rows = []
     for threshold in THRESHOLDS:
-        right = sum(score >= threshold for score in judged.harmful)
-        wrong = sum(score >= threshold for score in judged.harmless)
-        rows.append(
-            [
-                f"{threshold:g}",
-                _share(right, right + wrong),
-                _share(right, len(judged.harmful)),
-                _share(wrong, len(judged.harmless), digits=4),
-            ]
-        )
-    title = f"Pictures: {len(judged.harmful)} harmful, {len(judged.harmless)} harmless, {judged.unread} unread"
+        right, wrong = alarms(judged, threshold)
+        shares = [(right, right + wrong, 2), (right, len(judged.harmful), 2), (wrong, len(judged.harmless), 4)]
+        rows.append([f"{threshold:g}", *(_share(*each) for each in shares)])
+    title = f"{len(judged.harmful)} harmful, {len(judged.harmless)} harmless, {judged.unread} unread"
     return Sheet(title, ("from", "precision", "recall", "false alarms"), rows)
 
 
-def _share(part: int, whole: int, digits: int = 2) -> str:
-    return f"{part / whole:.{digits}f}" if whole else "-"
+def advice(judged: Judged, precision: float) -> str:
+    """From which score on alarms are so often right: in this folder, and beyond it by the interval's lower end."""
+    found = [(each, *alarms(judged, each)) for each in sorted({*judged.harmful, *judged.harmless})]
+    reached = next((each for each in found if each[1] / (each[1] + each[2]) >= precision), None)
+    proven = next((each for each in found if interval(each[1], each[1] + each[2])[0] >= precision), None)
+    return f"precision {precision:g}: {_from(reached, judged)}; proven (95%): {_from(proven, judged)}"
+
+
+def alarms(judged: Judged, threshold: float) -> tuple[int, int]:
+    """(right, wrong) ones."""
+    return sum(score >= threshold for score in judged.harmful), sum(score >= threshold for score in judged.harmless)
+
+
+def interval(part: int, whole: int) -> tuple[float, float]:
+    """Between what a share of so many lies, with 95% confidence (Wilson, 1927).
+
+    >>> [round(each, 3) for each in interval(9, 10)]
+    [0.596, 0.982]
+    """
+    found = binomtest(part, whole).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def _from(found: tuple[float, int, int] | None, judged: Judged) -> str:
+    if found is None:
+        return "from no score on"
+    threshold, right, _ = found
+    return f"from {threshold:.3f} on, recall {_share(right, len(judged.harmful), 2)}"
+
+
+def _share(part: int, whole: int, digits: int) -> str:
+    if not whole:
+        return "-"
+    low, high = interval(part, whole)
+    return f"{part / whole:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def run(downloads: Path) -> Found:

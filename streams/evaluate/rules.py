@@ -46,6 +46,7 @@ def run(downloads: Path, console: Console, file: Path) -> Costs:
     with bars(console) as bar:
         task = bar.add_task("clicks learned", total=len(clicks))
         for each in clicks:
+            system.recommend(each.user_id, each.ts, LENGTH)
             system.learn(each.user_id, each.item_id, each.ts)
             bar.advance(task)
     views = [system.view(user_id) for user_id in list(dict.fromkeys(each.user_id for each in clicks))[:USERS]]

@@ -62,7 +62,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 def evaluate(settings: Settings, console: Console, wanted: Wanted) -> Comparison:
     """Replay, compare, and show. Raises AnabranchError."""
     log = _log(settings, wanted)
-    makers = systems(wanted.against, log, _recommender(wanted.changes), held=wanted.held, versions=wanted.versions)
+    makers = systems(wanted.against, log, recommender(wanted.changes), held=wanted.held, versions=wanted.versions)
     outcomes = {} if wanted.offline else _served(settings, console, log, wanted.clicks_per_second)
     if not wanted.offline:
         del makers[OURS]
@@ -78,6 +78,19 @@ def evaluate(settings: Settings, console: Console, wanted: Wanted) -> Comparison
     return comparison
 
 
+def recommender(changes: Mapping[str, str]) -> RecommenderSettings:
+    """Settings, some of them changed; lists are JSON. Raises AnabranchError."""
+    if unknown := set(changes) - set(RecommenderSettings.__struct_fields__):
+        raise AnabranchError(f"the recommender has no setting {', '.join(sorted(unknown))}")
+    try:
+        given = {
+            name: msgspec.json.decode(value) if value.startswith("[") else value for name, value in changes.items()
+        }
+        return msgspec.convert(given, RecommenderSettings, strict=False)
+    except msgspec.MsgspecError as error:
+        raise AnabranchError(f"settings of the recommender: {error}") from error
+
+
 def _log(settings: Settings, wanted: Wanted) -> Log:
     if wanted.file:
         log = logs.read(wanted.file, clicks=wanted.clicks)
@@ -87,15 +100,6 @@ def _log(settings: Settings, wanted: Wanted) -> Log:
     if not log.clicks:
         raise AnabranchError(f"{log.name} has no click to judge by")
     return log
-
-
-def _recommender(changes: Mapping[str, str]) -> RecommenderSettings:
-    if unknown := set(changes) - set(RecommenderSettings.__struct_fields__):
-        raise AnabranchError(f"the recommender has no setting {', '.join(sorted(unknown))}")
-    try:
-        return msgspec.convert(dict(changes), RecommenderSettings, strict=False)
-    except msgspec.ValidationError as error:
-        raise AnabranchError(f"settings of the recommender: {error}") from error
 
 
 def _served(settings: Settings, console: Console, log: Log, clicks_per_second: float) -> dict[str, Outcome]:

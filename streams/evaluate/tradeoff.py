@@ -117,6 +117,7 @@ def measure(
         user = users.setdefault(click.user_id, UserState(click.user_id, History(), RecentEvents(limit=1)))
         view = user.view({})
         slot = recommender.catalogue.slot(click.item_id)
+        recommender.recommend(view, click.ts, K)  # nothing is learned from a list that nobody had
         if number >= len(clicks) // 2 and number % every == 0:
             for name, how in settings.items():
                 listed = [each.item_id for each in recommender.recommend(view, click.ts, K, how)]

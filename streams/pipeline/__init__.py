@@ -237,21 +237,21 @@ class Pipeline:
         epochs = owned.epochs_of(accepted)
         uploads = await self._not_stored_later(latest_of_each(accepted))
         items: list[Embedded] = []
-        queue: list[Outgoing] = []
+        told: list[Outgoing] = []
         with metrics.stage("embed"):
             for some in that_fit_in_memory(uploads):
                 embedded, files = await embed(some, embedder=self.embedder, media=self.media, fuse=self.fuse)
                 for (_, upload), item in zip(some, embedded, strict=True):
                     if self.moderation is not None:
                         item, news = await self.moderation.judge(upload, item, files[item.item_id], now=self.clock())
-                        queue.append(news)
+                        told += news
                     items.append(item)
         with metrics.stage("store"):
             await self.store.write_items(items, epochs)
         metrics.EVENTS.labels("events.upload").inc(len(accepted))
         with metrics.stage("emit"):
             announced = [Outgoing(self.replica.items_topic, item.item_id.encode(), encode(item)) for item in items]
-            await self.sink.publish([*announced, *queue, *rejected])
+            await self.sink.publish([*announced, *told, *rejected])
 
     def _take_in(self, batch: Sequence[Incoming]) -> tuple[list[Accepted], list[Outgoing]]:
         return take_in(batch, now=self.clock(), partition_of=self.partition_of, refusals=self._refusals)

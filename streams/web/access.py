@@ -1,8 +1,8 @@
 """Who may ask for what: tokens with roles, and tokens of one user.
 
-`Authorization: Bearer TOKEN`. A token is either one of the token file, with a role, or a JSON Web Token (RFC 7519,
-HS256) that the application has signed for one of its users: `sub` is the user, `exp` the end. Where there is no token
-file, everybody on this machine may ask for anything, and nobody else can.
+`Authorization: Bearer TOKEN`. A token is either one of the token file, with a role and perhaps the name of who holds
+it, or a JSON Web Token (RFC 7519, HS256) that the application has signed for one of its users: `sub` is the user, `exp`
+the end. Where there is no token file, everybody on this machine may ask for anything, and nobody else can.
 """
 
 import hmac
@@ -15,6 +15,7 @@ import jwt
 from msgspec import Struct
 
 from streams.errors import AnabranchError
+from streams.events import MAX_MODERATOR
 
 MIN_TOKEN = 32  # characters; 128 bits of hexadecimal digits
 
@@ -40,10 +41,12 @@ class Identity(Struct, frozen=True):
 
     roles  what they may do for everybody
     user   the one user for whom they may do anything that a user may; None where it is no user's token
+    name   of whoever holds the token, as the token file has it; empty where it has none
     """
 
     roles: frozenset[Role] = frozenset()
     user: str | None = None
+    name: str = ""
 
     def may(self, role: Role, user: str | None = None) -> bool:
         """Whether they have a role, or are the user that it is about."""
@@ -56,18 +59,18 @@ ANYBODY = Identity(frozenset(Role))
 class Tokens:
     """Those who are known.
 
-    roles     token -> its roles
+    holders   token -> who holds it
     user_key  with which tokens of users are signed; None: there are none
     """
 
-    def __init__(self, roles: Mapping[str, frozenset[Role]], user_key: str | None = None) -> None:
+    def __init__(self, holders: Mapping[str, Identity], user_key: str | None = None) -> None:
         # By digest: the time that a look-up takes then says nothing about a token.
-        self._roles = {sha256(token.encode()).digest(): granted for token, granted in roles.items()}
+        self._holders = {sha256(token.encode()).digest(): holder for token, holder in holders.items()}
         self._user_key = user_key
 
     @classmethod
     def read(cls, file: Path) -> "Tokens":
-        """Read a token file: on each line a role, or `user-key`, and a token. Raises UnusableTokens."""
+        """Read a token file: on each line a role, `role:name` or `user-key`, and a token. Raises UnusableTokens."""
         try:
             return cls.of(file.read_text().splitlines(), str(file))
         except (OSError, UnicodeDecodeError) as error:
@@ -77,29 +80,38 @@ class Tokens:
     def of(cls, lines: Iterable[str], where: str = "tokens") -> "Tokens":
         """The tokens on some lines.
 
-        >>> tokens = Tokens.of(["# the shop's pages", "lists 0123456789abcdef0123456789abcdef"])
-        >>> tokens.identify("Bearer 0123456789abcdef0123456789abcdef").may(Role.lists)
-        True
+        >>> tokens = Tokens.of(["# the shop's pages", "lists:shop 0123456789abcdef0123456789abcdef"])
+        >>> shop = tokens.identify("Bearer 0123456789abcdef0123456789abcdef")
+        >>> shop.name, shop.may(Role.lists), shop.may(Role.events)
+        ('shop', True, False)
         """
-        roles: dict[str, frozenset[Role]] = {}
+        holders: dict[str, Identity] = {}
         user_key = None
         for number, line in enumerate(lines, 1):
             if not line.strip() or line.startswith("#"):
                 continue
-            role, _, token = line.strip().partition(" ")
+            what, _, token = line.strip().partition(" ")
+            role, named, name = what.partition(":")
             token = token.strip()
             if len(token) < MIN_TOKEN or not token.isascii():
                 raise UnusableTokens(f"{where}, line {number}: a token has {MIN_TOKEN} ASCII characters or more")
-            if role == "user-key":
+            if what == "user-key":
                 user_key = token
             elif role in Role.__members__:
-                roles[token] = roles.get(token, frozenset()) | {Role(role)}
+                if named and not (0 < len(name) <= MAX_MODERATOR and name.isprintable()):
+                    raise UnusableTokens(
+                        f"{where}, line {number}: a name has 1 to {MAX_MODERATOR} printable characters"
+                    )
+                before = holders.get(token, Identity(name=name))
+                if before.name != name:
+                    raise UnusableTokens(f"{where}, line {number}: the token of a line above, under another name")
+                holders[token] = Identity(before.roles | {Role(role)}, name=name)
             else:
                 known = ", ".join((*Role, "user-key"))
                 raise UnusableTokens(f"{where}, line {number}: its first word is none of: {known}")
-        if not roles:
+        if not holders:
             raise UnusableTokens(f"{where} has no token with a role")
-        return cls(roles, user_key)
+        return cls(holders, user_key)
 
     def identify(self, authorization: str | None) -> Identity:
         """Whose an `Authorization` header is. Raises Unauthorized."""
@@ -107,9 +119,9 @@ class Tokens:
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized("say who you are: Authorization: Bearer TOKEN")
         digest = sha256(token.encode(errors="surrogateescape")).digest()
-        for known, roles in self._roles.items():
+        for known, holder in self._holders.items():
             if hmac.compare_digest(known, digest):
-                return Identity(roles)
+                return holder
         return Identity(user=self._user(token))
 
     def _user(self, token: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from streams.core.explain import Explanation, PastItem
-from streams.events import Id, Note, SearchFilters, SearchLimit, SearchOffset, SearchWords
+from streams.events import Decided, Id, Note, SearchFilters, SearchLimit, SearchOffset, SearchWords
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
@@ -201,10 +201,15 @@ class HeldUpload(Struct, frozen=True, kw_only=True):
 
 
 class HeldUploads(Struct, frozen=True):
-    """Some of the uploads that wait; `total` is how many do."""
+    """Some of the uploads that wait.
+
+    total    how many wait
+    decided  what was decided last, by whom, the latest first
+    """
 
     uploads: list[HeldUpload]
     total: int
+    decided: list[Decided] = []
 
 
 class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ from encoders.contract import MODALITIES
 from streams import metrics, tracing
 from streams.core.explain import PAST, Unexplained
 from streams.errors import PartRefused, Rejected
-from streams.events import EVENT_TYPES, FILES, Id, Query, SearchResults, read
+from streams.events import EVENT_TYPES, FILES, Id, Query, SearchResults, Upload, read
 from streams.ports import Media, Outgoing, Sink
 from streams.tracing import PARENT
 from streams.web import files
@@ -308,7 +308,7 @@ class Api:
                 role=Role.admin,
                 answer=HeldUploads,
                 query=Queued,
-                problems=(404,),
+                problems=(404, 503),
             ),
             Endpoint(
                 method="POST",
@@ -328,7 +328,7 @@ class Api:
                 summary="A file of an upload that waits, as it was looked at",
                 role=Role.admin,
                 answer=("image/*", "audio/*", "video/*"),
-                problems=(404,),
+                problems=(404, 503),
             ),
             Endpoint(
                 method="GET",
@@ -412,7 +412,7 @@ class Api:
 
     async def held_file(self, request: web.Request) -> web.Response:
         modality = request.match_info["modality"]
-        found = self._moderators().file(_id(request, "item_id"), modality)
+        found = await self._moderators().file(_id(request, "item_id"), modality)
         if found is None:
             raise web.HTTPNotFound(text="no upload that waits has such a file")
         response = await self._content(found, modality)
@@ -435,12 +435,12 @@ class Api:
 
     async def held(self, request: web.Request) -> HeldUploads:
         wanted = _in_query(request, Queued)
-        return self._moderators().page(wanted.order, wanted.offset, wanted.limit)
+        return await self._moderators().page(wanted.order, wanted.offset, wanted.limit)
 
     async def decide(self, request: web.Request) -> Accepted:
         item_id, desk = _id(request, "item_id"), self._moderators()
         try:
-            return await desk.decide(item_id, await _in_body(request, Decision))
+            return await desk.decide(item_id, await _in_body(request, Decision), request[IDENTITY].name)
         except NotHeld as refusal:
             raise web.HTTPNotFound(text=str(refusal)) from refusal
         except Outdated as refusal:
@@ -495,6 +495,8 @@ class Api:
             event = read(topic, value, now=self._clock())
             if not request[IDENTITY].may(Role.events, getattr(event, "user_id", None)):
                 raise web.HTTPForbidden(text="this token may send events of its own user alone")
+            if isinstance(event, Upload) and (event.moderator or event.decided_at):
+                raise web.HTTPForbidden(text="moderators decide at /moderation: an upload sent here names none")
             named = getattr(event, "user_id", None)
             if named is not None and (known_as := self._pseudonym(named)) != named:
                 value = msgspec.json.encode(msgspec.json.decode(value) | {"user_id": known_as})

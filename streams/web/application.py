@@ -14,7 +14,7 @@ from aiohttp.typedefs import Middleware
 from yarl import URL
 
 from streams import metrics, tracing
-from streams.errors import Rejected, SinkUnavailable, StoreUnavailable
+from streams.errors import KafkaUnavailable, Rejected, SinkUnavailable, StoreUnavailable
 from streams.events import MAX_EVENT_BYTES
 from streams.web import openapi, pages
 from streams.web.access import ANYBODY, Identity, Tokens, Unauthorized
@@ -157,7 +157,7 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
         return _problem(401, str(error), headers={"WWW-Authenticate": "Bearer"})
     except Rejected as refusal:
         return _problem(422, refusal.detail, reason=refusal.reason)
-    except (StoreUnavailable, SinkUnavailable) as error:
+    except (StoreUnavailable, SinkUnavailable, KafkaUnavailable) as error:
         log.warning("a request failed", path=request[ROUTE], error=str(error))
         return _problem(503, f"{type(error).__name__}: try again in a moment", headers={"Retry-After": "2"})
     except TimeoutError:

@@ -13,6 +13,7 @@ from streams.adapters.cassandra import TRANSIENT, CassandraStore
 from streams.adapters.patience import BREAKS_AFTER, BROKEN_SECONDS, breaker, retrying, unbroken
 from streams.adapters.triton import HastyEmbedder
 from streams.errors import EmbedderUnavailable, StoreUnavailable
+from streams.events import ITEMS
 from tests.fakes import FakeEmbedder
 
 
@@ -146,8 +147,15 @@ class CutOff:
 def store(session: CutOff, **options: object) -> CassandraStore:
     held: Session = session
     return CassandraStore(
-        held, home="anabranch", shards=1, dedup_window=1, users_days=0, request_timeout=1.0, **options  # type: ignore[arg-type]
-    )  # fmt: skip
+        held,
+        home="anabranch",
+        items_topic=ITEMS,
+        shards=1,
+        dedup_window=1,
+        users_days=0,
+        request_timeout=1.0,
+        **options,  # type: ignore[arg-type]
+    )
 
 
 async def test_reads_of_who_cannot_wait_fail_at_once_while_cassandra_is_away(clock: Clock) -> None:

@@ -91,12 +91,24 @@ def test_pictures_of_a_folder_give_precision_and_recall_of_each_threshold(tmp_pa
     judged = moderation.of_folder(tmp_path, by_name)
     assert judged == moderation.Judged([0.95, 0.55, 0.15], [0.65, 0.02], 1)
     sheet = moderation.curve(judged)
-    assert sheet.title == "Pictures: 3 harmful, 2 harmless, 1 unread"
-    rows = {row[0]: row[1:] for row in sheet.rows}
+    assert sheet.title == "3 harmful, 2 harmless, 1 unread"
+    rows = {row[0]: [cell.partition(" ")[0] for cell in row[1:]] for row in sheet.rows}
     assert (rows["0.1"], rows["0.5"], rows["0.9"]) == (
         ["0.75", "1.00", "0.5000"],
         ["0.67", "0.67", "0.5000"],
         ["1.00", "0.33", "0.0000"],
+    )
+    assert sheet.rows[1][1] == "0.75 (0.30 to 0.95)", "of so few, little is known"
+
+
+def test_the_score_from_which_alarms_are_as_often_right_as_wanted_is_told_and_from_which_that_is_proven() -> None:
+    judged = moderation.Judged([0.3] * 40 + [0.8] * 60, [0.1] * 90 + [0.3] * 10, 0)
+    assert moderation.advice(judged, 0.9) == (
+        "precision 0.9: from 0.300 on, recall 1.00 (0.96 to 1.00);"
+        " proven (95%): from 0.800 on, recall 0.60 (0.50 to 0.69)"
+    )
+    assert moderation.advice(moderation.Judged([], [0.2], 0), 0.5) == (
+        "precision 0.5: from no score on; proven (95%): from no score on"
     )
 
 
@@ -104,8 +116,8 @@ def test_harmless_drawings_alone_have_false_alarms_and_no_recall(tmp_path: Path)
     (tmp_path / "harmless").mkdir()
     for shade in (0, 90, 255):
         (tmp_path / "harmless" / f"{shade}.png").write_bytes(picture(np.full((64, 64, 3), shade)))
-    sheet = moderation.curve(moderation.of_folder(tmp_path))
-    assert [row[2:] for row in sheet.rows if row[0] == "0.6"] == [["-", "0.0000"]]
+    sheet = moderation.curve(moderation.of_folder(tmp_path, moderation.pictures()))
+    assert [row[2:] for row in sheet.rows if row[0] == "0.6"] == [["-", "0.0000 (0.0000 to 0.5615)"]]
 
 
 def test_a_folder_without_pictures_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 import msgspec
 import numpy as np
 
+from streams.core.recommender import RecommenderSettings
 from streams.evaluate import fidelity
 from streams.evaluate.log import Log
+from streams.evaluate.offline import InProcess
 from streams.events import Click
 
 
@@ -23,7 +25,20 @@ def a_log() -> Log:
 def test_what_is_stated_of_past_items_is_what_a_replay_without_them_finds() -> None:
     found = fidelity.measure(a_log(), users=2, past=6)
     assert found.explained == 20
-    assert found.kept > 0.99 and found.replayed > 0.9
+    assert found.kept > 0.99 and found.replayed > 0.8
     assert found.first > found.because
     rows = fidelity.sheet(found).rows
     assert len(rows) == len(msgspec.structs.asdict(found)) - 1
+
+
+def test_what_is_replayed_has_learned_what_lists_teach() -> None:
+    log, settings = a_log(), RecommenderSettings()
+    world, served = fidelity._World(log, settings), InProcess(log.items, log.touches[0].ts, settings)
+    for touch in log.touches:
+        served.recommend(touch.user_id, touch.ts, fidelity.LISTED)
+        served.learn(touch.user_id, touch.item_id, touch.ts)
+    for user in ("u1", "u2"):
+        best = served.recommender.recommend(served.view(user), log.touches[-1].ts, fidelity.LISTED)
+        assert world.listed(user) == [(each.item_id, each.because) for each in best]
+        scores = world.scores(user, [each.item_id for each in best])
+        np.testing.assert_allclose(scores, [each.score for each in best], rtol=1e-5)

@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from streams.adapters.kafka import KafkaSink
-from streams.adapters.tail import Tail
+from streams.adapters.tail import Tail, values
 from streams.core.experiments.plan import read
 from streams.events import Outcome, encode
 from streams.experiments import published, report
@@ -39,7 +39,11 @@ async def test_what_workers_told_is_reported_whether_it_was_there_before_or_come
     await sink.publish(messages(told[:1_000]))
     refused: list[str] = []
     tail = Tail(
-        servers.kafka, "experiments", take, lambda *why: refused.append(f"{why[0]}: {why[2].reason}"), from_start=True
+        servers.kafka,
+        "experiments",
+        values(take),
+        lambda *why: refused.append(f"{why[0]}: {why[2].reason}"),
+        from_start=True,
     )
     await tail.start()
     running = asyncio.create_task(tail.run())

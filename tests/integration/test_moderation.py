@@ -8,15 +8,21 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.local.worker import RunningWorker, running_worker
+from streams.adapters.kafka import KafkaSink
+from streams.adapters.lookup import Lookup
+from streams.adapters.tail import Tail
 from streams.asking import query
 from streams.cli import app
 from streams.client import Client
 from streams.consumer import ask
-from streams.events import Profile, Upload
+from streams.events import QUEUE, Decided, Held, Profile, Upload, encode
+from streams.moderating import operator
+from streams.ports import Outgoing
 from streams.producer import EventProducer
 from streams.replay import ListWatcher
 from streams.settings import Settings
 from streams.web.answers import HeldUpload
+from streams.web.moderation import Desk
 from tests.conftest import MODERATORS_KEY
 from tests.integration.running import TopicReader, until
 
@@ -60,6 +66,11 @@ def moderate(*arguments: str) -> str:
     return run.output
 
 
+def held() -> str:
+    """What `moderate list` says of what waits, without what was decided."""
+    return moderate("list").partition("held, the longest first")[0]
+
+
 def send(servers: Settings, *uploads: tuple[str, str, list[str]]) -> None:
     """Upload (name, title, attributes), and wait until workers have told of each."""
     announced = TopicReader(servers, "items.embedded")
@@ -94,22 +105,25 @@ def test_what_is_held_waits_for_a_moderator_and_what_is_foul_for_nobody(
     shop = ["shop=moderated"]
     send(servers, ("kittens", "Kittens play", shop), ("puppies", MAYBE, shop), ("foul", FOUL, shop))
     until(lambda: "moderated-kittens" in found(servers, "kittens"))
-    listed = moderate("list")
+    listed = held()
     assert "moderated-puppies" in listed and "text 0.50" in listed
     assert "moderated-foul" not in listed and "moderated-kittens" not in listed
     assert "moderated-puppies" not in found(servers, "puppies")
-    moderate("allow", "moderated-puppies")
+    moderate("allow", "moderated-puppies", "--by", "mia", "--note", "dogs")
     until(lambda: "moderated-puppies" in found(servers, "puppies"))
-    assert "moderated-puppies" not in moderate("list")
+    told = moderate("list")
+    assert "moderated-puppies" not in told.partition("held, the longest first")[0]
+    [line] = [line for line in told.splitlines() if "moderated-puppies" in line]
+    assert [cell.strip() for cell in line.split("│")[2:4]] == ["allow", "mia"] and "dogs" in line
     assert first_of_list(servers, "breeder", age=40) == "moderated-puppies", "and the rule pins it from now on"
     assert "moderated-foul" not in found(servers, FOUL)
 
 
 def test_what_a_moderator_refuses_leaves_the_queue_and_is_never_found(servers: Settings, worker: RunningWorker) -> None:
     send(servers, ("hounds", f"{MAYBE}, again", ["shop=moderated"]))
-    assert "moderated-hounds" in moderate("list")
+    assert "moderated-hounds" in held()
     moderate("refuse", "moderated-hounds")
-    until(lambda: "moderated-hounds" not in moderate("list"))
+    until(lambda: "moderated-hounds" not in held())
     assert "moderated-hounds" not in found(servers, "hunter puppies again")
 
 
@@ -121,6 +135,10 @@ async def test_what_waits_is_told_and_decided_over_http_and_leaves_by_whatever_i
 
         async def waiting() -> dict[str, HeldUpload]:
             return {each.item_id.removeprefix("moderated-"): each for each in (await client.held(limit=100)).uploads}
+
+        async def decided() -> dict[str, Decided]:
+            told = (await client.held(limit=1)).decided
+            return {each.item_id.removeprefix("moderated-"): each for each in told}
 
         async def eventually(there: set[str]) -> dict[str, HeldUpload]:
             async with asyncio.timeout(60):
@@ -136,6 +154,50 @@ async def test_what_waits_is_told_and_decided_over_http_and_leaves_by_whatever_i
         await eventually(set())
         until(lambda: "moderated-spaniels" in found(servers, "spaniels"))
         assert (await client.item("moderated-beagles")).refused == {"moderation": "refuse: not for us"}
+        async with asyncio.timeout(60):
+            while not set(names) <= (by := await decided()).keys():  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert (by["spaniels"].moderator, by["spaniels"].decision) == ("", "allow"), "without tokens nobody has a name"
+        assert (by["beagles"].moderator, by["beagles"].note) == (operator(), "not for us")
+
+
+async def test_of_many_that_wait_any_page_is_read_from_kafka(servers: Settings) -> None:
+    count, now = 3_000, time.time()
+    ids = [f"waits-{number}" for number in range(count)]
+    waiting = [
+        Held(
+            upload=Upload(event_id=item, ts=now, item_id=item, title=item, text="w" * 2_000),
+            scores={"text": 0.5},
+            held_at=now + number,
+        )
+        for number, item in enumerate(ids)
+    ]
+    sink, lookup = KafkaSink(servers.kafka), Lookup(servers.kafka, QUEUE)
+    desk = Desk(b"a key of the moderators", {}, sink, lookup.read)
+    tail = Tail(servers.kafka, QUEUE, desk.take, lambda *why: pytest.fail(str(why)), from_start=True)
+    for each in (sink, lookup, tail):
+        await each.start()
+    following = asyncio.create_task(tail.run())
+
+    async def until_waiting(total: int, first: str) -> None:
+        async with asyncio.timeout(60):
+            while (page := await desk.page("newest", 0, 1)).total < total or page.uploads[0].item_id != first:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    try:
+        await sink.publish([Outgoing(QUEUE, each.upload.item_id.encode(), encode(each)) for each in waiting])
+        await until_waiting(count, ids[-1])
+        page = await desk.page("newest", 1_000, 100)
+        assert [each.item_id for each in page.uploads] == ids[-1_001:-1_101:-1]
+        await sink.publish([Outgoing(QUEUE, ids[-1].encode(), None)])
+        await until_waiting(count - 1, ids[-2])
+        assert await lookup.read([(0, 10**9)]) == [None], "what is not there is none"
+        assert (await desk.page("newest", 0, 1)).uploads[0].text == "w" * 2_000, "and the next is read as before"
+    finally:
+        await sink.publish([Outgoing(QUEUE, item.encode(), None) for item in ids])
+        following.cancel()
+        for each in (tail, lookup, sink):
+            await each.close()
 
 
 def test_what_a_rule_keeps_from_the_young_is_in_neither_their_lists_nor_their_searches(

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from streams.adapters.media import MediaReader
 from streams.core.moderation import Limits, seal
-from streams.events import Embedded, Held, Upload, encode
+from streams.events import Decided, Embedded, Held, Upload, encode
 from streams.pipeline.moderation import Moderation
 from streams.ports import Incoming
 from tests.fakes import FakeModerator
@@ -137,6 +137,40 @@ async def test_what_a_moderator_refuses_waits_no_more(world: World) -> None:
     refused = Upload(event_id="r", ts=queue(world)["odd"].upload.ts, item_id="odd", withdrawn=True)
     await world.pipeline.uploads([world.message("events.upload", "odd", msgspec.to_builtins(refused))])
     assert not listed(world, "odd") and queue(world) == {}
+
+
+def decisions(world: World) -> list[Decided]:
+    return [msgspec.json.decode(each.value or b"", type=Decided) for each in world.sink.on("moderation.decisions")]
+
+
+async def test_what_is_decided_is_told_with_who_when_and_why(world: World) -> None:
+    await world.pipeline.uploads([world.upload("odd", title="a mild film")])
+    held = queue(world)["odd"]
+    sealed = seal(KEY, held.upload.content(held.digests))
+    allowed = again(world, held, allowed=sealed, moderator="mia", decided_at=NOW - 5, note="a title")
+    await world.pipeline.uploads([allowed])
+    gone = {"item_id": "odd", "event_id": "gone", "ts": held.upload.ts, "withdrawn": True}
+    refused = gone | {"moderator": "noa", "decided_at": NOW - 1}
+    await world.pipeline.uploads([world.message("events.upload", "odd", refused)])
+    assert [(each.decision, each.moderator, each.decided_at, each.note) for each in decisions(world)] == [
+        ("allow", "mia", NOW - 5, "a title"),
+        ("refuse", "noa", NOW - 1, ""),
+    ]
+
+
+async def test_who_decided_by_an_older_program_is_unknown_and_when_is_when_it_was_carried_out(world: World) -> None:
+    await world.pipeline.uploads([world.upload("odd", title="a mild film")])
+    held = queue(world)["odd"]
+    await world.pipeline.uploads([again(world, held, allowed=seal(KEY, held.upload.content(held.digests)))])
+    [told] = decisions(world)
+    assert (told.decision, told.moderator, told.decided_at) == ("allow", "", NOW)
+
+
+async def test_what_its_producer_withdraws_and_what_a_false_seal_is_on_nobody_has_decided(world: World) -> None:
+    await world.pipeline.uploads([world.upload("alien", withdrawn=True)])
+    await world.pipeline.uploads([world.upload("odd", title="a mild film")])
+    await world.pipeline.uploads([again(world, queue(world)["odd"], allowed=seal(b"no key", b""), moderator="mia")])
+    assert decisions(world) == []
 
 
 async def test_a_newer_upload_is_not_undone_by_an_old_one_that_is_allowed(world: World) -> None:

@@ -610,6 +610,21 @@ def test_a_token_signed_in_another_way_is_not_believed() -> None:
             Tokens.of(LINES).identify(f"Bearer {token}")
 
 
+def test_a_token_may_have_a_name_and_several_roles_under_it() -> None:
+    tokens = Tokens.of([f"lists:mia {READER}", f"events:mia {READER}", f"admin {ADMIN}", f"admin:mia {WRITER}"])
+    mia, boss = tokens.identify(f"Bearer {READER}"), tokens.identify(f"Bearer {ADMIN}")
+    assert (mia.name, mia.roles, boss.name) == ("mia", {"lists", "events"}, "")
+    for other in (
+        f"events:noa {READER}",
+        f"events {READER}",
+        f"lists: {WRITER}",
+        f"user-key:mia {KEY}",
+        "lists:\x07 " + KEY,
+    ):
+        with pytest.raises(UnusableTokens, match="line 2"):
+            Tokens.of([f"lists:mia {READER}", other])
+
+
 @pytest.mark.parametrize("line", ["lists short", "boss " + "b" * 32, "", "user-key " + "k" * 32, "lists"])
 def test_a_token_file_that_cannot_be_used_is_named_without_what_is_in_it(line: str, tmp_path: Path) -> None:
     file = tmp_path / "tokens"

@@ -1,5 +1,6 @@
 """Moderators over HTTP: what waits, and what becomes of it, with a worker among fakes."""
 
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,9 +9,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from streams.client import Client, RequestRefused
-from streams.events import Upload
+from streams.events import Held, Upload, encode
+from streams.ports import Incoming
 from streams.web.access import Tokens
 from tests.pipeline.test_moderation import listed
+from tests.pipeline.test_pipeline import NOW
 from tests.web.test_api import ADA, ADMIN, LINES, READER, WRITER, bearer
 from tests.web.world import PICTURE, HttpWorld
 
@@ -187,13 +190,93 @@ async def test_moderators_are_those_who_administer(token: str, status: int) -> N
         assert (await world.get("/moderation", **bearer(token)))[0] == status
         async with world.client.get("/moderation/odd/media/image", headers=bearer(token)) as answer:
             assert answer.status == status
-        [held] = world.desk.page("longest", 0, 1).uploads
+        [held] = (await world.desk.page("longest", 0, 1)).uploads
         body = {"decision": "allow", "fingerprint": held.fingerprint}
         posted, _ = await world.post("/moderation/odd", body, **bearer(token))
         assert posted == (202 if status == 200 else status)
         assert len(world.sink.messages) == (status == 200)
     finally:
         await world.close()
+
+
+@pytest.mark.parametrize(("line", "name"), [(f"admin:mia {ADMIN}", "mia"), (f"admin {ADMIN}", "")])
+async def test_who_decided_is_kept_with_when_and_why_and_shown_once_it_is_carried_out(line: str, name: str) -> None:
+    world = HttpWorld(Tokens.of([line]), moderated=True)
+    await world.open()
+    try:
+        await hold(world, "a", "b")
+        _, shown = await world.get("/moderation", **bearer(ADMIN))
+        assert shown["decided"] == []
+        for upload, made in zip(shown["uploads"], ("allow", "refuse"), strict=True):
+            await world.post(f"/moderation/{upload['item_id']}", decision(upload, made, note="so"), **bearer(ADMIN))
+        for message in world.sink.messages:
+            upload = msgspec.json.decode(message.value or b"", type=Upload)
+            assert (upload.moderator, upload.decided_at, upload.note) == (name, NOW, "so")
+        status, problem = await world.post("/moderation/a", decision(shown["uploads"][0], "refuse"), **bearer(ADMIN))
+        assert status == 409 and problem["detail"].endswith(f"it was allowed{' by mia' if name else ''}")
+        await world.deliver()
+        _, shown = await world.get("/moderation", **bearer(ADMIN))
+        assert {each["item_id"]: each["decision"] for each in shown["decided"]} == {"a": "allow", "b": "refuse"}
+        assert {(each["moderator"], each["decided_at"], each["note"]) for each in shown["decided"]} == {
+            (name, NOW, "so")
+        }
+    finally:
+        await world.close()
+
+
+async def test_who_sends_an_upload_names_no_moderator(world: HttpWorld) -> None:
+    upload = {"event_id": "u", "ts": NOW, "item_id": "alien", "withdrawn": True}
+    for forged in ({"moderator": "mia"}, {"decided_at": NOW}):
+        assert (await world.post("/events/upload", upload | forged))[0] == 403
+    assert (await world.post("/events/upload", upload))[0] == 202
+
+
+def held(item: str, at: float, text: str = "") -> bytes:
+    upload = Upload(event_id=f"u-{item}", ts=at, item_id=item, title=f"a mild film, {item}", text=text)
+    return encode(Held(upload=upload, scores={"text": 0.7}, held_at=at))
+
+
+async def test_however_much_waits_a_page_of_it_is_read_and_no_more(world: HttpWorld) -> None:
+    for number in range(5_000):
+        world.queue.append(held(f"i{number}", 1.0 + number))
+        at = len(world.queue) - 1
+        world.desk.take(Incoming("moderation.queue", 0, at, b"i%d" % number, world.queue[at], NOW))
+    _, found = await world.get("/moderation?limit=3&offset=4000")
+    assert ([each["item_id"] for each in found["uploads"]], found["total"]) == (["i4000", "i4001", "i4002"], 5_000)
+    assert [each["item_id"] for each in await waiting(world, "?limit=2&order=newest")] == ["i4999", "i4998"]
+    assert await waiting(world, "?offset=5000") == [] and await waiting(world, "?offset=9999&order=newest") == []
+    assert world.looked_up == 5
+    [first] = await waiting(world, "?limit=1")
+    await world.post("/moderation/i0", decision(first, "allow"))
+    assert [each["item_id"] for each in await waiting(world, "?limit=1")] == ["i1"]
+    assert REGISTRY.get_sample_value("anabranch_uploads_held") == 4_999
+
+
+def test_of_what_waits_little_is_in_memory_however_large_it_is(world: HttpWorld) -> None:
+    count, words = 2_000, "w" * 20_000
+    tracemalloc.start()
+    for number in range(count):
+        item = f"item-{number}"
+        world.desk.take(Incoming("moderation.queue", 0, number, item.encode(), held(item, float(number), words), NOW))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 1_000 * count
+
+
+async def test_what_was_replaced_while_a_page_is_read_is_left_out_of_it(world: HttpWorld) -> None:
+    await hold(world, "a", "b")
+    [a, _] = await waiting(world)
+    world.queue[next(at for at, value in enumerate(world.queue) if value and b'"a"' in value)] = None
+    assert [each["item_id"] for each in await waiting(world)] == ["b"]
+    assert (await world.post("/moderation/a", decision(a, "allow")))[0] == 409
+
+
+async def test_while_kafka_is_away_nothing_can_be_shown_and_that_is_said(world: HttpWorld) -> None:
+    await hold(world, "odd")
+    world.is_away = True
+    assert (await world.get("/moderation"))[0] == 503
+    world.is_away = False
+    assert len(await waiting(world)) == 1
 
 
 async def test_where_uploads_are_not_looked_at_that_is_said() -> None:

@@ -504,8 +504,20 @@ async def test_a_long_text_is_shown_in_full_once_asked_for(moderation: Page) -> 
     await expect(text).to_be_focused()
 
 
+async def test_who_decided_is_shown_once_it_is_carried_out(moderation: Page, desk: HttpWorld) -> None:
+    await expect(moderation.locator("#past")).to_be_hidden()
+    told = {"item_id": "gone", "event_id": "r", "ts": NOW, "withdrawn": True, "decided_at": NOW}
+    await desk.upload("gone", **told, moderator="mia <b>", note="no [such] thing")
+    await desk.upload("other", **told | {"item_id": "other", "event_id": "s"})
+    line = moderation.get_by_role("listitem").filter(has_text="“gone” was refused by mia <b> on Nov 14, 2023")
+    await expect(line).to_have_text(re.compile(r": no \[such\] thing$"))
+    await expect(moderation.locator("#decided")).to_contain_text("“other” was refused by somebody unknown on")
+    await check(moderation)
+
+
 async def test_more_than_a_page_waits_on_the_next_one(moderation: Page, desk: HttpWorld) -> None:
     await hold(desk, *(f"part {n}" for n in range(19)))
+    await expect(moderation.locator("#which")).to_have_text("1 to 20 of 22")
     await moderation.get_by_role("button", name="Later").click()
     await expect(moderation.locator(".held")).to_have_count(2)
     await moderation.get_by_role("button", name="Refuse a mild film, part 17").click()

@@ -18,8 +18,8 @@ from streams.core.experiments.plan import Plan, read
 from streams.core.moderation import Limits
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import SearchSettings
-from streams.errors import PartRefused, SinkUnavailable
-from streams.events import QUEUE, Embedded, Learned, Outcome, Query, SearchResults
+from streams.errors import KafkaUnavailable, PartRefused, SinkUnavailable
+from streams.events import DECISIONS, QUEUE, Embedded, Learned, Outcome, Query, SearchResults
 from streams.pipeline.moderation import Moderation
 from streams.ports import Incoming, Outgoing
 from streams.search import Search
@@ -110,7 +110,9 @@ class HttpWorld:
             barred=replica.barred,
         )
         self.feed = Feed(self.reader.outdate)
-        self.desk = Desk(KEY, LIMITS, self.sink, clock=lambda: NOW)
+        self.queue: list[bytes | None] = []  # the values of `moderation.queue`, by offset
+        self.looked_up, self.is_away = 0, False
+        self.desk = Desk(KEY, LIMITS, self.sink, self.lookup, clock=lambda: NOW)
         if moderated:
             self.worker.pipeline.moderation = Moderation(FakeModerator(), LIMITS, KEY)
         self.api = Api(
@@ -146,6 +148,13 @@ class HttpWorld:
         self.feed.close()
         await self.client.close()
 
+    async def lookup(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        """What Kafka would answer."""
+        if self.is_away:
+            raise KafkaUnavailable("the fake Kafka is down")
+        self.looked_up += len(places)
+        return [self.queue[offset] for _, offset in places]
+
     async def upload(self, item: str, **fields: Any) -> None:
         await self.worker.pipeline.uploads([self.worker.upload(item, **fields)])
         self.follow()
@@ -180,9 +189,11 @@ class HttpWorld:
                 if learned.forgotten:
                     self.feed.forget(learned.user_id)
             elif message.topic == QUEUE:
-                self.desk.outdate(message.key)
-                if message.value is not None:
-                    self.desk.take(message.value)
+                self.queue.append(message.value)
+                at = len(self.queue) - 1
+                self.desk.take(Incoming(QUEUE, 0, at, message.key, message.value, NOW))
+            elif message.topic == DECISIONS:
+                self.desk.decided(message.value)
             elif message.topic == "experiments" and message.value is not None:
                 self.watcher.take(message.value)
             elif message.topic == "recommendations" and message.value is not None:

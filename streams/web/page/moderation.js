@@ -15,6 +15,7 @@ const PARTS = { text: "words", image: "picture", video: "film" };
 const DONE = { allow: "allowed", refuse: "refused" };
 
 let offset = 0;
+let told = ""; // of what was decided, as it is shown
 let turn = 0; // of the answers that are waited for, only the latest is shown
 const cards = new Map(); // key of an upload -> its card
 const sent = new Set(); // keys of what is being decided here
@@ -25,7 +26,7 @@ const keyOf = ({ fingerprint, held_at: at }) => `${fingerprint}-${at}`;
 
 // --- drawing ------------------------------------------------------------------------------------------------------
 
-function draw({ uploads, total }) {
+function draw({ uploads, total, decided: past }) {
   const open = uploads.filter((upload) => !decided.has(keyOf(upload)));
   const there = new Set(open.map(keyOf));
   for (const key of cards.keys()) if (!there.has(key)) leave(key, total <= ON_A_PAGE);
@@ -36,12 +37,25 @@ function draw({ uploads, total }) {
     if ($("uploads").children[at] !== card.drawn) $("uploads").insertBefore(card.drawn, $("uploads").children[at] ?? null);
   });
   const waiting = total - (uploads.length - open.length);
-  health("well", `${waiting} waiting`);
+  health("well", `${grouped(waiting)} waiting`);
   if (!waiting && !$("news").textContent) say("Nothing waits.");
   $("pages").hidden = offset === 0 && total <= ON_A_PAGE;
   $("earlier").disabled = offset === 0;
   $("later").disabled = offset + ON_A_PAGE >= total;
+  $("which").textContent = open.length ? `${grouped(offset + 1)} to ${grouped(offset + open.length)} of ${grouped(waiting)}` : "";
+  $("past").hidden = !past.length;
+  const lines = past.map(lineOf);
+  if (lines.join("\n") !== told) $("decided").replaceChildren(...lines.map((line) => element("li", {}, line)));
+  told = lines.join("\n");
 }
+
+const grouped = (number) => number.toLocaleString("en");
+
+function lineOf({ item_id: item, decision, moderator, decided_at: at, note }) {
+  return `“${item}” was ${DONE[decision]} ${moderator ? `by ${moderator}` : "by somebody unknown"} on ${moment(at)}${note ? `: ${note}` : "."}`;
+}
+
+const moment = (seconds) => new Date(seconds * 1000).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" });
 
 /** A card goes; whoever had the keyboard on it goes on with the next one. `all`: what waits is all on this page. */
 function leave(key, all) {
@@ -78,7 +92,7 @@ function cardOf(upload) {
   drawn.addEventListener("keydown", (event) => pressed(event, upload, drawn, files[0], note));
   return {
     drawn, title,
-    tell: () => { since.textContent = `${at.toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}, ${ago((Date.now() - at) / 1000)}`; },
+    tell: () => { since.textContent = `${moment(upload.held_at)}, ${ago((Date.now() - at) / 1000)}`; },
     forget: () => files.forEach(({ hide }) => hide()),
   };
 }

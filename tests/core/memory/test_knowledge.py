@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from msgspec import structs
 
-from streams.core.explain import explain, sentence
+from streams.core.explain import Explanation, explain, sentence
 from streams.core.history import History
 from streams.core.memory.settings import EXPERTS, KNOWLEDGE
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Scored, UserView
@@ -66,7 +67,41 @@ def test_the_explanation_names_what_both_have_in_common() -> None:
     recommender = town()
     found = explain(recommender, user, NEW, NOON + 600, weights=lambda _: {}, vectors=lambda _: None, half_life=1.0)
     assert found.reason == KNOWLEDGE and found.shared[0] == "director=Ada"
-    assert f"it has in common with {found.past[0].item_id}: director Ada" in sentence(found, str)
+    assert found.shared_with == found.past[0].item_id
+    assert f"it has in common with {found.shared_with}: director Ada" in sentence(found, str)
+
+
+def test_what_knowledge_adds_is_what_is_lost_without_the_items_that_share_something() -> None:
+    recommender, odd = town(), ("film 1", "film 3", "film 5")
+
+    def explained(*past: str) -> Explanation:
+        user = UserState("visitor", visitor(*past).history, RecentEvents(limit=1))
+        return explain(recommender, user, NEW, NOON + 600, weights=lambda _: {}, vectors=lambda _: None, half_life=1.0)
+
+    found = explained(*odd)
+    first = found.past[0]
+    weighed = recommender.weigh(
+        visitor(*(each for each in odd if each != first.item_id)), NOON + 600, hidden=first.item_id
+    )
+    row = weighed.slots.tolist().index(recommender.catalogue.slot(NEW))
+    assert first.effect == pytest.approx(found.score - weighed.scores[row], abs=1e-5) and first.effect > 0
+    place = [*recommender.experts].index(KNOWLEDGE)
+    assert weighed.parts[row][place] < found.parts[KNOWLEDGE], "removed, and ranked again"
+    assert explained("film 0", "film 2").shared == ["genre=film"]
+
+
+def test_the_explanation_names_an_item_that_has_something_in_common_though_another_counts_more() -> None:
+    recommender = town()
+    recommender.put_item("film 18", None, NOON, ["director=Ada"])
+    mixed = UserState("visitor", visitor("film 18", "film 1").history, RecentEvents(limit=1))
+    found = explain(recommender, mixed, NEW, NOON + 600, weights=lambda _: {}, vectors=lambda _: None, half_life=1.0)
+    turned = structs.replace(
+        found,
+        reason=KNOWLEDGE,
+        past=[structs.replace(found.past[0], item_id="film 99", effect=9.0), *found.past],
+    )
+    assert f"it has in common with {found.shared_with}: director Ada" in sentence(turned, str)
+    assert "without your click on film 99" in sentence(turned, str)
 
 
 def test_what_is_known_changes_with_the_item_and_comes_back_from_a_snapshot() -> None:
