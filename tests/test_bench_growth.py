@@ -28,6 +28,15 @@ def test_popular_items_are_clicked_oftener_and_every_user_clicks() -> None:
     assert len({click.event_id for click in clicks}) == len(clicks)
 
 
+def test_users_choose_what_is_like_their_favourite() -> None:
+    made = population(users=1)
+    vectors = dict(made._all)
+    alike = [float(vectors[made.click().item_id] @ vectors["i0"]) for _ in range(2_000)]
+    assert float(np.mean(alike)) > 2 * float(
+        np.mean([vectors[f"i{place}"] @ vectors["i0"] for place in made._popular(2_000)])
+    )
+
+
 def test_a_user_has_a_past_of_a_hundred_and_a_taste_of_the_last() -> None:
     [first, second] = population().made(range(2))
     assert len(first.history) == 100 and len(first.recent_events) == 100

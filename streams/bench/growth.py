@@ -1,9 +1,10 @@
 """What many users and items cost a running worker, how soon it starts, and how soon a new item is listed and found.
 
 `anabranch growth`: users and items are made up and put where a worker finds them, users in Cassandra and items in their
-log, more from step to step. A user has a history of 100 items, of which popular ones come oftener (Zipf's law), and the
-taste of the last 20; items are those of `evaluate.scale`. Events are clicks of users drawn at random, so that with many
-users hardly one is still in the worker's memory: each is read from Cassandra.
+log, more from step to step. A user has a favourite, and chooses of four items, of which popular ones come oftener
+(Zipf's law), the one most like it: 100 times in the past, of which the last 20 are their taste, and with each event.
+Items are those of `evaluate.scale`. Events are of users drawn at random, so that with many users hardly one is still
+in the worker's memory: each is read from Cassandra.
 """
 
 import asyncio
@@ -55,7 +56,8 @@ STEPS = (  # (users, items)
 )
 PAST = 100  # items of a history, the last TASTED of them in the taste
 TASTED = 20
-KINDS = 500  # of pasts; users share theirs with others, as making each anew would take hours
+KINDS = 500  # of favourites and pasts; users share theirs with others, as making each anew would take hours
+CHOICE = 4  # popular items, of which a user takes the one most like their favourite
 WRITTEN_AT_ONCE = 500  # about as many as in a batch of a worker that is behind
 SEED = 11
 
@@ -164,10 +166,15 @@ class Population:
         self.users = max(self.users, users)
 
     def click(self) -> Click:
-        """Of any user, on a popular item rather than on another."""
+        """Of any user, on what they choose."""
         number, user = next(self._clicks), int(self._random.integers(self.users))
-        [item] = self._popular(1)
-        return Click(event_id=f"growth-{number}", ts=time.time(), user_id=f"user-{user}", item_id=self._all[item][0])
+        item, _ = self._chosen(user % KINDS)
+        return Click(event_id=f"growth-{number}", ts=time.time(), user_id=f"user-{user}", item_id=item)
+
+    def _chosen(self, kind: int) -> tuple[str, Vector]:
+        """Of some popular items the one most like the favourite of this kind of user."""
+        _, favourite = self._all[kind % self.items]
+        return max((self._all[place] for place in self._popular(CHOICE)), key=lambda item: float(item[1] @ favourite))
 
     def _popular(self, some: int) -> list[int]:
         """By Zipf's law with exponent 1, each as often as one over its place."""
@@ -177,14 +184,14 @@ class Population:
     def made(self, numbers: range) -> Iterator[UserState]:
         """The users of these numbers, as they would be stored."""
         now = time.time()
-        kinds = [self._past(now) for _ in range(min(KINDS, len(numbers)))]
+        kinds = {number % KINDS: self._past(now, number % KINDS) for number in numbers[:KINDS]}
         for number in numbers:
-            history, taste = kinds[number % len(kinds)]
+            history, taste = kinds[number % KINDS]
             recent = RecentEvents((f"{number:05}{place:03}".encode()[-8:] for place in range(PAST)), limit=PAST)
             yield UserState(f"user-{number}", history, recent, taste, version=1)
 
-    def _past(self, now: float) -> tuple[History, Taste]:
-        chosen = [self._all[place] for place in self._popular(PAST)]
+    def _past(self, now: float, kind: int) -> tuple[History, Taste]:
+        chosen = [self._chosen(kind) for _ in range(PAST)]
         at = [now - DAY * (PAST - place) / PAST for place in range(PAST)]
         history = History.of((item, moment, 1.0) for (item, _), moment in zip(chosen, at, strict=True))
         touched = [

@@ -35,6 +35,7 @@ from streams.progress import bars
 
 SEED = 7
 MEASURED = 10_000  # clicks, the last
+LISTED = 3 * MEASURED  # clicks, the last, that are answered with a list: the ranker learns from lists that were served
 LENGTH = 20
 
 
@@ -117,8 +118,9 @@ def _measure(dataset: Dataset, size: int, clicks: int, bar: Progress) -> Point:
         recommender.learn(interaction, recommender.judge(recommender.rehearsal(), user, interaction))
         user.history.add(item, at, 1.0)
         user.taste = vectors[item]
-        if number >= len(stream) - MEASURED:
+        if number >= len(stream) - LISTED:
             recommender.recommend(user, at, LENGTH)
+        if number >= len(stream) - MEASURED:
             seconds.append(time.thread_time() - started)
         bar.advance(task)
     return Point(size, len(users), len(stream) - len(seconds), Cost.of(np.array(seconds)))
