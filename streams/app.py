@@ -88,13 +88,16 @@ async def run_worker(settings: Settings) -> None:
         tracing.set_up(settings.traces.endpoint, service=settings.kafka.group, share=settings.traces.share)
     try:
         async with _showing(health, settings.metrics):
-            await asyncio.to_thread(warm_up, settings.recommender, DIM)
+            warming = asyncio.create_task(asyncio.to_thread(warm_up, settings.recommender, DIM))
             store = await _unless(stopping, open_store(settings, health))
             if store is None:
                 return
             async with open_pipeline(settings, store, health) as pipeline:
+                await warming
                 snapshots = SnapshotFolder(settings.snapshot_folder, pipeline.replica)
+                gc.disable()  # of what is restored nothing is garbage: to look for it takes a third as long again
                 snapshots.restore()
+                gc.enable()
                 async with (
                     kept(settings.worker.rules_file, pipeline.replica),
                     following(settings.kafka, pipeline.replica, health) as follower,
