@@ -101,7 +101,8 @@ class VectorIndex:
         if not len(self._missed):
             return slots, cosines
         more, theirs = self._missed.nearest(vector, count)
-        new = ~np.isin(more, slots)
+        there = set(slots.tolist())
+        new = [slot not in there for slot in more.tolist()]
         slots, cosines = np.concatenate([slots, more[new]]), np.concatenate([cosines, theirs[new]])
         order = np.argsort(-cosines, kind="stable")[:count]
         return slots[order], cosines[order]

@@ -62,7 +62,7 @@ WRITTEN_AT_ONCE = 500  # about as many as in a batch of a worker that is behind
 SEED = 11
 
 IDLE_EVENTS, IDLE_RATE = 20, 2.0  # each meets a worker that has nothing to do
-LOAD_RATE, LOAD_SECONDS, LOAD_WARM_UP = 400.0, 12.0, 2.0
+LOAD_RATE, LOAD_SECONDS, LOAD_WARM_UP = 200.0, 17.0, 2.0
 BURST, AT_ONCE = 8_000, 1e6  # clicks that are all sent as fast as it goes, to see how soon they are handled
 FRESH = 10  # uploads of each kind
 GLANCE_SECONDS = 0.01  # from one view of a user who waits for the new item to the next
@@ -131,10 +131,19 @@ def run(settings: Settings, console: Console, steps: Sequence[tuple[int, int]] =
                 asyncio.run(_warm_up(own, population))
             with console.status(f"measuring {users:,} users, {listed:,} items"):
                 found.append(asyncio.run(_measure(own, population)))
+            console.print(_told(found[-1]), highlight=False)
         with console.status("uploading, and watching lists"), running_worker(own) as worker:
             listed_after = [asyncio.run(_freshness(own, worker, kind)) for kind in MEDIA]
             found_after = [asyncio.run(_searching(own, kind)) for kind in MEDIA]
     return Growth(found, listed_after, found_after)
+
+
+def _told(step: Step) -> str:
+    """What was just measured, in a line."""
+    return (
+        f"{step.users:,} users, {step.items:,} items: first list after {step.first:.1f} s,"
+        f" at {LOAD_RATE:.0f}/s p50 {step.load.p50 * 1e3:.0f} ms, p99 {step.load.p99 * 1e3:.0f} ms"
+    )
 
 
 class Population:
