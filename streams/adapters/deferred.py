@@ -1,9 +1,8 @@
 """Indexes that answer before their graph is there: it is built in a thread, once what fills them has been read."""
 
 import asyncio
-import os
-import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,9 +13,7 @@ from streams.adapters.rows import VectorRows
 from streams.core.vectors import Vector
 
 BUILT_AT_ONCE = 256
-"""Vectors that the thread adds before it looks whether it is still wanted."""
-NICENESS = 10
-"""Of the thread: whoever answers goes before it."""
+"""Vectors that the thread adds before it rests."""
 
 
 class DeferredIndex:
@@ -70,7 +67,7 @@ class DeferredIndex:
         graph, unwanted = VectorIndex(self._dim), threading.Event()
         slots, vectors = self._rows.slots.copy(), self._rows.vectors.copy()
         self._changed.clear()
-        with ThreadPoolExecutor(1, "graph", _give_way) as thread:
+        with ThreadPoolExecutor(1, "graph") as thread:
             try:
                 await asyncio.get_running_loop().run_in_executor(thread, _fill, graph, slots, vectors, unwanted)
             finally:
@@ -106,18 +103,15 @@ class Graphs:
             await each.build()
 
 
-def _give_way() -> None:
-    """Of the threads of this process the others go first; Linux counts the niceness of each by itself."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
 def _fill(
     graph: VectorIndex, slots: NDArray[np.int32], vectors: NDArray[np.float32], unwanted: threading.Event
 ) -> None:
-    """Add them all, unless that is not wanted any more."""
+    """Add them all, unless that is not wanted any more; half of the time is left to others.
+
+    A thread of lower priority would leave them more, but also keep them waiting for the interpreter while it rests.
+    """
     for start in range(0, len(slots), BUILT_AT_ONCE):
-        if unwanted.is_set():
-            return
-        some = slice(start, start + BUILT_AT_ONCE)
+        began, some = time.monotonic(), slice(start, start + BUILT_AT_ONCE)
         graph.put_all(slots[some], vectors[some])
+        if unwanted.wait(time.monotonic() - began):
+            return
