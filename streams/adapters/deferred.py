@@ -106,12 +106,12 @@ class Graphs:
 def _fill(
     graph: VectorIndex, slots: NDArray[np.int32], vectors: NDArray[np.float32], unwanted: threading.Event
 ) -> None:
-    """Add them all, unless that is not wanted any more; half of the time is left to others.
+    """Add them all, unless that is not wanted any more; three quarters of the time are left to others.
 
     A thread of lower priority would leave them more, but also keep them waiting for the interpreter while it rests.
     """
     for start in range(0, len(slots), BUILT_AT_ONCE):
         began, some = time.monotonic(), slice(start, start + BUILT_AT_ONCE)
         graph.put_all(slots[some], vectors[some])
-        if unwanted.wait(time.monotonic() - began):
+        if unwanted.wait(3 * (time.monotonic() - began)):
             return
