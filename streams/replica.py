@@ -226,8 +226,9 @@ class Replica:
         for each in learned.touches:
             interaction = Interaction(each.event_id, learned.user_id, each.item_id, each.at, each.weight, profile)
             share = self.recommender.learn(interaction, _taught(each.lesson) if each.lesson else None)
-            self.weights.learn(each.rankings, learned.user_id, share)
-            self._show_weights(each.rankings)
+            if each.rankings:  # of a click on an answer; others teach rankings nothing
+                self.weights.learn(each.rankings, learned.user_id, share)
+                self._show_weights(each.rankings)
             await self._breath.take()
         if learned.forgotten:
             self.recommender.forget(learned.user_id)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local.servers import worker_process
-from streams.bench.report import Environment, environment
+from streams.bench.report import Environment, environment, machine
 from streams.bench.servers import load_items, running, worker
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
@@ -212,7 +212,6 @@ def summary(outcome: Outcome) -> Table:
 
 def markdown(outcome: Outcome) -> str:
     """A section of `docs/operations.md`."""
-    here = outcome.environment
     lines = [
         f"{outcome.samples[-1].at / 60:.0f} minutes at {outcome.rate:,.0f} events a second, where"
         f" {outcome.capacity:,.0f} were handled when all were sent at once. {verdict(outcome)}",
@@ -221,7 +220,6 @@ def markdown(outcome: Outcome) -> str:
         f"|{'---:|' * len(HEADINGS)}",
         *(f"| {' | '.join(row)} |" for row in _rows(outcome)),
         "",
-        f"Machine: {here.cores} cores of {here.cpu}, {here.memory_gib:.0f} GiB; servers, worker and load share it. Load"
-        f" average before the start: {here.load_average:.1f}.",
+        machine(outcome.environment),
     ]
     return "\n".join(lines) + "\n"

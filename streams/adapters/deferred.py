@@ -29,7 +29,7 @@ class DeferredIndex:
         self._dim = dim
         self._rows = VectorRows(dim)
         self._graph: VectorIndex | None = None
-        self._changed: set[int] = set()  # slots, since the graph was begun
+        self._changed: set[int] | None = None  # slots, since the graph was begun; None where it is not under way
 
     @property
     def is_built(self) -> bool:
@@ -39,13 +39,13 @@ class DeferredIndex:
     def put(self, slot: int, vector: Vector) -> None:
         """Add the item in a slot, or move it to another vector; (dim,) float32, unit length."""
         self._there.put(slot, vector)
-        if self._graph is None:
+        if self._changed is not None:
             self._changed.add(slot)
 
     def remove(self, slot: int) -> None:
         """Take the item out, if it is there."""
         self._there.remove(slot)
-        if self._graph is None:
+        if self._changed is not None:
             self._changed.add(slot)
 
     @property
@@ -66,19 +66,19 @@ class DeferredIndex:
             return
         graph, unwanted = VectorIndex(self._dim), threading.Event()
         slots, vectors = self._rows.slots.copy(), self._rows.vectors.copy()
-        self._changed.clear()
+        changed = self._changed = set[int]()
         with ThreadPoolExecutor(1, "graph") as thread:
             try:
                 await asyncio.get_running_loop().run_in_executor(thread, _fill, graph, slots, vectors, unwanted)
             finally:
                 unwanted.set()
-        for slot in self._changed:
+        for slot in changed:
             vector = self._rows.get(slot)
             if vector is None:
                 graph.remove(slot)
             else:
                 graph.put(slot, vector)
-        self._graph, self._rows, self._changed = graph, VectorRows(self._dim), set()
+        self._graph, self._rows, self._changed = graph, VectorRows(self._dim), None
 
 
 class Graphs:

@@ -45,6 +45,14 @@ class Environment(Struct):
     packages: dict[str, str]
 
 
+def machine(here: Environment, sharing: str = "servers, worker and load") -> str:
+    """A sentence for a report: what it ran on."""
+    return (
+        f"Machine: {here.cores} cores of {here.cpu}, {here.memory_gib:.0f} GiB; {sharing} share it. Load average before"
+        f" the start: {here.load_average:.1f}."
+    )
+
+
 class Round(Struct):
     """One variant, once."""
 

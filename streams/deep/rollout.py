@@ -28,7 +28,7 @@ from encoders.training.deep.judge import Calibration
 from encoders.training.deep.log import Log
 from encoders.training.deep.rankers import Ranker, Shape
 from streams.adapters.ranker import TritonModels
-from streams.bench.report import Environment, environment
+from streams.bench.report import Environment, environment, machine
 from streams.bench.servers import load_items, running, worker
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
@@ -329,7 +329,6 @@ def summary(outcome: Outcome) -> Table:
 
 def markdown(outcome: Outcome) -> str:
     """A section of `docs/models.md`."""
-    here = outcome.environment
     lines = [
         verdict(outcome),
         "",
@@ -337,7 +336,6 @@ def markdown(outcome: Outcome) -> str:
         f"|---|---|{'---:|' * (len(HEADINGS) - 2)}",
         *(f"| {' | '.join(row)} |" for row in _rows(outcome)),
         "",
-        f"Machine: {here.cores} cores of {here.cpu}, {here.memory_gib:.0f} GiB; servers, worker and load share it. Load"
-        f" average before the start: {here.load_average:.1f}.",
+        machine(outcome.environment),
     ]
     return "\n".join(lines) + "\n"

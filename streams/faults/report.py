@@ -8,7 +8,7 @@ from msgspec import Struct
 from rich.table import Table
 
 from streams import verify
-from streams.bench.report import Environment
+from streams.bench.report import Environment, machine
 
 
 class Recovery(Struct):
@@ -130,7 +130,6 @@ def by_themselves(outcome: Outcome) -> str:
 
 def markdown(outcome: Outcome) -> str:
     """A section of `docs/operations.md`."""
-    here = outcome.environment
     lines = [
         f"Seed {outcome.seed}, {outcome.workers} workers: {outcome.struck}. {verdict(outcome)}",
         by_themselves(outcome),
@@ -139,7 +138,6 @@ def markdown(outcome: Outcome) -> str:
         "|---|---:|---:|---:|---:|",
         *(f"| {' | '.join(row)} |" for row in _rows(outcome)),
         "",
-        f"Median (most). Machine: {here.cores} cores of {here.cpu}, {here.memory_gib:.0f} GiB; servers, workers and"
-        f" load share it. Load average before the start: {here.load_average:.1f}.",
+        f"Median (most). {machine(outcome.environment, 'servers, workers and load')}",
     ]
     return "\n".join(lines) + "\n"
