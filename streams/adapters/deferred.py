@@ -1,46 +1,73 @@
-"""Indexes that answer before their graph is there: it is built in a thread, once what fills them has been read."""
+"""Indexes that answer before their graph is there: a process beside builds it, once there are many items.
+
+`python -m streams.adapters.deferred FOLDER` is that process.
+"""
 
 import asyncio
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from streams.adapters.index import VectorIndex
 from streams.adapters.rows import VectorRows
 from streams.core.vectors import Vector
 
-BUILT_AT_ONCE = 256
-"""Vectors that the thread adds before it rests."""
+WORTH_A_GRAPH = 10_000
+"""Items: to compare with each of fewer takes about as long as to ask a graph, and misses nothing."""
+
+LEAST_PRIORITY = 19
+"""The niceness of the process: a graph of 100,000 items takes minutes, and the processor is wanted for lists."""
+
+ADDED_AT_ONCE = 256
+"""Vectors, before the process sees whether it is still wanted."""
+
+SLOTS, VECTORS, GRAPH = "slots.npy", "vectors.npy", "graph"
+
+log = structlog.get_logger()
 
 
 class DeferredIndex:
-    """Compares with every vector until its graph has been built.
+    """Compares with every vector while it has few items, and until a graph has been built of its many.
 
     To add an item to a graph takes as long as all else that is done with it, and longer the more there are. So an index
     that is filled from a log answers as soon as the log is read, slowly, and quickly once `build` is done.
 
-    dim  of the vectors
+    dim    of the vectors
+    grown  is set when a graph becomes worth its while
+    worth  items that make it so
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, grown: asyncio.Event, worth: int = WORTH_A_GRAPH) -> None:
         self._dim = dim
+        self._grown = grown
+        self._worth = worth
         self._rows = VectorRows(dim)
         self._graph: VectorIndex | None = None
         self._changed: set[int] | None = None  # slots, since the graph was begun; None where it is not under way
+        self._failed = False
 
     @property
     def is_built(self) -> bool:
-        """Whether the graph answers."""
+        """Whether a graph answers."""
         return self._graph is not None
+
+    @property
+    def wants_graph(self) -> bool:
+        """Whether it has many items, and no graph yet that could be built."""
+        return self._graph is None and len(self._rows) >= self._worth and not self._failed
 
     def put(self, slot: int, vector: Vector) -> None:
         """Add the item in a slot, or move it to another vector; (dim,) float32, unit length."""
         self._there.put(slot, vector)
         if self._changed is not None:
             self._changed.add(slot)
+        if self.wants_graph:
+            self._grown.set()
 
     def remove(self, slot: int) -> None:
         """Take the item out, if it is there."""
@@ -61,57 +88,97 @@ class DeferredIndex:
         return self._there.among(vector, slots)
 
     async def build(self) -> None:
-        """Build the graph in a thread, while the index is used and changed; from then on the graph answers."""
-        if self._graph is not None:
-            return
-        graph, unwanted = VectorIndex(self._dim), threading.Event()
-        slots, vectors = self._rows.slots.copy(), self._rows.vectors.copy()
+        """Have the graph built, while the index is used and changed; from then on it answers.
+
+        Where that fails, each item is still compared, and the log says so.
+        """
         changed = self._changed = set[int]()
-        with ThreadPoolExecutor(1, "graph") as thread:
-            try:
-                await asyncio.get_running_loop().run_in_executor(thread, _fill, graph, slots, vectors, unwanted)
-            finally:
-                unwanted.set()
-        for slot in changed:
-            vector = self._rows.get(slot)
-            if vector is None:
-                graph.remove(slot)
-            else:
-                graph.put(slot, vector)
-        self._graph, self._rows, self._changed = graph, VectorRows(self._dim), None
+        try:
+            graph = await _built(self._dim, self._rows.slots.copy(), self._rows.vectors.copy())
+            if graph is None:
+                self._failed = True
+                return
+            while changed:
+                slot = changed.pop()
+                vector = self._rows.get(slot)
+                if vector is None:
+                    graph.remove(slot)
+                else:
+                    graph.put(slot, vector)
+                await asyncio.sleep(0)  # each takes a millisecond
+            self._graph, self._rows = graph, VectorRows(self._dim)
+        finally:
+            self._changed = None
 
 
 class Graphs:
-    """Makes indexes whose graphs are built together, once what they are filled from has been read.
+    """Makes indexes, and has the graphs built of those that grow large, one after the other.
 
-    dim  of their vectors
+    dim    of their vectors
+    worth  items that make an index large
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, worth: int = WORTH_A_GRAPH) -> None:
         self._dim = dim
+        self._worth = worth
+        self._grown = asyncio.Event()
         self._indexes: list[DeferredIndex] = []
 
     def empty(self) -> DeferredIndex:
         """An index without items."""
-        self._indexes.append(DeferredIndex(self._dim))
+        self._indexes.append(DeferredIndex(self._dim, self._grown, self._worth))
         return self._indexes[-1]
 
     async def build(self, filled: asyncio.Event) -> None:
-        """Build the graphs of all indexes that there are by then, one after the other."""
+        """Build what is worth it, once the indexes are filled and as they grow, until cancelled."""
         await filled.wait()
-        for each in self._indexes:
-            await each.build()
+        while True:
+            await self._grown.wait()
+            self._grown.clear()
+            for each in self._indexes:
+                if each.wants_graph:
+                    await each.build()
 
 
-def _fill(
-    graph: VectorIndex, slots: NDArray[np.int32], vectors: NDArray[np.float32], unwanted: threading.Event
-) -> None:
-    """Add them all, unless that is not wanted any more; three quarters of the time are left to others.
+async def _built(dim: int, slots: NDArray[np.int32], vectors: NDArray[np.float32]) -> VectorIndex | None:
+    """The graph of these, (n,) and (n, dim), built by a process that leaves the processor to everybody else.
 
-    A thread of lower priority would leave them more, but also keep them waiting for the interpreter while it rests.
+    A thread would share the interpreter with lists, and of low priority keep them waiting while it has it.
     """
-    for start in range(0, len(slots), BUILT_AT_ONCE):
-        began, some = time.monotonic(), slice(start, start + BUILT_AT_ONCE)
+    with TemporaryDirectory(prefix="anabranch-graph-") as name:
+        folder = Path(name)
+        await asyncio.to_thread(np.save, folder / SLOTS, slots)
+        await asyncio.to_thread(np.save, folder / VECTORS, vectors)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "streams.adapters.deferred", name, start_new_session=True
+        )
+        try:
+            code = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if code:
+            log.error("a graph for searches was not built; items are compared one by one", items=len(slots), code=code)
+            return None
+        graph = VectorIndex(dim)
+        await asyncio.to_thread(lambda: graph.load((folder / GRAPH).read_bytes()))
+        return graph
+
+
+def main(folder: Path) -> None:
+    """Build the graph of the slots and vectors in a folder, and leave it there; ends without, where nobody waits."""
+    os.nice(LEAST_PRIORITY)
+    parent = os.getppid()
+    slots, vectors = np.load(folder / SLOTS), np.load(folder / VECTORS, mmap_mode="r")
+    graph = VectorIndex(vectors.shape[1])
+    for start in range(0, len(slots), ADDED_AT_ONCE):
+        if os.getppid() != parent:
+            sys.exit("whoever wanted this graph has ended")
+        some = slice(start, start + ADDED_AT_ONCE)
         graph.put_all(slots[some], vectors[some])
-        if unwanted.wait(3 * (time.monotonic() - began)):
-            return
+    (folder / GRAPH).write_bytes(graph.save())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

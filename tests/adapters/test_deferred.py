@@ -1,8 +1,11 @@
 """An index answers before its graph is there, and the same things afterwards, whatever changed meanwhile."""
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,12 +64,16 @@ def test_rows_grow_beyond_their_first_room() -> None:
         assert rows.nearest(vector(slot), 1)[0].tolist() == [slot]
 
 
-@settings(deadline=None)
+def deferred(worth: int = 1) -> DeferredIndex:
+    return DeferredIndex(DIM, asyncio.Event(), worth)
+
+
+@settings(deadline=None, max_examples=5)
 @given(changes, changes, changes)
 def test_the_graph_has_what_was_changed_before_during_and_after_it_was_built(
     before: list[tuple[int, int | None]], during: list[tuple[int, int | None]], after: list[tuple[int, int | None]]
 ) -> None:
-    index, there = DeferredIndex(DIM), dict[int, Vector]()
+    index, there = deferred(), dict[int, Vector]()
 
     async def scenario() -> None:
         for slot, number in before:
@@ -90,7 +97,7 @@ def test_the_graph_has_what_was_changed_before_during_and_after_it_was_built(
 
 
 def test_it_answers_while_the_graph_is_being_built_and_others_have_their_turn() -> None:
-    index = DeferredIndex(DIM)
+    index = deferred()
     for slot in range(5_000):
         index.put(slot, vector(slot))
 
@@ -103,39 +110,79 @@ def test_it_answers_while_the_graph_is_being_built_and_others_have_their_turn() 
         return answered
 
     assert asyncio.run(scenario()) > 10
+    assert index.is_built
     assert index.nearest(vector(4_321), 1)[0].tolist() == [4_321]
 
 
-def test_a_build_that_is_cancelled_ends_soon_and_leaves_the_index_as_it_was() -> None:
-    index = DeferredIndex(DIM)
+def test_a_build_that_is_cancelled_leaves_the_index_as_it_was_and_no_process_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    index = deferred()
     for slot in range(20_000):
         index.put(slot, vector(slot % 1_000))
 
-    async def scenario() -> None:
+    async def scenario() -> list[psutil.Process]:
         building = asyncio.create_task(index.build())
-        await asyncio.sleep(0)
+        while not (builders := building_processes()):  # noqa: ASYNC110 (another process is all there is to see)
+            await asyncio.sleep(0)
         building.cancel()
         with pytest.raises(asyncio.CancelledError):
             await building
+        return builders
 
-    asyncio.run(scenario())
+    builders = asyncio.run(scenario())
+    assert not any(each.is_running() for each in builders)
+    assert list(tmp_path.iterdir()) == []
     assert not index.is_built
+    assert index.wants_graph
     assert len(index.nearest(vector(1), 30)[0]) == 30
 
 
-def test_all_graphs_are_built_once_what_fills_them_has_been_read_and_not_before() -> None:
-    graphs = Graphs(DIM)
-    one, other = graphs.empty(), graphs.empty()
+def building_processes() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [each for each in children if "streams.adapters.deferred" in each.cmdline()]
+
+
+def test_where_no_graph_can_be_built_items_are_compared_and_it_is_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    index = deferred()
+    index.put(1, vector(1))
+    asyncio.run(index.build())
+    assert not index.is_built
+    assert not index.wants_graph
+    assert index.nearest(vector(1), 1)[0].tolist() == [1]
+
+
+def test_graphs_are_built_of_what_is_large_once_filled_and_of_what_grows_large_later() -> None:
+    graphs = Graphs(DIM, worth=3)
+    large, small = graphs.empty(), graphs.empty()
 
     async def scenario() -> None:
         filled = asyncio.Event()
         building = asyncio.create_task(graphs.build(filled))
+        for slot in range(3):
+            large.put(slot, vector(slot))
+        small.put(0, vector(0))
         await asyncio.sleep(0)
-        one.put(1, vector(1))
-        assert not one.is_built
+        assert not large.is_built
         filled.set()
-        await building
+        await until(lambda: large.is_built)
+        assert not small.is_built
+        small.put(1, vector(1))
+        small.put(2, vector(2))
+        await until(lambda: small.is_built)
+        building.cancel()
+        await asyncio.gather(building, return_exceptions=True)
 
     asyncio.run(scenario())
-    assert one.is_built and other.is_built
-    assert one.nearest(vector(2), 5)[0].tolist() == [1]
+    assert large.nearest(vector(2), 1)[0].tolist() == [2]
+    assert small.nearest(vector(2), 1)[0].tolist() == [2]
+
+
+async def until(it_is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not it_is_so():  # noqa: ASYNC110 (an index tells nobody)
+            await asyncio.sleep(0)
