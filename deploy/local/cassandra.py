@@ -5,6 +5,7 @@ from pathlib import Path
 from cassandra.cluster import Session
 from pydantic import SecretStr
 
+from deploy.local.machine import QUICK_JAVA
 from streams.adapters import connections
 from streams.errors import StoreUnavailable
 from streams.settings import Cassandra
@@ -138,6 +139,7 @@ def command(settings: Cassandra, jars: Path, folder: Path, secrets: Path | None 
     return [
         "java",
         HEAP,
+        QUICK_JAVA,
         "-Xms256m",
         "-XX:+UseG1GC",
         "-XX:MaxDirectMemorySize=256m",

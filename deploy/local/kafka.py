@@ -6,6 +6,7 @@ from pathlib import Path
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
 from deploy.local.credentials import write_private
+from deploy.local.machine import QUICK_JAVA
 from streams.adapters import connections
 from streams.errors import KafkaUnavailable
 from streams.settings import Kafka
@@ -31,8 +32,8 @@ TUNING = {
 
 def java(jars: Path, logging: Path, main: str, *arguments: str) -> list[str]:
     """The command line of one of Kafka's programs."""
-    memory = [HEAP, "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError"]
-    return ["java", *memory, f"-Dlog4j2.configurationFile={logging}", "-cp", f"{jars}/*", main, *arguments]
+    machine = [HEAP, QUICK_JAVA, "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError"]
+    return ["java", *machine, f"-Dlog4j2.configurationFile={logging}", "-cp", f"{jars}/*", main, *arguments]
 
 
 def configure(settings: Kafka, folder: Path, secrets: Path | None = None) -> Path:
