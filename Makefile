@@ -19,6 +19,9 @@ UV := $(RUN)/uv
 STAMP := $(VENV)/.set-up
 LOCKS := requirements.lock weights.lock
 
+# Kept wherever it is made: without, each process that starts compiles for three seconds what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check faults fuzz docs audit bench lock clean
 

@@ -14,13 +14,11 @@ from uuid import uuid4
 import faust
 import structlog
 from aiohttp import web
-from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from faust.types import TP
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
 from streams import metrics, topics, tracing
-from streams.adapters import clients
 from streams.adapters.batches import BatchTransport
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.deferred import Graphs
@@ -33,7 +31,7 @@ from streams.adapters.ranker import TritonRanker
 from streams.adapters.tail import Tail, values
 from streams.adapters.triton import HastyEmbedder, PatientEmbedder, TritonEmbedder
 from streams.advice import Advice
-from streams.agents import Agents, Die, Handle, end_process
+from streams.agents import Agents, Handle, end_process
 from streams.core.diversity import exposure_shares, mean_diversity
 from streams.core.fusion import Average
 from streams.core.memory.deniability import Deniability
@@ -41,6 +39,7 @@ from streams.core.search.question import Asker
 from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, KafkaUnavailable, RankerUnavailable, StoreMoved, StoreUnavailable
 from streams.events import SHOWN
+from streams.faust_app import faust_app, leave
 from streams.knowledge import read_if_set
 from streams.one_space import OneSpace
 from streams.pipeline import Pipeline
@@ -66,8 +65,8 @@ WORTH_A_SNAPSHOT = 5_000
 OWNERSHIP_SECONDS = 5
 """From one look at who owns our partitions to the next."""
 
-LEAVE_SECONDS = 10.0
-"""For the last commit, and to leave the group; then the process ends all the same."""
+COMPILING_SECONDS = 3.0
+"""To read compiled kernels takes less."""
 
 ARRIVAL_SECONDS = 3.0
 """For connecting to a server that may not be there yet."""
@@ -82,13 +81,13 @@ async def run_worker(settings: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
     threadpool_limits(1)  # a worker is one process on one core; more threads would only wait for each other
-    log.info("worker is starting", first_time="compiles for a minute or two")
+    log.info("worker is starting")
     health = Health()
     if settings.traces.endpoint:
         tracing.set_up(settings.traces.endpoint, service=settings.kafka.group, share=settings.traces.share)
     try:
         async with _showing(health, settings.metrics):
-            warming = asyncio.create_task(asyncio.to_thread(warm_up, settings.recommender, DIM))
+            warming = asyncio.create_task(_warm_up(settings))
             store = await _unless(stopping, open_store(settings, health))
             if store is None:
                 return
@@ -118,6 +117,15 @@ async def run_worker(settings: Settings) -> None:
     finally:
         tracing.shut_down()
     log.info("worker has stopped")
+
+
+async def _warm_up(settings: Settings) -> None:
+    """Have kernels compiled, or read where they have been."""
+    work = asyncio.create_task(asyncio.to_thread(warm_up, settings.recommender, DIM))
+    _, pending = await asyncio.wait({work}, timeout=COMPILING_SECONDS)
+    if pending:
+        log.info("kernels are being compiled, which takes a minute or two, the first time")
+    await work
 
 
 @asynccontextmanager
@@ -211,23 +219,6 @@ async def serve(
         for each in watching:
             each.cancel()
         await leave(app)
-
-
-async def leave(app: faust.App, *, patience: float = LEAVE_SECONDS, die: Die = end_process) -> None:
-    """Commit and leave the group. A Kafka that does not answer is not waited for: what is not committed comes again.
-
-    patience  seconds
-    die       ends the process, which cannot end by itself while it still waits for Kafka
-    """
-    try:
-        async with asyncio.timeout(patience):
-            await app.consumer.commit()
-            await app.stop()
-    except TimeoutError:
-        log.critical(
-            "Kafka does not answer, the worker leaves without having committed all it has handled", seconds=patience
-        )
-        die()
 
 
 @asynccontextmanager
@@ -362,40 +353,6 @@ async def _keep_what_comes(complete: asyncio.Event) -> None:
             await asyncio.wait_for(complete.wait(), timeout=1)
         gc.freeze()
     log.info("search is up to date")
-
-
-def faust_app(settings: Settings) -> faust.App:
-    """A Faust app that reads and commits, and does nothing else: topics, state and metrics are our own."""
-    return faust.App(
-        settings.kafka.group,
-        broker=f"kafka://{settings.kafka.address}",
-        broker_credentials=_credentials(settings.kafka),
-        broker_session_timeout=settings.kafka.session_timeout_seconds,
-        broker_heartbeat_interval=settings.kafka.session_timeout_seconds / 4,
-        broker_commit_interval=settings.kafka.commit_interval_seconds,
-        consumer_auto_offset_reset="earliest",
-        stream_buffer_maxsize=settings.worker.batch_size * 4,
-        stream_ack_cancelled_tasks=False,
-        stream_wait_empty=False,  # `Agents` waits for the batches in hand, but not for ever
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        web_enabled=False,
-        store="memory://",
-        datadir=str(settings.home / "faust"),
-    )
-
-
-def _credentials(kafka: Kafka) -> Credentials | None:
-    """What `clients.kafka` says, in Faust's words."""
-    context = clients.tls(kafka)
-    if kafka.password is None:
-        return SSLCredentials(context) if context else None
-    return SASLCredentials(
-        username=kafka.username,
-        password=kafka.password.get_secret_value(),
-        ssl_context=context,
-        mechanism=kafka.sasl_mechanism,
-    )
 
 
 def fuse_of(worker: Worker) -> Fuse:

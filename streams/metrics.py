@@ -1,6 +1,6 @@
 """What ops watch. Units are in the names; a user's id is never a label."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from time import perf_counter
@@ -8,7 +8,6 @@ from time import perf_counter
 from prometheus_client import Counter, Gauge, Histogram
 
 from streams import tracing
-from streams.core.experiments.analysis import GUARD_RAILS, ExperimentReport
 from streams.core.live_quality import LiveFigures
 from streams.core.residual import Figures
 
@@ -200,21 +199,6 @@ def show_advice(figures: Mapping[int, Figures]) -> None:
     for version, each in figures.items():
         for name, gauge in ADVICE.items():
             gauge.labels(str(version)).set(getattr(each, name))
-
-
-def show_experiments(reports: Iterable[ExperimentReport]) -> None:
-    """Set the gauges of what makes experiments doubtful; of one that has stopped nothing is told any more."""
-    for gauge in (EXPERIMENT_MISMATCH, EXPERIMENT_SEVERAL, EXPERIMENT_WORSENED):
-        gauge.clear()
-    for each in reports:
-        if each.stopped:
-            continue
-        EXPERIMENT_MISMATCH.labels(each.name).set(each.mismatch)
-        EXPERIMENT_SEVERAL.labels(each.name).set(each.several)
-        for arm in each.arms:
-            if each.kind == "arms" and arm.against is not None:
-                for rail in GUARD_RAILS:
-                    EXPERIMENT_WORSENED.labels(each.name, arm.name, rail.name).set(rail.name in arm.worsened)
 
 
 _stage = cache(STAGE.labels)  # to look a label up takes longer than to observe

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from deploy.local import ports
 from deploy.local.worker import running_worker
-from streams.app import leave
+from streams.faust_app import leave
 from streams.settings import load
 from streams.web.health import Report
 

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
 from streams.agents import BATCHES_IN_HAND, CLICKS_AND_VIEWS
-from streams.app import faust_app, following, open_pipeline, open_store, serve
+from streams.app import following, open_pipeline, open_store, serve
 from streams.core.memory.settings import ListSettings
 from streams.core.recommender import (
     Advised,
@@ -38,6 +38,7 @@ from streams.core.recommender import (
     UserView,
 )
 from streams.core.warm_up import warm_up
+from streams.faust_app import faust_app
 from streams.logs import set_up_logs
 from streams.pipeline import Pipeline
 from streams.ports import Incoming

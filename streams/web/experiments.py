@@ -1,14 +1,14 @@
 """Experiments as they stand, from the outcomes that workers publish."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 
 from msgspec import Struct
 
 from streams import metrics
 from streams.core.experiments import analysis
-from streams.core.experiments.analysis import ExperimentReport
+from streams.core.experiments.analysis import GUARD_RAILS, ExperimentReport
 from streams.core.experiments.plan import Plan
 from streams.core.experiments.tally import Tally
 from streams.events import read_outcome
@@ -56,5 +56,20 @@ class Watcher:
     async def show(self, seconds: float = SHOWN_SECONDS) -> None:
         """Keep setting the gauges of alarms, whether or not anybody looks at the report."""
         while True:
-            metrics.show_experiments(self.report().experiments)
+            _show(self.report().experiments)
             await asyncio.sleep(seconds)
+
+
+def _show(reports: Iterable[ExperimentReport]) -> None:
+    """Set the gauges of what makes experiments doubtful; of one that has stopped nothing is told any more."""
+    for gauge in (metrics.EXPERIMENT_MISMATCH, metrics.EXPERIMENT_SEVERAL, metrics.EXPERIMENT_WORSENED):
+        gauge.clear()
+    for each in reports:
+        if each.stopped:
+            continue
+        metrics.EXPERIMENT_MISMATCH.labels(each.name).set(each.mismatch)
+        metrics.EXPERIMENT_SEVERAL.labels(each.name).set(each.several)
+        for arm in each.arms:
+            if each.kind == "arms" and arm.against is not None:
+                for rail in GUARD_RAILS:
+                    metrics.EXPERIMENT_WORSENED.labels(each.name, arm.name, rail.name).set(rail.name in arm.worsened)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from streams.adapters.batches import BatchTransport
-from streams.app import faust_app
+from streams.faust_app import faust_app
 from streams.producer import EventProducer
 from streams.settings import Settings
 from tests.integration.running import until
