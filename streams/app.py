@@ -18,7 +18,7 @@ from faust.types import TP
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
-from streams import metrics, topics, tracing
+from streams import kernels, metrics, topics, tracing
 from streams.adapters.batches import BatchTransport
 from streams.adapters.cassandra import CassandraStore
 from streams.adapters.deferred import Graphs
@@ -36,7 +36,6 @@ from streams.core.diversity import exposure_shares, mean_diversity
 from streams.core.fusion import Average
 from streams.core.memory.deniability import Deniability
 from streams.core.search.question import Asker
-from streams.core.warm_up import warm_up
 from streams.errors import AnabranchError, KafkaUnavailable, RankerUnavailable, StoreMoved, StoreUnavailable
 from streams.events import SHOWN
 from streams.faust_app import faust_app, leave
@@ -65,9 +64,6 @@ WORTH_A_SNAPSHOT = 5_000
 OWNERSHIP_SECONDS = 5
 """From one look at who owns our partitions to the next."""
 
-COMPILING_SECONDS = 3.0
-"""To read compiled kernels takes less."""
-
 ARRIVAL_SECONDS = 3.0
 """For connecting to a server that may not be there yet."""
 
@@ -87,7 +83,7 @@ async def run_worker(settings: Settings) -> None:
         tracing.set_up(settings.traces.endpoint, service=settings.kafka.group, share=settings.traces.share)
     try:
         async with _showing(health, settings.metrics):
-            warming = asyncio.create_task(_warm_up(settings))
+            warming = asyncio.create_task(kernels.prepare(settings.recommender))
             store = await _unless(stopping, open_store(settings, health))
             if store is None:
                 return
@@ -117,15 +113,6 @@ async def run_worker(settings: Settings) -> None:
     finally:
         tracing.shut_down()
     log.info("worker has stopped")
-
-
-async def _warm_up(settings: Settings) -> None:
-    """Have kernels compiled, or read where they have been."""
-    work = asyncio.create_task(asyncio.to_thread(warm_up, settings.recommender, DIM))
-    _, pending = await asyncio.wait({work}, timeout=COMPILING_SECONDS)
-    if pending:
-        log.info("kernels are being compiled, which takes a minute or two, the first time")
-    await work
 
 
 @asynccontextmanager

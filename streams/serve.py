@@ -15,7 +15,7 @@ import structlog
 from threadpoolctl import threadpool_limits
 
 from encoders.contract import DIM
-from streams import metrics
+from streams import kernels, metrics
 from streams.adapters import clients
 from streams.adapters.cassandra import TRANSIENT, CassandraStore
 from streams.adapters.deferred import Graphs
@@ -27,7 +27,6 @@ from streams.adapters.ranker import TritonRanker
 from streams.adapters.tail import Tail, values
 from streams.adapters.triton import HastyEmbedder, TritonEmbedder
 from streams.advice import Advice
-from streams.core.warm_up import warm_up
 from streams.errors import SinkUnavailable, StoreUnavailable
 from streams.events import DECISIONS, QUEUE, Embedded, Learned, Query, SearchResults, Shown
 from streams.knowledge import read_if_set
@@ -64,11 +63,11 @@ async def run(settings: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
     threadpool_limits(1)
-    log.info("starting", first_time="compiles for a minute or two")
+    log.info("starting")
     http = settings.http
     tokens = Tokens.read(http.token_file) if http.token_file else None
     tls = clients.http_tls(http)
-    await asyncio.to_thread(warm_up, settings.recommender, DIM)
+    await kernels.prepare(settings.recommender)
     async with (
         opened(settings) as (api, health, feed, following, replica),
         kept(settings.worker.rules_file, replica),
