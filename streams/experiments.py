@@ -19,10 +19,10 @@ from streams.errors import AnabranchError, Rejected
 from streams.event_log import EventLog
 from streams.events import Outcome, read_outcome
 from streams.replica import left_out
+from streams.reports import write_into
 from streams.settings import Kafka
 
 TOPIC = "experiments"
-MARKS = ("<!-- simulated -->", "<!-- /simulated -->")
 
 
 class UnreadableOutcomes(AnabranchError):
@@ -165,8 +165,6 @@ def markdown(simulated: Mapping[str, Simulated]) -> str:
 
 def run_simulation(console: Console, *, runs: int, page: Path | None) -> None:
     """Simulate, print the table, and put it into a page."""
-    from streams.bench.report import write_between
-
     total = sum(max(1, round(runs * part)) for _, part in WORLDS.values())
     with console.status("") as status:
         done = 0
@@ -179,4 +177,4 @@ def run_simulation(console: Console, *, runs: int, page: Path | None) -> None:
         text = markdown(simulate(runs, count))
     console.print(text, markup=False, highlight=False, soft_wrap=True)
     if page:
-        write_between(page, text, MARKS)
+        write_into(page, "simulated", text)

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local.servers import worker_process
-from streams.bench.report import Environment, environment, machine
 from streams.bench.servers import load_items, running, worker
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
@@ -22,6 +21,7 @@ from streams.events import Click, Profile, View
 from streams.producer import EventProducer
 from streams.progress import bars
 from streams.replay import ListWatcher, Report, play
+from streams.reports import Environment, Sheet, environment, machine, markdown, table
 from streams.settings import Settings
 
 CAPACITY_EVENTS = 30_000  # sent at once, to see how many are handled in a second
@@ -174,7 +174,6 @@ def _sample(report: Report, at: float, memory_mib: float) -> Sample:
 
 
 HEADINGS = ("minute", "memory, MiB", "most events waiting", "p50, ms", "worst p99, ms")
-MARKS = ("<!-- soak -->", "<!-- /soak -->")
 
 
 def _rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
@@ -201,25 +200,17 @@ def verdict(outcome: Outcome) -> str:
 
 def summary(outcome: Outcome) -> Table:
     """The report for a terminal."""
-    title = f"at {outcome.rate:,.0f} of {outcome.capacity:,.0f} events/s"
-    table = Table(title=title, caption=verdict(outcome))
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right")
-    for row in _rows(outcome):
-        table.add_row(*row)
-    return table
+    return table(_sheet(outcome), caption=verdict(outcome))
 
 
-def markdown(outcome: Outcome) -> str:
+def page(outcome: Outcome) -> str:
     """A section of `docs/operations.md`."""
-    lines = [
+    return (
         f"{outcome.samples[-1].at / 60:.0f} minutes at {outcome.rate:,.0f} events a second, where"
-        f" {outcome.capacity:,.0f} were handled when all were sent at once. {verdict(outcome)}",
-        "",
-        f"| {' | '.join(HEADINGS)} |",
-        f"|{'---:|' * len(HEADINGS)}",
-        *(f"| {' | '.join(row)} |" for row in _rows(outcome)),
-        "",
-        machine(outcome.environment),
-    ]
-    return "\n".join(lines) + "\n"
+        f" {outcome.capacity:,.0f} were handled when all were sent at once. {verdict(outcome)}\n\n"
+        f"{markdown(_sheet(outcome))}\n{machine(outcome.environment)}\n"
+    )
+
+
+def _sheet(outcome: Outcome) -> Sheet:
+    return Sheet(f"at {outcome.rate:,.0f} of {outcome.capacity:,.0f} events/s", HEADINGS, list(_rows(outcome)))

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
@@ -17,25 +16,22 @@ from streams.bench.ceilings import EMBEDDED, KEYSPACE, Ceiling, Recorded, Sizes,
 from streams.bench.latency import Latency, Load
 from streams.bench.plots import draw
 from streams.bench.report import (
-    MARKS,
-    Environment,
     Result,
     Round,
     figures,
     is_busy,
     keeps_up,
     latency_line,
-    markdown,
+    page,
     scaling_line,
-    write_between,
 )
 from streams.bench.variants import OTHERS, VARIANTS, Measured, Meter, Unranked, interleaved
 from streams.core.history import History
 from streams.core.recommender import Interaction, UserView
 from streams.core.vectors import unit
-from streams.errors import AnabranchError
 from streams.events import Click, Recommendations, encode
 from streams.ports import Incoming
+from streams.reports import Environment
 from streams.settings import Settings
 
 HERE = Environment(2, "a processor", 8.0, 0.1, "Linux", "3.11", {"faust-streaming": "0.15"})
@@ -104,29 +100,11 @@ def test_variants_are_listed_in_one_order_whatever_the_order_measured() -> None:
     assert [each.variant for each in figures(rounds)] == list(VARIANTS)
 
 
-def test_the_report_goes_between_the_marks_of_a_page_again_and_again(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
-    for _ in range(2):
-        write_between(page, markdown(result()))
-    text = page.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
-    assert text.count("| full |") == 1
-
-
-def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("mine")
-    with pytest.raises(AnabranchError, match="bench"):
-        write_between(page, "text")
-    assert page.read_text() == "mine"
-
-
 def test_a_busy_machine_is_named() -> None:
     busy = msgspec.structs.replace(HERE, load_average=1.5)
     assert is_busy(busy) and not is_busy(HERE)
-    assert "busy" in markdown(msgspec.structs.replace(result(), environment=busy))
-    assert "busy" not in markdown(result())
+    assert "busy" in page(msgspec.structs.replace(result(), environment=busy))
+    assert "busy" not in page(result())
 
 
 class SlowProducer:
@@ -189,8 +167,8 @@ def test_latency_is_told_at_half_of_what_the_worker_keeps_up_with() -> None:
     told = latency_line([at(100, 0.02), at(200, 0.04), at(400, 0.2), at(800, 5.0)])
     assert "keeps up with 400 live" in told and "within 10 ms" in told and "within 40 ms" in told
     assert "did not keep up with 100" in latency_line([at(100, 5.0)])
-    page = markdown(msgspec.structs.replace(result(), latencies=[at(100, 0.02), at(200, 5.0)]))
-    assert "| 100 | 5 ms | 10 ms | 20 ms | 40 ms | 1,000 | 0 |  |" in page
+    told = page(msgspec.structs.replace(result(), latencies=[at(100, 0.02), at(200, 5.0)]))
+    assert "| 100 | 5 ms | 10 ms | 20 ms | 40 ms | 1,000 | 0 |  |" in told
 
 
 def test_two_workers_gain_less_the_more_of_an_event_each_has_to_learn_from_the_other() -> None:
@@ -203,7 +181,7 @@ def test_two_workers_gain_less_the_more_of_an_event_each_has_to_learn_from_the_o
     shown.latencies = [Latency(100, 2.0, 1_000, 0, 0.01, 0.01, 0.01, 0.01, cpu=900e-6)]
     assert "100 µs" in scaling_line(shown) and "get 1.60 times" in scaling_line(shown)
     assert "at 100/s 1.80" in scaling_line(shown)
-    assert scaling_line(shown) in markdown(shown) and "| 0 | 900 |" in markdown(shown)
+    assert scaling_line(shown) in page(shown) and "| 0 | 900 |" in page(shown)
 
 
 FEW = Sizes(users=MAX_ROWS + 2, history=5, items=300, searches=3, contents=2, rounds=2, seconds=0.01)
@@ -211,8 +189,8 @@ FEW = Sizes(users=MAX_ROWS + 2, history=5, items=300, searches=3, contents=2, ro
 
 def test_ours_is_compared_with_the_bare_library_of_the_same_round() -> None:
     rounds = [(Speed(100, 50), Speed(50, 40)), (Speed(10, 50), Speed(8, 30))]
-    page = markdown(msgspec.structs.replace(result(), ceilings=[Ceiling("users written", "the driver", rounds)]))
-    assert "| users written | 29 (8-50) | 55 (10-100) | 0.65 (0.50-0.80) | 0.70 (0.60-0.80) | the driver |" in page
+    told = page(msgspec.structs.replace(result(), ceilings=[Ceiling("users written", "the driver", rounds)]))
+    assert "| users written | 29 (8-50) | 55 (10-100) | 0.65 (0.50-0.80) | 0.70 (0.60-0.80) | the driver |" in told
 
 
 def test_a_picture_shows_each_variant_each_part_and_each_rate_that_was_kept_up_with() -> None:
@@ -228,10 +206,8 @@ def test_a_picture_shows_each_variant_each_part_and_each_rate_that_was_kept_up_w
 
 def test_no_ratio_is_made_up_where_nobody_saw_the_processor() -> None:
     rounds = [(Speed(100, 50), Speed(50, 0.0))]
-    page = markdown(
-        msgspec.structs.replace(result(), ceilings=[Ceiling("texts", "the encoder", rounds, recall=0.9876)])
-    )
-    assert "| texts (recall 0.988) | 50 | 100 | 0.50 |  | the encoder |" in page
+    told = page(msgspec.structs.replace(result(), ceilings=[Ceiling("texts", "the encoder", rounds, recall=0.9876)]))
+    assert "| texts (recall 0.988) | 50 | 100 | 0.50 |  | the encoder |" in told
 
 
 def test_recall_is_the_share_of_the_exact_nearest_that_is_found() -> None:

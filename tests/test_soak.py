@@ -5,10 +5,10 @@ from itertools import islice
 
 import pytest
 
-from streams.bench.report import environment
 from streams.datasets.dataset import Dataset
 from streams.events import Click, Profile
-from streams.soak import Outcome, Sample, endless, markdown, slope, summary
+from streams.reports import environment
+from streams.soak import Outcome, Sample, endless, page, slope, summary
 
 
 def samples(growth: float) -> list[Sample]:
@@ -22,7 +22,7 @@ def test_the_slope_of_memory_is_that_after_caches_have_filled(growth: float) -> 
     outcome = Outcome(environment(), 1_000.0, 700.0, samples(growth), 0)
     assert outcome.memory_slope == pytest.approx(growth, abs=0.01)
     assert f"{growth:+,.1f} ± 0.0 MiB an hour" in str(summary(outcome).caption)
-    assert f"{growth:+,.1f} ± 0.0 MiB an hour" in markdown(outcome)
+    assert f"{growth:+,.1f} ± 0.0 MiB an hour" in page(outcome)
 
 
 @pytest.mark.parametrize("likeness", [0.0, 0.8])

@@ -28,7 +28,6 @@ Places = NDArray[np.int64]
 
 RANDOM, POPULARITY = "random; popularity too, as no cold item has a click", "popularity so far"
 RESAMPLES = 1000
-MARKS = ("<!-- cold items -->", "<!-- /cold items -->")
 LEADING = 32
 
 MEASURES: Mapping[str, Callable[[Floats, int], Floats]] = {

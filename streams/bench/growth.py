@@ -39,14 +39,13 @@ from streams.core.user import RecentEvents, UserState
 from streams.core.vectors import Vector, to_bytes
 from streams.datasets.movielens import movielens
 from streams.errors import AnabranchError
-from streams.evaluate.report import Sheet
 from streams.evaluate.scale import catalogue
 from streams.events import ITEMS, Click, Embedded, Query, SearchResults, Upload, View, encode
 from streams.producer import TOPICS
 from streams.progress import bars
+from streams.reports import Sheet
 from streams.settings import Settings
 
-MARKS = ("<!-- growth -->", "<!-- /growth -->")
 STEPS = (  # (users, items)
     (1_000, 1_000),
     (100_000, 1_000),

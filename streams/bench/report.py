@@ -1,21 +1,14 @@
 """What was measured: as a table, as JSON, and as Markdown for `docs/performance.md`."""
 
-import os
-import platform
-import re
 from collections.abc import Sequence
-from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 
-import psutil
 from msgspec import Struct
-from rich.table import Table
 
 from streams.bench.ceilings import Ceiling
 from streams.bench.latency import Latency
 from streams.bench.variants import OTHERS, VARIANTS, Measured
-from streams.errors import AnabranchError
+from streams.reports import Environment, Sheet, markdown
 
 CEILING = "empty agent"
 WHAT = {
@@ -25,32 +18,8 @@ WHAT = {
     OTHERS: "what the full worker told all others, learned by one of them: no lists, no users of its own",
     "without Faust": "the full pipeline behind a bare aiokafka consumer",
 }
-PACKAGES = ("faust-streaming", "aiokafka", "cassandra-driver", "usearch", "tritonclient", "uvloop", "numpy", "numba")
 BUSY = 0.25  # load average a core at the start from which on the figures are not to be trusted
 KEPT_UP_SECONDS = 1.0  # of the slowest in a hundred: beyond, lists fall behind
-CEILING_HEADINGS = ("what", "ours/s", "bare/s", "ratio", "ratio by CPU")
-LATENCY_HEADINGS = ("live events/s", "p50", "p90", "p99", "worst", "events", "no list", "CPU µs/event")
-MARKS = ("<!-- bench -->", "<!-- /bench -->")
-
-
-class Environment(Struct):
-    """The machine. load_average: of the last minute, before anything was started."""
-
-    cores: int
-    cpu: str
-    memory_gib: float
-    load_average: float
-    system: str
-    python: str
-    packages: dict[str, str]
-
-
-def machine(here: Environment, sharing: str = "servers, worker and load") -> str:
-    """A sentence for a report: what it ran on."""
-    return (
-        f"Machine: {here.cores} cores of {here.cpu}, {here.memory_gib:.0f} GiB; {sharing} share it. Load average before"
-        f" the start: {here.load_average:.1f}."
-    )
 
 
 class Round(Struct):
@@ -107,20 +76,6 @@ class Figures(Struct, frozen=True):
     lists_per_event: float
 
 
-def environment() -> Environment:
-    """This machine, now."""
-    cpu = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return Environment(
-        cores=len(os.sched_getaffinity(0)),
-        cpu=cpu[1] if cpu else platform.machine(),
-        memory_gib=round(psutil.virtual_memory().total / 1024**3, 1),
-        load_average=round(os.getloadavg()[0], 2),
-        system=f"{platform.system()} {platform.release().partition('-')[0]}",
-        python=platform.python_version(),
-        packages={name: version(name) for name in PACKAGES},
-    )
-
-
 def is_busy(here: Environment) -> bool:
     """Whether others use the machine so much that the figures say little."""
     return here.load_average / here.cores > BUSY
@@ -159,19 +114,23 @@ def _cpu(measured: Measured) -> float:
     return measured.cpu_seconds / measured.events
 
 
-HEADINGS = ("variant", "events/s", "ratio", "ratio by CPU", "CPU µs/event", "lists/event", "MiB")
-
-
-def _cells(each: Figures) -> tuple[str, ...]:
-    return (
-        each.variant,
-        _with_spread(each.events_per_second, ",.0f"),
-        _with_spread(each.ratio, ".2f"),
-        f"{each.cpu_ratio.median:.2f}",
-        f"{each.cpu_us:,.0f}",
-        f"{each.lists_per_event:.2f}",
-        f"{each.rss_mib:,.0f}",
-    )
+def variants(result: Result) -> Sheet:
+    """Each beside the empty agent."""
+    rows = [
+        (
+            each.variant,
+            _with_spread(each.events_per_second, ",.0f"),
+            _with_spread(each.ratio, ".2f"),
+            f"{each.cpu_ratio.median:.2f}",
+            f"{each.cpu_us:,.0f}",
+            f"{each.lists_per_event:.2f}",
+            f"{each.rss_mib:,.0f}",
+            WHAT[each.variant],
+        )
+        for each in figures(result.rounds)
+    ]
+    headings = ("variant", "events/s", "ratio", "ratio by CPU", "CPU µs/event", "lists/event", "MiB", "what")
+    return Sheet(f"{result.events:,} events, {_count(result)}", headings, rows)
 
 
 def _with_spread(spread: Spread, form: str) -> str:
@@ -179,29 +138,25 @@ def _with_spread(spread: Spread, form: str) -> str:
     return middle if low == high else f"{middle} ({low}-{high})"
 
 
-def table(result: Result) -> Table:
-    """For the terminal."""
-    shown = Table(title=f"{result.events:,} events, {_count(result)}")
-    for heading in HEADINGS:
-        shown.add_column(heading, justify="left" if heading == "variant" else "right")
-    for each in figures(result.rounds):
-        shown.add_row(*_cells(each))
-    return shown
-
-
 def keeps_up(latency: Latency) -> bool:
     """Whether the worker answered all events about as fast as they came."""
     return not latency.unanswered and latency.p99 <= KEPT_UP_SECONDS
 
 
-def latency_table(latencies: Sequence[Latency]) -> Table:
-    """For the terminal."""
-    shown = Table(title="event to list")
-    for heading in LATENCY_HEADINGS:
-        shown.add_column(heading, justify="right")
-    for each in latencies:
-        shown.add_row(*_latency_cells(each))
-    return shown
+def event_to_list(latencies: Sequence[Latency]) -> Sheet:
+    """At each rate."""
+    rows = [
+        (
+            f"{each.events_per_second:,.0f}",
+            *(f"{seconds * 1000:,.0f} ms" for seconds in (each.p50, each.p90, each.p99, each.max)),
+            f"{each.events:,}",
+            f"{each.unanswered:,}",
+            f"{each.cpu * 1e6:,.0f}" if each.cpu is not None else "",
+        )
+        for each in latencies
+    ]
+    headings = ("live events/s", "p50", "p90", "p99", "worst", "events", "no list", "CPU µs/event")
+    return Sheet("event to list", headings, rows)
 
 
 def latency_line(latencies: Sequence[Latency]) -> str:
@@ -215,12 +170,6 @@ def latency_line(latencies: Sequence[Latency]) -> str:
         f" with their reader within {half.p50 * 1000:.0f} ms of when their event was to be sent, and 99 of 100 within"
         f" {half.p99 * 1000:.0f} ms."
     )
-
-
-def _latency_cells(each: Latency) -> tuple[str, ...]:
-    times = (f"{seconds * 1000:,.0f} ms" for seconds in (each.p50, each.p90, each.p99, each.max))
-    cpu = f"{each.cpu * 1e6:,.0f}" if each.cpu is not None else ""
-    return f"{each.events_per_second:,.0f}", *times, f"{each.events:,}", f"{each.unanswered:,}", cpu
 
 
 def scaling_line(result: Result) -> str:
@@ -245,14 +194,12 @@ def scaling_line(result: Result) -> str:
     )
 
 
-def ceiling_table(ceilings: Sequence[Ceiling]) -> Table:
-    """For the terminal."""
-    shown = Table(title="beside the bare libraries, median of the rounds (least-most)")
-    for heading in CEILING_HEADINGS:
-        shown.add_column(heading, justify="left" if heading == "what" else "right")
-    for each in ceilings:
-        shown.add_row(*_ceiling_cells(each))
-    return shown
+def beside_libraries(ceilings: Sequence[Ceiling]) -> Sheet:
+    """Each part of a worker."""
+    headings = ("what", "ours/s", "bare/s", "ratio", "ratio by CPU", "bare")
+    return Sheet(
+        "beside the bare libraries, median of the rounds (least-most)", headings, [*map(_ceiling_cells, ceilings)]
+    )
 
 
 def ratios(each: Ceiling) -> tuple[Spread, Spread | None]:
@@ -271,63 +218,29 @@ def _ceiling_cells(each: Ceiling) -> tuple[str, ...]:
         _with_spread(Spread.of([speed.per_second for speed in bare]), ",.0f"),
         _with_spread(ratio, ".2f"),
         _with_spread(cpu_ratio, ".2f") if cpu_ratio else "",
+        each.beside,
     )
 
 
-def markdown(result: Result) -> str:
+def page(result: Result) -> str:
     """A section of `docs/performance.md`."""
     here = result.environment
     packages = ", ".join(f"{name} {number}" for name, number in here.packages.items())
     busy = " **The machine was busy with other work: ratios say more than rates.**" if is_busy(here) else ""
-    lines = [
-        f"MovieLens-100k, {result.events:,} clicks and views; {_count(result)}.",
-        "",
-        f"| {' | '.join(HEADINGS)} | what |",
-        f"|{'---|' * (len(HEADINGS) + 1)}",
-        *(f"| {' | '.join(_cells(each))} | {WHAT[each.variant]} |" for each in figures(result.rounds)),
-        "",
-        *(_latency_section(result) if result.latencies else []),
-        *(_ceiling_section(result.ceilings) if result.ceilings else []),
+    parts = [
+        f"MovieLens-100k, {result.events:,} clicks and views; {_count(result)}.\n",
+        markdown(variants(result)),
+        *(_latencies(result) if result.latencies else []),
+        *([markdown(beside_libraries(result.ceilings))] if result.ceilings else []),
         f"Machine: {here.cores} cores of {here.cpu}, {here.memory_gib:.0f} GiB, {here.system}, Python {here.python};"
-        f" {packages}. Servers and worker share it. Load average before the start: {here.load_average:.2f}.{busy}",
+        f" {packages}. Servers and worker share it. Load average before the start: {here.load_average:.2f}.{busy}\n",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(parts)
 
 
-def _latency_section(result: Result) -> list[str]:
-    latencies, scaling = result.latencies, scaling_line(result)
-    return [
-        f"| {' | '.join(LATENCY_HEADINGS)} |",
-        f"|{'---|' * len(LATENCY_HEADINGS)}",
-        *(f"| {' | '.join(_latency_cells(each))} |" for each in latencies),
-        "",
-        latency_line(latencies),
-        "",
-        *([scaling, ""] if scaling else []),
-    ]
-
-
-def _ceiling_section(ceilings: Sequence[Ceiling]) -> list[str]:
-    return [
-        f"| {' | '.join(CEILING_HEADINGS)} | bare |",
-        f"|{'---|' * (len(CEILING_HEADINGS) + 1)}",
-        *(f"| {' | '.join(_ceiling_cells(each))} | {each.beside} |" for each in ceilings),
-        "",
-    ]
-
-
-def write_between(path: Path, text: str, marks: tuple[str, str] = MARKS) -> None:
-    """Put the text between the marks of a page, or start a page with it. Raises AnabranchError without marks."""
-    begin, end = marks
-    if not path.exists():
-        path.write_text(f"{begin}\n{text}{end}\n")
-        return
-    page = path.read_text()
-    before, found, rest = page.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise AnabranchError(f"{path} has no lines {begin} and {end}, between which the report would go")
-    path.write_text(f"{before}{begin}\n{text}{end}{after}")
+def _latencies(result: Result) -> list[str]:
+    sentences = [latency_line(result.latencies), scaling_line(result)]
+    return [markdown(event_to_list(result.latencies)), *(f"{each}\n" for each in sentences if each)]
 
 
 def _count(result: Result) -> str:

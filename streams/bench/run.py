@@ -23,22 +23,21 @@ from streams.bench.plots import draw
 from streams.bench.report import (
     Result,
     Round,
-    ceiling_table,
-    environment,
+    beside_libraries,
+    event_to_list,
     is_busy,
     keeps_up,
     latency_line,
-    latency_table,
-    markdown,
+    page,
     scaling_line,
-    table,
+    variants,
 )
-from streams.bench.report import write_between as write_report
 from streams.bench.variants import OTHERS, VARIANTS, Handled, Measured
 from streams.datasets.movielens import movielens
 from streams.errors import AnabranchError
 from streams.evaluate.plots import png
 from streams.events import Click, View
+from streams.reports import environment, table, write_into
 from streams.settings import Settings
 
 PATIENCE = 60.0  # seconds without a word from a variant
@@ -83,13 +82,13 @@ def run(settings: Settings, console: Console, *, events: int, rounds: int, repor
         result.ceilings = ceilings.measure(own, console, ceilings.Sizes())
     figures = msgspec.json.format(msgspec.json.encode(result))
     (home / "bench.json").write_bytes(figures)
-    console.print(table(result))
-    console.print(latency_table(result.latencies))
+    console.print(table(variants(result)))
+    console.print(table(event_to_list(result.latencies)))
     console.print(latency_line(result.latencies), scaling_line(result), highlight=False)
-    console.print(ceiling_table(result.ceilings))
+    console.print(table(beside_libraries(result.ceilings)))
     console.print(f"written: {home / 'bench.json'}", highlight=False)
     if report:
-        write_report(report, markdown(result))
+        write_into(report, "bench", page(result))
         report.with_suffix(".json").write_bytes(figures)
         report.with_suffix(".png").write_bytes(png(draw(result)))
         console.print(f"written: {report}, and .json and .png beside it", highlight=False)

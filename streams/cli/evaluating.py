@@ -97,12 +97,12 @@ def scale(
     clicks_per_item: Annotated[float, typer.Option(min=1, help="Clicks learned for each item, measured ones in.")] = 10,
 ) -> None:
     """Measure what an event costs the recommender as the catalogue grows, in this process, on one core."""
-    from streams.evaluate import report
     from streams.evaluate import scale as costs
+    from streams.reports import table
 
     sizes = items or [1_000, 3_000, 10_000, 30_000, 100_000]
     points = costs.run(load().downloads_folder, console, sizes, clicks_per_item=clicks_per_item)
-    console.print(report.table(costs.sheet(points)))
+    console.print(table(costs.sheet(points)))
 
 
 @app.command("evaluate-search")
@@ -136,16 +136,15 @@ def evaluate_explanations(
     report: Annotated[Path | None, typer.Option(help="A Markdown page to put the table into.")] = None,
 ) -> None:
     """Compare what explanations state with what is measured: a log replayed without each click, in this process."""
-    from streams.bench.report import write_between
     from streams.evaluate import fidelity
-    from streams.evaluate import report as reports
     from streams.evaluate.run import recommender
+    from streams.reports import markdown, table, write_into
 
     settings = recommender(pairs(set_))
     found = fidelity.run(load().downloads_folder, console, clicks=clicks, users=users, past=past, settings=settings)
-    console.print(reports.table(fidelity.sheet(found)))
+    console.print(table(fidelity.sheet(found)))
     if report:
-        write_between(report, reports.markdown(fidelity.sheet(found)), fidelity.MARKS)
+        write_into(report, "fidelity", markdown(fidelity.sheet(found)))
 
 
 @app.command("evaluate-diversity")
@@ -157,14 +156,13 @@ def evaluate_diversity(
     picture: Annotated[Path | None, typer.Option(help="Draw Recall against each measure there, as PNG.")] = None,
 ) -> None:
     """Show what diversity, calibration and limits of exposure cost and give, on MovieLens-100k, in this process."""
-    from streams.bench.report import write_between
     from streams.evaluate import plots, tradeoff
-    from streams.evaluate import report as reports
+    from streams.reports import markdown, table, write_into
 
     points = tradeoff.run(load().downloads_folder, console, clicks=clicks, every=every, trait=trait)
-    console.print(reports.table(tradeoff.sheet(points)))
+    console.print(table(tradeoff.sheet(points)))
     if report:
-        write_between(report, reports.markdown(tradeoff.sheet(points)), tradeoff.MARKS)
+        write_into(report, "tradeoff", markdown(tradeoff.sheet(points)))
     if picture:
         picture.write_bytes(plots.png(tradeoff.draw(points)))
 
@@ -175,14 +173,13 @@ def evaluate_privacy(
     report: Annotated[Path | None, typer.Option(help="A Markdown page to put the table into.")] = None,
 ) -> None:
     """Show what each ANABRANCH_PRIVACY__EPSILON costs, by which made-up touches are learned; in this process."""
-    from streams.bench.report import write_between
     from streams.evaluate import privacy
-    from streams.evaluate import report as reports
+    from streams.reports import markdown, table, write_into
 
     sheet = privacy.sheet(privacy.run(load().downloads_folder, console, clicks=clicks))
-    console.print(reports.table(sheet))
+    console.print(table(sheet))
     if report:
-        write_between(report, reports.markdown(sheet), privacy.MARKS)
+        write_into(report, "epsilon", markdown(sheet))
 
 
 @app.command("evaluate-attack")
@@ -190,7 +187,8 @@ def evaluate_attack(
     clicks: Annotated[int, typer.Option(min=1_000, help="Of MovieLens-100k, the oldest, before the attack.")] = 10_000,
 ) -> None:
     """Push unpopular items by floods of clicks, with and without each defence, in this process."""
-    from streams.evaluate import attack, report
+    from streams.evaluate import attack
+    from streams.reports import table
 
     outcomes = attack.run(load().downloads_folder, console, clicks=clicks)
-    console.print(report.table(attack.sheet(outcomes)))
+    console.print(table(attack.sheet(outcomes)))

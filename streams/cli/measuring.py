@@ -33,17 +33,17 @@ def faults(
 ) -> None:
     """Kill and stop workers and servers at random while events flow. Exit code 1 unless every event counted once."""
     from streams import verify as verification
-    from streams.bench.report import write_between
-    from streams.faults.report import MARKS, markdown, table, verdict
+    from streams.faults.report import page, sheet, verdict
     from streams.faults.run import run
+    from streams.reports import table, write_into
 
     outcome = run(load(), console, events=events, faults=count, workers=workers, seed=seed)
-    console.print(table(outcome))
+    console.print(table(sheet(outcome)))
     console.print(verdict(outcome), highlight=False)
     for line in verification.named(outcome.verified, limit=20):
         console.print(line, markup=False, highlight=False)
     if report:
-        write_between(report, markdown(outcome), MARKS)
+        write_into(report, "faults", page(outcome))
     raise typer.Exit(0 if outcome.is_clean else 1)
 
 
@@ -55,12 +55,12 @@ def soak(
 ) -> None:
     """Load a worker steadily and watch its memory, lag and latency, on servers of its own. Exit code 1 on a loss."""
     from streams import soak as long_run
-    from streams.bench.report import write_between
+    from streams.reports import write_into
 
     outcome = long_run.run(load(), console, minutes=minutes, share=share)
     console.print(long_run.summary(outcome))
     if report:
-        write_between(report, long_run.markdown(outcome), long_run.MARKS)
+        write_into(report, "soak", long_run.page(outcome))
     raise typer.Exit(1 if outcome.unanswered else 0)
 
 
@@ -74,13 +74,13 @@ def rollout(
 
     Exit code 1 where an event has no list, or a version is taken that ought to be refused.
     """
-    from streams.bench.report import write_between
     from streams.deep import rollout as rolling_out
+    from streams.reports import write_into
 
     outcome = rolling_out.run(load(), console, rate=rate, seconds=seconds)
     console.print(rolling_out.summary(outcome))
     if report:
-        write_between(report, rolling_out.markdown(outcome), rolling_out.MARKS)
+        write_into(report, "rollout", rolling_out.page(outcome))
     raise typer.Exit(0 if outcome.is_clean else 1)
 
 
@@ -91,12 +91,11 @@ def growth(
 ) -> None:
     """Measure a worker with more and more users and items stored, its start, and how soon a new item is listed."""
     from streams.bench import growth as growing
-    from streams.bench.report import write_between
-    from streams.evaluate.report import markdown, table
+    from streams.reports import table, titled, write_into
 
     measured = growing.run(load(), console, [step for step in growing.STEPS if step[0] <= most_users])
     tables = growing.sheets(measured)
     for each in tables:
         console.print(table(each))
     if report:
-        write_between(report, "\n".join(f"{each.title}:\n\n{markdown(each)}" for each in tables), growing.MARKS)
+        write_into(report, "growth", titled(tables))

@@ -59,12 +59,13 @@ def evaluate_moderation(
 
     Of pictures or films of your own: precision, recall and false alarms over thresholds, with 95% intervals.
     """
-    from streams.evaluate import moderation, report
+    from streams.evaluate import moderation
+    from streams.reports import table
 
     for folder, score in ((pictures, moderation.pictures), (films, moderation.films)):
         if folder is not None:
             judged = moderation.of_folder(folder, score())
-            console.print(report.table(moderation.curve(judged)))
+            console.print(table(moderation.curve(judged)))
             console.print(moderation.advice(judged, precision), highlight=False)
     if pictures is None and films is None:
-        console.print(report.table(moderation.sheet(moderation.run(load().downloads_folder))))
+        console.print(table(moderation.sheet(moderation.run(load().downloads_folder))))

@@ -27,7 +27,7 @@ def check_rules(file: Path) -> None:
 @app.command("cost")
 def measure_rules(file: Path) -> None:
     """Measure what the rules of a file add to the time of a list, on MovieLens-100k, in this process, on one core."""
-    from streams.evaluate import report
     from streams.evaluate import rules as costs
+    from streams.reports import table
 
-    console.print(report.table(costs.sheet(costs.run(load().downloads_folder, console, file))))
+    console.print(table(costs.sheet(costs.run(load().downloads_folder, console, file))))

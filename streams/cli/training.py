@@ -168,7 +168,7 @@ def train_fusion(
     from encoders.torch_fusion import METHODS
     from encoders.training import cold_items_report
     from encoders.training.cold_items import PLAIN
-    from streams.bench.report import write_between
+    from streams.reports import write_into
 
     settings = load()
     if method and method not in (known := [*PLAIN, *METHODS]):
@@ -178,7 +178,7 @@ def train_fusion(
     )
     console.print(tables, soft_wrap=True, markup=False, highlight=False)
     if report:
-        write_between(report, tables, cold_items_report.MARKS)
+        write_into(report, "cold items", tables)
     served = json.dumps(settings.worker.fusion_weights | weights)
     console.print(f"without training: ANABRANCH_WORKER__FUSION_WEIGHTS='{served}'", soft_wrap=True)
     if save:

@@ -10,8 +10,8 @@ from encoders.training.deep import compare
 from encoders.training.deep.content import content, profiles
 from encoders.training.deep.log import splits
 from encoders.training.deep.trainer import Training
-from streams.bench.report import write_between
 from streams.deep import source
+from streams.reports import write_into
 from streams.settings import Settings
 
 SETS = {"models": compare.MODELS, "parts": {"click, concatenation": compare.CLICK, **compare.ABLATIONS, **compare.RAW}}
@@ -60,5 +60,5 @@ def run(
         text += compare.table(found, compare.costs(log, known, told, windows[-1], models)) + "\n"
     text += compare.differences(found, BASES[which]) + "\n" + compare.by_group(found, BASES[which])
     if page:
-        write_between(page, text, (f"<!-- {which} -->", f"<!-- /{which} -->"))
+        write_into(page, which, text)
     return text

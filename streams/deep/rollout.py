@@ -28,7 +28,6 @@ from encoders.training.deep.judge import Calibration
 from encoders.training.deep.log import Log
 from encoders.training.deep.rankers import Ranker, Shape
 from streams.adapters.ranker import TritonModels
-from streams.bench.report import Environment, environment, machine
 from streams.bench.servers import load_items, running, worker
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
@@ -40,6 +39,7 @@ from streams.events import Recommendations
 from streams.producer import EventProducer
 from streams.progress import bars
 from streams.replay import ListWatcher, play
+from streams.reports import Environment, Sheet, environment, machine, markdown, table
 from streams.searching import media_reader
 from streams.settings import Settings
 from streams.soak import endless
@@ -289,7 +289,6 @@ HEADINGS = (
     "choices by version",
     "lists without their version",
 )
-MARKS = ("<!-- rollout -->", "<!-- /rollout -->")
 
 
 def _rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
@@ -319,23 +318,13 @@ def verdict(outcome: Outcome) -> str:
 
 def summary(outcome: Outcome) -> Table:
     """The report for a terminal."""
-    table = Table(caption=verdict(outcome))
-    for heading in HEADINGS:
-        table.add_column(heading)
-    for row in _rows(outcome):
-        table.add_row(*row)
-    return table
+    return table(_sheet(outcome), caption=verdict(outcome))
 
 
-def markdown(outcome: Outcome) -> str:
+def page(outcome: Outcome) -> str:
     """A section of `docs/models.md`."""
-    lines = [
-        verdict(outcome),
-        "",
-        f"| {' | '.join(HEADINGS)} |",
-        f"|---|---|{'---:|' * (len(HEADINGS) - 2)}",
-        *(f"| {' | '.join(row)} |" for row in _rows(outcome)),
-        "",
-        machine(outcome.environment),
-    ]
-    return "\n".join(lines) + "\n"
+    return f"{verdict(outcome)}\n\n{markdown(_sheet(outcome))}\n{machine(outcome.environment)}\n"
+
+
+def _sheet(outcome: Outcome) -> Sheet:
+    return Sheet("", HEADINGS, list(_rows(outcome)))

@@ -10,11 +10,9 @@ from encoders.training.deep.content import content, profiles
 from encoders.training.deep.log import splits
 from encoders.training.deep.rankers import Shape
 from encoders.training.deep.trainer import Training
-from streams.bench.report import write_between
 from streams.deep import source
+from streams.reports import write_into
 from streams.settings import Settings
-
-MARKS = ("<!-- shrink -->", "<!-- /shrink -->")
 
 
 def run(
@@ -44,5 +42,5 @@ def run(
         )
     text = shrink.table(found)
     if page:
-        write_between(page, text, MARKS)
+        write_into(page, "shrink", text)
     return text

@@ -13,8 +13,8 @@ from streams.datasets.movielens import movielens
 from streams.evaluate import log as logs
 from streams.evaluate.log import Log
 from streams.evaluate.offline import InProcess
-from streams.evaluate.report import Sheet
 from streams.progress import bars
+from streams.reports import Sheet
 
 SEED = 7
 TARGETS = 5

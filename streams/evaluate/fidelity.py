@@ -24,12 +24,11 @@ from streams.core.user import RecentEvents, UserState
 from streams.datasets.movielens import movielens
 from streams.evaluate import log as logs
 from streams.evaluate.log import Log
-from streams.evaluate.report import Sheet
 from streams.progress import bars
+from streams.reports import Sheet
 
 SEED = 7
 LISTED = 10  # items of each list
-MARKS = ("<!-- fidelity -->", "<!-- /fidelity -->")
 
 Effects = NDArray[np.float64]
 """(past items,) of one item explained."""

@@ -21,7 +21,7 @@ from encoders.moderation import Pictures, Words
 from streams.core.moderation import verdict
 from streams.datasets.stamps import stamps
 from streams.errors import AnabranchError
-from streams.evaluate.report import Sheet
+from streams.reports import Sheet
 from streams.settings import Moderation
 
 PICTURES = 300

@@ -15,11 +15,10 @@ from streams.datasets.movielens import movielens
 from streams.evaluate import log as logs
 from streams.evaluate.log import Log
 from streams.evaluate.offline import InProcess, replay
-from streams.evaluate.report import Sheet
 from streams.progress import bars
+from streams.reports import Sheet
 
 SEED = 7
-MARKS = ("<!-- epsilon -->", "<!-- /epsilon -->")
 EPSILONS = (12.0, 10.0, 9.0, 8.0, 7.0, 6.0, 5.0)
 
 

@@ -1,18 +1,16 @@
 """A comparison for the terminal, as JSON, as Markdown, and as a page of HTML that needs no other file."""
 
 from base64 import b64encode
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
-from rich.table import Table
 
 from streams.core.evaluation import K, Quality
 from streams.core.significance import Difference
 from streams.evaluate import plots
 from streams.evaluate.comparison import HEADLINE, Comparison, Figures
+from streams.reports import Sheet, markdown
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222 }
@@ -24,14 +22,6 @@ img { max-width: 100% }
 """
 
 
-class Sheet(NamedTuple):
-    """A table, before it takes the form of where it is shown."""
-
-    title: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
 def sheets(comparison: Comparison) -> list[Sheet]:
     """Quality in each window, the headline first; then differences and cost."""
     names = sorted(next(iter(comparison.systems.values())).quality, key=lambda name: name != HEADLINE)
@@ -41,22 +31,6 @@ def sheets(comparison: Comparison) -> list[Sheet]:
     if any(each.cost for each in comparison.systems.values()):
         found.append(_cost(comparison))
     return found
-
-
-def table(sheet: Sheet) -> Table:
-    """For the terminal."""
-    shown = Table(title=sheet.title)
-    for number, heading in enumerate(sheet.headings):
-        shown.add_column(heading, justify="right" if number else "left")
-    for row in sheet.rows:
-        shown.add_row(*row)
-    return shown
-
-
-def markdown(sheet: Sheet) -> str:
-    """For a page of the documentation."""
-    lines = [sheet.headings, ["---"] * len(sheet.headings), *sheet.rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def write(comparison: Comparison, folder: Path) -> list[Path]:

@@ -11,9 +11,9 @@ from streams.core.recommender import Recommender, RecommenderSettings, UserView
 from streams.core.rules import Rule, RuleBook
 from streams.datasets.movielens import movielens
 from streams.evaluate.offline import InProcess
-from streams.evaluate.report import Sheet
 from streams.events import Click, encode
 from streams.progress import bars
+from streams.reports import Sheet
 from streams.rules import read
 
 CLICKS = 5_000

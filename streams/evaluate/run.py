@@ -21,6 +21,7 @@ from streams.evaluate.comparison import Comparison, compare
 from streams.evaluate.log import Log
 from streams.evaluate.offline import OURS, InProcess, Make, Outcome, replay, systems
 from streams.progress import bars
+from streams.reports import table
 from streams.settings import Settings
 
 DATASETS: dict[str, Callable[[Path], Dataset]] = {"movielens": movielens, "nowplaying": nowplaying}
@@ -71,7 +72,7 @@ def evaluate(settings: Settings, console: Console, wanted: Wanted) -> Comparison
         _write_lists(wanted.lists, next(iter(outcomes.values())))
     comparison = compare(log, outcomes | {name: _read_lists(path) for name, path in wanted.compared.items()})
     for sheet in report.sheets(comparison):
-        console.print(report.table(sheet))
+        console.print(table(sheet))
     if wanted.folder:
         for path in report.write(comparison, wanted.folder):
             console.print(f"written: {path}", highlight=False)

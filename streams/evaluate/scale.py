@@ -29,9 +29,9 @@ from streams.core.warm_up import warm_up
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
 from streams.evaluate.comparison import Cost
-from streams.evaluate.report import Sheet
 from streams.events import Click, Upload
 from streams.progress import bars
+from streams.reports import Sheet
 
 SEED = 7
 MEASURED = 10_000  # clicks, the last

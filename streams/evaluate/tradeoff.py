@@ -25,13 +25,12 @@ from streams.core.user import RecentEvents, Touch, UserState, apply, settle
 from streams.core.vectors import Vector
 from streams.datasets.dataset import Dataset
 from streams.datasets.movielens import movielens
-from streams.evaluate.report import Sheet
 from streams.events import Click
 from streams.progress import bars
+from streams.reports import Sheet
 
 HALF_LIFE = 7 * 86_400.0
 ATTRIBUTE = "tag"
-MARKS = ("<!-- tradeoff -->", "<!-- /tradeoff -->")
 
 
 class Point(Struct, frozen=True):

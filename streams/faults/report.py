@@ -5,10 +5,9 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from msgspec import Struct
-from rich.table import Table
 
 from streams import verify
-from streams.bench.report import Environment, machine
+from streams.reports import Environment, Sheet, machine, markdown
 
 
 class Recovery(Struct):
@@ -73,7 +72,6 @@ def _seconds(seconds: float | None) -> str:
     return "never" if seconds is None else f"{seconds:.1f} s"
 
 
-MARKS = ("<!-- faults -->", "<!-- /faults -->")
 HEADINGS = ("fault", "times", "next list, s", "caught up, s", "longest wait, s")
 
 
@@ -101,14 +99,9 @@ def _spread(seconds: Sequence[float | None]) -> str:
     return f"{median(known):.1f} ({max(known):.1f})"
 
 
-def table(outcome: Outcome) -> Table:
-    """For the terminal."""
-    shown = Table(title=f"{outcome.struck}; recovery: median (most)")
-    for heading in HEADINGS:
-        shown.add_column(heading, justify="left" if heading == "fault" else "right")
-    for row in _rows(outcome):
-        shown.add_row(*row)
-    return shown
+def sheet(outcome: Outcome) -> Sheet:
+    """How each kind of fault was recovered from."""
+    return Sheet(f"{outcome.struck}; recovery: median (most)", HEADINGS, list(_rows(outcome)))
 
 
 def verdict(outcome: Outcome) -> str:
@@ -128,16 +121,10 @@ def by_themselves(outcome: Outcome) -> str:
     return f"Ended by themselves, and started again: {times or 'none'}."
 
 
-def markdown(outcome: Outcome) -> str:
+def page(outcome: Outcome) -> str:
     """A section of `docs/operations.md`."""
-    lines = [
-        f"Seed {outcome.seed}, {outcome.workers} workers: {outcome.struck}. {verdict(outcome)}",
-        by_themselves(outcome),
-        "",
-        f"| {' | '.join(HEADINGS)} |",
-        "|---|---:|---:|---:|---:|",
-        *(f"| {' | '.join(row)} |" for row in _rows(outcome)),
-        "",
-        f"Median (most). {machine(outcome.environment, 'servers, workers and load')}",
-    ]
-    return "\n".join(lines) + "\n"
+    return (
+        f"Seed {outcome.seed}, {outcome.workers} workers: {outcome.struck}. {verdict(outcome)}\n"
+        f"{by_themselves(outcome)}\n\n{markdown(sheet(outcome))}\n"
+        f"Median (most). {machine(outcome.environment, 'servers, workers and load')}\n"
+    )

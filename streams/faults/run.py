@@ -11,7 +11,6 @@ from rich.console import Console
 
 from deploy.local import servers as local_servers
 from deploy.local.worker import running_workers
-from streams.bench.report import environment
 from streams.bench.servers import load_items, running
 from streams.datasets.movielens import movielens
 from streams.errors import AnabranchError
@@ -24,6 +23,7 @@ from streams.faults.plan import KINDS, Fault, draw
 from streams.faults.report import Outcome, Recovery
 from streams.progress import bars
 from streams.replay import ListWatcher
+from streams.reports import environment
 from streams.settings import Settings
 from streams.verify import UPLOADS, USER_TOPICS, verify
 

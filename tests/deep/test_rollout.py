@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.bench.report import environment
 from streams.deep.registry import Registry, State
-from streams.deep.rollout import Outcome, Sighting, Step, markdown, plan
+from streams.deep.rollout import Outcome, Sighting, Step, page, plan
+from streams.reports import environment
 from tests.deep.versions import FakeTriton
 from tests.encoders.training.deep.worlds import two_tastes
 
@@ -50,5 +50,5 @@ def test_a_run_is_clean_where_every_event_has_its_list_and_what_is_bad_was_refus
 ) -> None:
     outcome = Outcome(environment(), 300.0, 15.0, [step(each) for each in ("fine", *refused)], unanswered)
     assert outcome.is_clean == clean
-    assert f"{3 * (1 + len(refused))} events at 300 a second, 0 lists, {unanswered} events" in markdown(outcome)
-    assert "| a step | refused: corrupt | 0.5 | 3 | 0 | 0 | 0 | 10,000 | 1: 20 | 0 |" in markdown(outcome)
+    assert f"{3 * (1 + len(refused))} events at 300 a second, 0 lists, {unanswered} events" in page(outcome)
+    assert "| a step | refused: corrupt | 0.5 | 3 | 0 | 0 | 0 | 10,000 | 1: 20 | 0 |" in page(outcome)

@@ -1,7 +1,6 @@
 """Search is judged as it should be: right answers count by their place, and tuning finds what helps."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +13,7 @@ from streams.core.search.question import Question
 from streams.core.search.searcher import Document, Searcher
 from streams.core.search.settings import SearchSettings
 from streams.core.vectors import Vector, unit
-from streams.errors import AnabranchError
-from streams.evaluate.report import Sheet
-from streams.evaluate.search import cost, run
+from streams.evaluate.search import cost
 from streams.evaluate.search.clicks import Halves, course, halves
 from streams.evaluate.search.distort import misspelt, photographed, retold
 from streams.evaluate.search.judge import BOTH, SHIPPED, VECTORS_ALONE, VECTORS_SHIPPED, WORDS_ALONE, judge, sheets
@@ -149,15 +146,6 @@ def test_a_small_catalogue_is_measured_in_every_column() -> None:
     (point,) = cost.measure([1_000], Console(quiet=True))
     assert point.recall >= 0.98 and len(point.whole) == len(point.index) == cost.QUERIES
     assert len(cost.sheet([point]).rows[0]) == len(cost.sheet([point]).headings)
-
-
-def test_tables_are_put_where_the_page_has_a_place_for_them(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- stamps -->\nold\n<!-- /stamps -->\nafter\n")
-    run._put(page, "stamps", [Sheet("Title", ("a",), [["1"]])])
-    assert page.read_text() == "before\n<!-- stamps -->\nTitle:\n\n| a |\n| --- |\n| 1 |\n<!-- /stamps -->\nafter\n"
-    with pytest.raises(AnabranchError, match="<!-- films -->"):
-        run._put(page, "films", [])
 
 
 def test_who_asks_is_worth_something_where_a_word_leaves_open_what_is_meant() -> None:

@@ -5,14 +5,14 @@ from typing import Any, cast
 
 import pytest
 
-from streams.bench.report import environment
 from streams.datasets.dataset import Dataset
 from streams.events import Click, Profile, Recommendations, Upload
 from streams.faults.answers import Answers
 from streams.faults.fleet import Fleet
 from streams.faults.load import REPEATED, activity, with_repeats
 from streams.faults.plan import KINDS, Fault, How, draw
-from streams.faults.report import Outcome, Recovery, markdown, verdict
+from streams.faults.report import Outcome, Recovery, page, verdict
+from streams.reports import environment
 from streams.verify import Report
 
 WORKERS = ["worker-0", "worker-1", "worker-2"]
@@ -162,8 +162,8 @@ def test_a_run_is_clean_only_if_nothing_is_amiss(
     verified: Report, unanswered: list[str], caught_up: float | None
 ) -> None:
     clean = Outcome(7, 3, 100, environment(), [Recovery("kafka killed", 1, 1.0, 2.0, 2.5, 3.0)], ["w"], [], Report())
-    assert clean.is_clean and "| kafka killed | 1 | 1.0 (1.0) | 2.0 (2.0) | 2.5 (2.5) |" in markdown(clean)
-    assert "started again: w 1." in markdown(clean)
+    assert clean.is_clean and "| kafka killed | 1 | 1.0 (1.0) | 2.0 (2.0) | 2.5 (2.5) |" in page(clean)
+    assert "started again: w 1." in page(clean)
     recoveries = [Recovery("kafka killed", 1, 1.0, caught_up, 2.5, 3.0)]
     amiss = Outcome(7, 3, 100, clean.environment, recoveries, [], unanswered, verified)
     assert not amiss.is_clean

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from streams.core.search.clicks import LearnedWeights, slope
 from streams.core.search.settings import WEIGHTS, SearchSettings
-from streams.evaluate.report import Sheet
 from streams.evaluate.search.judge import folds, searcher, some_of_each
 from streams.evaluate.search.trial import Trial
 from streams.evaluate.search.weights import Gains, gains, mean_reciprocal_rank
+from streams.reports import Sheet
 
 SEED = 7
 LOOKED_AT = 10

@@ -23,8 +23,8 @@ from streams.core.search.question import Question
 from streams.core.search.searcher import Document, Searcher
 from streams.core.search.settings import SearchSettings
 from streams.core.vectors import Vector
-from streams.evaluate.report import Sheet
 from streams.progress import bars
+from streams.reports import Sheet
 
 SEED = 7
 QUERIES = 500

@@ -19,9 +19,9 @@ from streams.core.search.fusion import Ranking, fuse
 from streams.core.search.searcher import Searcher
 from streams.core.search.settings import WEIGHTS, WORDS, SearchSettings
 from streams.core.significance import Difference, user_bootstrap
-from streams.evaluate.report import Sheet
 from streams.evaluate.search.trial import Trial
 from streams.evaluate.search.weights import gains, tuned
+from streams.reports import Sheet
 
 FOLDS = 5
 FOR_TUNING = 150  # queries of a kind, at most

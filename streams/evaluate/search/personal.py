@@ -24,12 +24,12 @@ from streams.core.significance import user_bootstrap
 from streams.core.taste import Taste, Touched, touch
 from streams.core.vectors import Vector
 from streams.datasets.movielens import movielens
-from streams.evaluate.report import Sheet
 from streams.evaluate.search.encoded import Encoders
 from streams.evaluate.search.films import films
 from streams.evaluate.search.judge import FOR_TUNING, figures, interval
 from streams.events import Click
 from streams.pipeline.policy import Policy
+from streams.reports import Sheet
 
 TASTES = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
 TUNED_ON, JUDGED_FROM = 0.4, 0.5  # shares of the clicks

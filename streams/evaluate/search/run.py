@@ -1,20 +1,17 @@
 """`anabranch evaluate-search`: ask, judge, show."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from streams.errors import AnabranchError
-from streams.evaluate import report
-from streams.evaluate.report import Sheet
 from streams.evaluate.search import clicks, cost
 from streams.evaluate.search.encoded import Encoders
 from streams.evaluate.search.films import films
 from streams.evaluate.search.judge import judge, sheets
 from streams.evaluate.search.personal import personal
 from streams.evaluate.search.stamps import stamps
+from streams.reports import table, titled, write_into
 from streams.settings import Settings
 
 
@@ -48,16 +45,7 @@ def evaluate(
         else:
             found = sheets(judge(trial))
     for sheet in found:
-        console.print(report.table(sheet))
+        console.print(table(sheet))
     if page:
-        _put(page, name, found)
+        write_into(page, name, titled(found))
         console.print(f"written: {page}", highlight=False)
-
-
-def _put(page: Path, name: str, found: Sequence[Sheet]) -> None:
-    tables = "\n".join(f"{sheet.title}:\n\n{report.markdown(sheet)}" for sheet in found)
-    text = page.read_text()
-    marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    if not marked.search(text):
-        raise AnabranchError(f"{page} has no place for tables: <!-- {name} --> and <!-- /{name} -->")
-    page.write_text(marked.sub(lambda found: found[1] + tables + found[2], text))
