@@ -1,4 +1,4 @@
-"""The topics of events as a log that can be read again, beside the workers and without disturbing them."""
+"""Topics as logs that can be read again, beside the workers and without disturbing them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -62,7 +62,7 @@ def take_items(messages: Iterable[ConsumerRecord], known: dict[str, Embedded], s
 class EventLog:
     """Reads topics partition by partition, from their first message to their last of now.
 
-    Raises KafkaUnavailable.
+    Raises KafkaUnavailable; and AnabranchError where a topic is not there.
     """
 
     def __init__(self, kafka: Kafka) -> None:
@@ -138,15 +138,27 @@ class EventLog:
             for partition, messages in polled.items():
                 yield from (message for message in messages if message.offset < end[partition])
 
+    def whole(self, topics: Sequence[str]) -> Iterator[ConsumerRecord]:
+        """Every message that is there by now; of each partition in order."""
+        return self.read(self.starts(topics), self.ends(topics))
+
+    def message(self, partition: TopicPartition, offset: int) -> ConsumerRecord | None:
+        """The one at this offset; None where it has been compacted away."""
+        return next(self.read({partition: offset}, {partition: offset + 1}), None)
+
     def close(self) -> None:
         self._consumer.close()
 
     def _partitions(self, topics: Sequence[str]) -> list[TopicPartition]:
-        return [
-            TopicPartition(topic, number)
-            for topic in topics
-            for number in sorted(self._consumer.partitions_for_topic(topic) or ())
-        ]
+        return [TopicPartition(topic, number) for topic in topics for number in self._numbers(topic)]
+
+    def _numbers(self, topic: str) -> list[int]:
+        numbers = self._consumer.partitions_for_topic(topic)
+        if not numbers:
+            raise AnabranchError(
+                f"Kafka at {self._kafka.address} has no topic {topic!r}; create it with: anabranch prepare"
+            )
+        return sorted(numbers)
 
     def __enter__(self) -> "EventLog":
         return self

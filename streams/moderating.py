@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from msgspec import Struct
 from rich.markup import escape
 from rich.table import Table
 
-from streams.adapters import connections
 from streams.errors import AnabranchError, Rejected
+from streams.event_log import EventLog
 from streams.events import DECISIONS, QUEUE, Decided, Held, Upload
 from streams.held import Decisions, Place, Waiting, Waits, allowing, read_held, refusing
 from streams.producer import EventProducer
@@ -36,14 +36,13 @@ class Queue(Struct, frozen=True):
 def queue(kafka: Kafka, *, limit: int, decided: int) -> Queue:
     """At most `limit` uploads that wait, and `decided` decisions. Raises AnabranchError."""
     decisions = Decisions(decided)
-    with _reading(kafka, DECISIONS) as consumer:
-        for message in _all(consumer):
+    with EventLog(kafka) as log:
+        for message in log.whole((DECISIONS,)):
             with _left_out(message):
                 decisions.take(message.value)
-    with _reading(kafka, QUEUE) as consumer:
-        waiting = _waiting(consumer)
-        found = [_held(consumer, each) for each in waiting.page(0, limit)]
-        return Queue([each for each in found if each is not None], len(waiting), decisions.latest())
+        waiting = _waiting(log)
+        found = [_held(log, each) for each in waiting.page(0, limit)]
+    return Queue([each for each in found if each is not None], len(waiting), decisions.latest())
 
 
 def allow(settings: Settings, item_id: str, *, moderator: str, note: str = "") -> None:
@@ -102,31 +101,6 @@ def _time(at: float) -> str:
 
 
 @contextmanager
-def _reading(kafka: Kafka, topic: str) -> Iterator[KafkaConsumer]:
-    """A consumer of all of a topic, from its start. Raises AnabranchError."""
-    consumer = connections.kafka(KafkaConsumer, kafka, group_id=None, enable_auto_commit=False)
-    try:
-        numbers = consumer.partitions_for_topic(topic)
-        if not numbers:
-            raise AnabranchError(f"Kafka at {kafka.address} has no topic {topic!r}; create it with: anabranch prepare")
-        partitions = [TopicPartition(topic, number) for number in numbers]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        yield consumer
-    finally:
-        consumer.close()
-
-
-def _all(consumer: KafkaConsumer) -> Iterator[ConsumerRecord]:
-    """Every message that is there by now."""
-    partitions = consumer.assignment()
-    ends = consumer.end_offsets(partitions)
-    while any(consumer.position(partition) < ends[partition] for partition in partitions):
-        for messages in consumer.poll(timeout_ms=500).values():
-            yield from messages
-
-
-@contextmanager
 def _left_out(message: ConsumerRecord) -> Iterator[None]:
     """What cannot be read is, and that is said."""
     try:
@@ -135,9 +109,9 @@ def _left_out(message: ConsumerRecord) -> Iterator[None]:
         left_out(message.topic, message.offset, refusal)
 
 
-def _waiting(consumer: KafkaConsumer) -> Waiting:
+def _waiting(log: EventLog) -> Waiting:
     waiting = Waiting()
-    for message in _all(consumer):
+    for message in log.whole((QUEUE,)):
         waiting.outdate(message.key)
         if message.value is not None:
             with _left_out(message):
@@ -145,19 +119,16 @@ def _waiting(consumer: KafkaConsumer) -> Waiting:
     return waiting
 
 
-def _held(consumer: KafkaConsumer, waits: Waits) -> Held | None:
+def _held(log: EventLog, waits: Waits) -> Held | None:
     """The upload that waits; None where it has been replaced meanwhile."""
-    partition = TopicPartition(QUEUE, waits.place.partition)
-    consumer.assign([partition])
-    consumer.seek(partition, waits.place.offset)
-    [message] = consumer.poll(timeout_ms=5_000, max_records=1).get(partition) or [None]
-    return read_held(message.value) if message is not None and message.offset == waits.place.offset else None
+    message = log.message(TopicPartition(QUEUE, waits.place.partition), waits.place.offset)
+    return None if message is None else read_held(message.value)
 
 
 def _find(kafka: Kafka, item_id: str) -> Held:
-    with _reading(kafka, QUEUE) as consumer:
-        waits = _waiting(consumer).get(item_id)
-        held = None if waits is None else _held(consumer, waits)
+    with EventLog(kafka) as log:
+        waits = _waiting(log).get(item_id)
+        held = None if waits is None else _held(log, waits)
     if held is None:
         raise AnabranchError(f"item {item_id!r} is not held; what is: anabranch moderate list")
     return held
