@@ -247,6 +247,12 @@ def test_what_words_name_stays_first_whatever_is_liked_beside_it(market: Searche
     assert ids(market, Question(words="red apple", likings=lambda: ["green-apple", "red-melon"]))[0] == "red-apple"
 
 
+def test_likings_have_no_say_about_pictures_and_one_where_nothing_is_asked_with(market: Searcher) -> None:
+    pictured = Question(vectors={"image": direction("red", "apple")}, limit=50)
+    assert ids(market, msgspec.structs.replace(pictured, likings=not_asked)) == ids(market, pictured)
+    assert ids(market, Question(likings=lambda: ["red-apple"]))[0] == "red-apple" != ids(market, Question())[0]
+
+
 def test_without_weight_for_taste_and_likings_everybody_gets_the_same() -> None:
     settings = SearchSettings(weights=SETTINGS.weights, floors=SETTINGS.floors, taste=0.0, liking=0.0)
     searcher = Searcher(settings, words=WordIndex(), space=lambda: VectorIndex(DIM))
