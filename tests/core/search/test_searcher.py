@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from streams.adapters.index import VectorIndex
 from streams.adapters.words import WordIndex
+from streams.core.search.clicks import slope
 from streams.core.search.fusion import Slots
 from streams.core.search.question import Question
 from streams.core.search.searcher import Document, Searcher
@@ -235,6 +236,13 @@ def test_what_a_user_would_be_recommended_is_moved_up_and_nothing_is_added(marke
     assert [hit.item_id for hit in found.hits[:3]] == ["green-apple", "yellow-apple", "red-apple"]
     assert [hit.places.get("liking") for hit in found.hits[:3]] == [1, 2, None]
     assert found.weights["liking"] == market.settings.liking and "taste" not in found.weights
+
+
+def test_a_click_on_what_was_liked_teaches_that_likings_are_to_count_more(market: Searcher) -> None:
+    hits = market.search(Question(words="apple", likings=lambda: ["green-apple"])).hits
+    given = {name: [hit.gains.get(name, 0.0) for hit in hits] for name in ("words", "liking")}
+    assert slope(given, market.settings.counting, clicked=0)["liking"] > 0
+    assert slope(given, market.settings.counting, clicked=1)["liking"] < 0
 
 
 def test_who_likes_nothing_of_what_was_found_gets_the_same_as_anybody(market: Searcher) -> None:
