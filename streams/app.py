@@ -307,19 +307,11 @@ async def open_search(
     by comparing with every vector, while the graphs that spare it that are built in a thread.
     """
     triton = TritonEmbedder(settings.triton)
-
-    async def asker(user_id: str) -> Asker:
-        users = await pipeline.store.read_users([user_id])
-        if user_id not in users:
-            return Asker()
-        known = users[user_id].view({})
-        return Asker(known.taste, known.traits)
-
     hasty = HastyEmbedder(OneSpace(triton, pipeline.replica.spaces))
     if health is not None:
         health.ready.breakers["triton"] = lambda: str(hasty.breaker.state)
     graphs = Graphs(DIM)
-    search = empty_search(settings, hasty, asker, pipeline.replica, graphs)
+    search = empty_search(settings, hasty, partial(asker, pipeline), pipeline.replica, graphs)
     try:
         async with _catching_up(settings.kafka, search, health, name="search") as (task, complete):
             meanwhile = [asyncio.create_task(each) for each in (_keep_what_comes(complete), graphs.build(complete))]
@@ -331,6 +323,19 @@ async def open_search(
                 await asyncio.gather(*meanwhile, return_exceptions=True)
     finally:
         await triton.close()
+
+
+async def asker(pipeline: Pipeline, user_id: str) -> Asker:
+    """A user, as somebody who looks for something. Raises StoreUnavailable."""
+    user = (await pipeline.store.read_users([user_id])).get(user_id)
+    if user is None:
+        return Asker()
+    known = user.view(pipeline.lists.weights(user))
+
+    def likings(at: float) -> list[str]:
+        return pipeline.replica.recommender.likings(known, at)
+
+    return Asker(known.taste, known.traits, likings if user.known and user.consent.profiling else None)
 
 
 async def _keep_what_comes(complete: asyncio.Event) -> None:

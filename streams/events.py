@@ -179,7 +179,7 @@ class Forget(Event, kw_only=True, frozen=True, gc=False):
 class Query(Event, kw_only=True, frozen=True):
     """Somebody looks for something: by words, by media like it, or both. Without either, what is newest is shown.
 
-    user_id   who asks; their taste has a say in the order, unless `personal` is false
+    user_id   who asks; what they like has a say in the order, unless `personal` is false
     text      as typed
     media     modality -> URI of a file that what is looked for resembles, as in an upload; what is said in `speech` is
               also looked for by its words

@@ -5,6 +5,7 @@ It follows `items.embedded`, so that an upload can be found as soon as it is emb
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -160,6 +161,7 @@ class Search:
             hidden=self._unsafe if query.safe else (),
             barred=self._barred(asker.traits, query.ts),
             taste=asker.taste if query.personal else None,
+            likings=partial(asker.likings, query.ts) if query.personal and asker.likings else None,
             offset=query.offset,
             limit=query.limit,
         )

@@ -47,4 +47,5 @@ def learns(settings: Settings) -> bool:
 
 def numbers(settings: Settings) -> SearchSettings:
     """What a search goes by, as set."""
-    return SearchSettings(weights=settings.search.weights, taste=settings.search.taste_weight)
+    search = settings.search
+    return SearchSettings(weights=search.weights, taste=search.taste_weight, liking=search.liking_weight)

@@ -438,15 +438,17 @@ class Moderation(Group):
 class Search(Group):
     """How queries are answered.
 
-    weights      ranking -> what it counts, JSON object; see docs/search.md
-    taste_weight what a user's taste counts beside these; 0 gives everybody the same order
-    learns       whether clicks on answers move these weights, by no more than to a quarter or four times
-    unsafe       `name=value` of attributes, JSON list, whose items are shown only to queries with `safe` false
-    seconds      for fetching and embedding a part of a query; one that takes longer is left out
+    weights        ranking -> what it counts, JSON object; see docs/search.md
+    taste_weight   what it counts beside these that an item is near to a user's taste
+    liking_weight  what it counts that the user would be recommended it; with both 0 everybody gets the same order
+    learns         whether clicks on answers move these weights, by no more than to a quarter or four times
+    unsafe         `name=value` of attributes, JSON list, whose items are shown only to queries with `safe` false
+    seconds        for fetching and embedding a part of a query; one that takes longer is left out
     """
 
     weights: dict[str, NotNegative] = dict(WEIGHTS)
-    taste_weight: NotNegative = 0.25
+    taste_weight: NotNegative = 0.0
+    liking_weight: NotNegative = 1.0
     learns: bool = True
     unsafe: frozenset[str] = frozenset({"tag=adult", "tag=unsafe"})
     seconds: Positive = 5.0

@@ -296,6 +296,19 @@ class Recommender:
         proposals = self._served.put(user.user_id, self._propose(request, user.user_id))
         return Draft(proposals, self._ranker.score(proposals, request.touches))
 
+    def likings(self, user: UserView, at: float) -> list[str]:
+        """The items that `recommend` would pick from, best first: none that the user has touched, or rules exclude.
+
+        It leaves no trace: what is learned, and the lists that follow, are as if nobody had asked.
+
+        at  now, seconds since the epoch
+        """
+        request = self._request_of(user, at, self._directives(user, at))
+        proposals = self._propose(request, user.user_id)
+        scores = self._ranker.score(proposals, request.touches)
+        order = np.lexsort((proposals.union, -scores))
+        return [self.catalogue.ids[slot] for slot in proposals.union[order].tolist()]
+
     def recommend(
         self,
         user: UserView,

@@ -80,11 +80,11 @@ class Looking(Struct, frozen=True, forbid_unknown_fields=True):
     """What may follow the `?` of a search."""
 
     q: Annotated[str, Meta(max_length=500, description="words")] = ""
-    user_id: Annotated[Id | None, Meta(description="whose taste has a say in the order")] = None
+    user_id: Annotated[Id | None, Meta(description="whose likings have a say in the order")] = None
     filter: Annotated[list[Filter], Meta(max_length=20, description="only such items; may be given again")] = []
     offset: Annotated[int, Meta(ge=0, le=900, description="items left out before the first")] = 0
     limit: Annotated[int, Meta(ge=1, le=100, description="items wanted")] = 10
-    personal: Annotated[Truth, Meta(description="false leaves the taste of `user_id` out")] = "true"
+    personal: Annotated[Truth, Meta(description="false leaves what `user_id` likes out")] = "true"
     safe: Annotated[Truth, Meta(description="false shows unsafe items, too")] = "true"
     explain: Annotated[Truth, Meta(description="true tells the place of each item in each ranking")] = "false"
 

@@ -159,8 +159,12 @@ class Reader:
     async def asker(self, user_id: str) -> Asker:
         """A user, as somebody who looks for something. Raises StoreUnavailable."""
         snapshot = (await self._users.get(user_id)).answer
-        known = snapshot.user.view(snapshot.weights)
-        return Asker(known.taste, known.traits)
+        user, known = snapshot.user, snapshot.user.view(snapshot.weights)
+
+        def likings(asked_at: float) -> list[str]:
+            return self._replica.recommender.likings(known, self._now())  # as their list, not when they ask
+
+        return Asker(known.taste, known.traits, likings if user.known and user.consent.profiling else None)
 
     async def similar(self, item_id: str, k: int, user_id: str | None = None) -> SimilarItems:
         """The k listed items most like one that rules do not keep from the user; none where it has no vector.

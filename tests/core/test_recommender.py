@@ -260,6 +260,31 @@ def test_a_user_who_was_never_served_teaches_the_ranker_all_the_same() -> None:
     assert (town.recommender._ranker.weights != before).any()
 
 
+def test_what_a_user_would_like_is_what_their_list_is_made_of_in_its_order() -> None:
+    town = Town()
+    town.live()
+    liked = town.recommender.likings(town.user("user 0"), NOON + DAY)
+    assert liked[:5] == town.listed("user 0") and len(liked) > 5
+    assert not set(liked) & set(town.user("user 0").history.item_ids)
+    assert town.recommender.likings(town.user("newcomer"), NOON + DAY)[0] == town.listed("newcomer")[0]
+
+
+def test_asking_what_users_would_like_leaves_all_lessons_and_lists_as_they_are() -> None:
+    asked, unasked = Town(items=60), Town(items=60)
+    for town in (asked, unasked):
+        town.live()
+        for step in range(40):
+            for place, user in enumerate(("served", "never served", f"new at step {step}")):
+                if town is asked:
+                    town.recommender.likings(town.user(user), NOON + DAY)
+                if user == "served":
+                    town.listed(user, 20)
+                town.click(user, (7 * step + 20 * place) % 60, NOON + DAY + step)
+    assert asked.recommender.snapshot() == unasked.recommender.snapshot()
+    for user in asked.users:
+        assert asked.listed(user, 20) == unasked.listed(user, 20)
+
+
 def test_a_profile_is_known_once_an_interaction_has_told_it() -> None:
     town = Town()
     profile = np.eye(4, dtype=np.float32)[0]

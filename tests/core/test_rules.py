@@ -50,6 +50,14 @@ def test_without_rules_that_hold_a_list_is_as_it_was() -> None:
     assert never.uses == {}
 
 
+def test_what_rules_exclude_for_a_user_they_would_not_like_either() -> None:
+    town = Town(Rule(name="grown", exclude=True, items=["item 1"], audience={"age": Span(below=16)}))
+    for traits, shown in ((CHILD, False), (GROWN, True)):
+        someone = UserView("newcomer", History(), traits=traits)
+        assert ("item 1" in town.recommender.likings(someone, NOON + 60)) == shown
+    assert town.uses == {}, "nothing was listed"
+
+
 def test_a_pinned_item_has_its_place_though_nobody_proposes_it() -> None:
     town = Town(Rule(name="opening", pin=2, items=["item 18"]), Rule(name="also", pin=4, items=["item 3"]))
     listed = town.listed()

@@ -1,23 +1,21 @@
 """Search is judged as it should be: right answers count by their place, and tuning finds what helps."""
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from streams.adapters.index import VectorIndex
-from streams.adapters.words import WordIndex
 from streams.core.search.fusion import Ranking
 from streams.core.search.question import Question
-from streams.core.search.searcher import Document, Searcher
-from streams.core.search.settings import SearchSettings
+from streams.core.search.searcher import Document
 from streams.core.vectors import Vector, unit
 from streams.evaluate.search import cost
 from streams.evaluate.search.clicks import Halves, course, halves
 from streams.evaluate.search.distort import misspelt, photographed, retold
 from streams.evaluate.search.judge import BOTH, SHIPPED, VECTORS_ALONE, VECTORS_SHIPPED, WORDS_ALONE, judge, sheets
-from streams.evaluate.search.personal import Asked, places_of
+from streams.evaluate.search.personal import Asked, Say, places_of
 from streams.evaluate.search.trial import Case, Trial
 from streams.evaluate.search.weights import gains, mean_reciprocal_rank, tuned
 
@@ -148,23 +146,39 @@ def test_a_small_catalogue_is_measured_in_every_column() -> None:
     assert len(cost.sheet([point]).rows[0]) == len(cost.sheet([point]).headings)
 
 
+SPACE, LOVE = np.eye(2, dtype=np.float32)
+CINEMA = Trial(
+    "cinema",
+    [
+        Document(item_id=name, at=0.0, title="film", vectors={"fused": vector})
+        for name, vector in [("alien", SPACE), ("kiss", LOVE), ("star", SPACE), ("heart", LOVE)]
+    ],
+    [],
+)
+FILM = Question(words="film", limit=4)
+
+
+def wants(wanted: str, taste: Vector | None = None, likings: Sequence[str] = (), seen: Sequence[str] = ()) -> Asked:
+    """Somebody asks for films; strangers would be recommended a kiss."""
+    return Asked("a word", True, 0, 0.6, FILM, taste, likings, ["kiss"], seen, [wanted])
+
+
 def test_who_asks_is_worth_something_where_a_word_leaves_open_what_is_meant() -> None:
-    space, love = np.eye(2, dtype=np.float32)
-    documents = [
-        Document(item_id=name, at=0.0, title="film", text="", attributes=[], vectors={"fused": vector})
-        for name, vector in [("alien", space), ("kiss", love), ("star", space), ("heart", love)]
-    ]
-    searcher = Searcher(SearchSettings(), words=WordIndex(), space=lambda: VectorIndex(2))
-    for document in documents:
-        searcher.put(document)
-    question = Question(words="film", limit=4)
-    asked = [
-        Asked("a word", user, 0.6, question, taste, wanted)
-        for user, (taste, wanted) in enumerate([(space, "star"), (love, "heart"), (None, "kiss")])
-    ]
-    anyone, known = places_of(searcher, asked, 0.0), places_of(searcher, asked, 1.0)
+    asked = [wants("star", SPACE), wants("heart", LOVE), wants("kiss")]
+    anyone, known = (found.all for found in places_of(CINEMA, asked, [Say(), Say(taste=1.0)]).values())
     assert known[0] <= 2 < anyone[0] or known[1] <= 2 < anyone[1], "of two of a kind, either may be first"
     assert set(known[:2]) <= {1, 2} and known[2] == anyone[2]
+
+
+def test_what_they_would_be_recommended_comes_first_and_for_a_stranger_what_strangers_would_be() -> None:
+    asked = [wants(wanted, likings=["star", "heart"]) for wanted in ("star", "heart", "kiss")]
+    own, strangers = places_of(CINEMA, asked, [Say(liking=1.0), Say(liking=1.0, stranger=True)]).values()
+    assert own.all[:2].tolist() == [1, 2] and strangers.all[2] == 1
+
+
+def test_films_seen_are_left_out_of_the_answer_where_places_are_looked_up_a_second_time() -> None:
+    (places,) = places_of(CINEMA, [wants("heart", seen=["alien"]), wants("heart"), wants("nothing")], [Say()]).values()
+    assert places.all.tolist() == [4, 4, 0] and places.unseen.tolist() == [3, 4, 0]
 
 
 def misleading(queries: int = 40) -> Halves:

@@ -95,16 +95,20 @@ def test_a_picture_finds_the_item_that_was_uploaded_with_it(servers: Settings) -
 
 
 @pytest.mark.usefixtures("catalogue")
-def test_what_a_user_has_clicked_moves_what_is_like_it_up(servers: Settings) -> None:
+def test_what_a_user_has_clicked_has_a_say_in_the_order_of_what_they_find(servers: Settings) -> None:
     click = Click(event_id=f"search-click-{time.time()}", ts=time.time(), user_id="searcher", item_id="search-train")
     with EventProducer(servers.kafka.address) as producer, ListWatcher(servers.kafka.address) as watcher:
         watcher.expect(click)
         producer.send(click)
         watcher.wait(patience=60)
     here = {"origin": ["here"]}
-    awaited(servers, first("train"), "", user_id="searcher", filters=here)
+    answer = awaited(
+        servers, lambda answer: "liking" in answer.weights, "", user_id="searcher", filters=here, explain=True
+    )
+    places = {item.item_id: item.places for item in answer.items}
+    assert "liking" not in places["search-train"], "what was clicked is not recommended"
     answer = awaited(servers, lambda answer: answer.total > 2, "", filters=here, explain=True)
-    assert all("taste" not in item.places for item in answer.items)
+    assert all("liking" not in item.places for item in answer.items)
 
 
 @pytest.mark.usefixtures("catalogue")

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from streams.app import asker
 from streams.core.consent import Consent
 from streams.core.experiments.plan import read
 from streams.events import Learned
@@ -158,11 +159,15 @@ async def asked() -> AsyncIterator[HttpWorld]:
 async def test_over_http_lists_searches_and_explanations_hold_to_it_at_once(asked: HttpWorld) -> None:
     _, before = await asked.get("/users/zora/recommendations")
     assert (await asked.reader.asker("zora")).taste is not None
+    for known in (await asked.reader.asker("zora"), await asker(asked.worker.pipeline, "zora")):
+        assert known.likings is not None and set(known.likings(NOW)) & {each["item_id"] for each in before["items"]}
     await asked.worker.pipeline.profiles([says(asked.worker, "zora", profiling=False)])
     asked.follow()
     _, after = await asked.get("/users/zora/recommendations")
     assert {each["reason"] for each in after["items"]} <= NOBODYS_REASONS and after != before
-    assert (await asked.reader.asker("zora")).taste is None
+    for user in ("zora", "somebody never heard of"):
+        for known in (await asked.reader.asker(user), await asker(asked.worker.pipeline, user)):
+            assert known.taste is None and known.likings is None
     _, why = await asked.get("/users/zora/explanations/alien")  # it is no longer known that she clicked it
     assert why["past"] == [] and set(why["parts"]) <= {"popular", "trending", "stage", "passed over", "bias"}
     assert (await asked.get("/users/zora"))[0] == 404 and (await asked.get("/users/bob"))[0] == 200

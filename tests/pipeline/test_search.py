@@ -55,11 +55,15 @@ def inline(content: str) -> str:
 
 
 class World:
-    """Search among fakes. The user 'roman' likes Rome, 'young' is 12 years old; for 'troubled' the store is away."""
+    """Search among fakes.
+
+    The user 'roman' likes Rome, 'regular' would be recommended Amélie, now; 'young' is 12
+    years old; for 'troubled' the store is away.
+    """
 
     def __init__(self, **settings: Any) -> None:
         self.embedder = FakeEmbedder()
-        settings = {"weights": WEIGHTS, "floors": FLOORS} | settings
+        settings = {"weights": WEIGHTS, "floors": FLOORS, "taste": 0.25} | settings
         searcher = Searcher(SearchSettings(**settings), words=WordIndex(), space=lambda: VectorIndex(DIM))
         self.search = Search(
             searcher,
@@ -76,6 +80,8 @@ class World:
     async def asker(self, user_id: str) -> Asker:
         if user_id == "troubled":
             raise StoreUnavailable("the fake store is down")
+        if user_id == "regular":
+            return Asker(likings=lambda at: ["amelie"] if at == NOW else [])
         return Asker(vector("rome") if user_id == "roman" else None, b'{"age": 12}' if user_id == "young" else b"")
 
     async def ask(self, **query: Any) -> SearchResults:
@@ -157,6 +163,17 @@ async def test_taste_moves_what_a_user_likes_up_unless_they_or_nobody_ask() -> N
     assert await found(world, text="romance", user_id="roman", personal=False) == plain
     assert await found(world, text="romance", user_id="stranger") == plain
     assert await found(World(taste=0.0), text="romance", user_id="roman") == plain
+
+
+async def test_what_a_user_would_be_recommended_when_they_ask_moves_up_unless_they_or_nobody_ask() -> None:
+    world = World()
+    plain = await found(world, text="romance")
+    assert plain[0] == "kiss" and (await found(world, text="romance", user_id="regular"))[0] == "amelie"
+    answer = await world.ask(text="romance", user_id="regular", explain=True)
+    assert answer.items[0].places["liking"] == 1 and answer.weights["liking"] == SearchSettings().liking
+    assert await found(world, text="romance", user_id="regular", ts=NOW + 1) == plain
+    assert await found(world, text="romance", user_id="regular", personal=False) == plain
+    assert await found(World(liking=0.0), text="romance", user_id="regular") == plain
 
 
 async def test_where_the_store_is_away_the_answer_is_that_of_anybody() -> None:

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from streams.advice import Advice
 from streams.core.experiments.plan import read
 from streams.core.rules import Rule, RuleBook, Span
+from streams.core.search.settings import SearchSettings
 from streams.events import EVENT_TYPES, Embedded
 from streams.ports import Arms
 from streams.web.access import Tokens, UnusableTokens, user_token
@@ -455,9 +456,10 @@ async def test_what_a_query_may_say_can_be_said_after_the_question_mark(world: H
     assert await ids("filter=genre%3DCrime&filter=has%3Dimage") == []
     assert "dune" not in await ids("limit=50") and "dune" in await ids("limit=50&safe=false")
     _, explained = await world.get("/search?q=space&user_id=ada&explain=true")
-    assert "taste" in explained["items"][0]["places"] and explained["user_id"] == "ada"
+    assert any("liking" in item["places"] for item in explained["items"]) and explained["user_id"] == "ada"
+    assert explained["weights"]["liking"] == SearchSettings().liking
     _, impersonal = await world.get("/search?q=space&user_id=ada&explain=true&personal=false")
-    assert not any("taste" in item["places"] for item in impersonal["items"])
+    assert not any("liking" in item["places"] for item in impersonal["items"])
 
 
 @pytest.mark.parametrize("asked", ["filter=genre", "filter=%3DCrime", "safe=perhaps", "limit=0", "words=x"])

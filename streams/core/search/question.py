@@ -11,6 +11,10 @@ Barred = Callable[[str, Collection[str]], bool]
 """Whether an item, by its id and its labels, must not be shown to whoever asks."""
 
 
+Likings = Callable[[], Sequence[str]]
+"""Ids of the items that whoever asks would be recommended, best first; worked out only where they have a say."""
+
+
 def nothing(item_id: str, labels: Collection[str]) -> bool:
     """Bars no item."""
     return False
@@ -19,12 +23,15 @@ def nothing(item_id: str, labels: Collection[str]) -> bool:
 class Asker(NamedTuple):
     """Who asks.
 
-    taste   (dim,) float32, unit length; None where it is unknown
-    traits  what they said of themselves, JSON, empty where they did not; None where that cannot be known now
+    taste    (dim,) float32, unit length; None where it is unknown
+    traits   what they said of themselves, JSON, empty where they did not; None where that cannot be known now
+    likings  seconds since the epoch -> ids of the items that they would be recommended then, best first; None where
+             nothing is known of them
     """
 
     taste: Vector | None = None
     traits: bytes | None = b""
+    likings: Callable[[float], Sequence[str]] | None = None
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -37,6 +44,7 @@ class Question(Struct, frozen=True, kw_only=True):
     hidden   labels (`name=value`) of items that are not to be shown
     barred   which items rules keep from whoever asks
     taste    (dim,) float32, unit length, in the space of fused vectors; None for nobody in particular
+    likings  what they would be recommended; None for nobody in particular
     """
 
     words: str = ""
@@ -45,6 +53,7 @@ class Question(Struct, frozen=True, kw_only=True):
     hidden: Collection[str] = ()
     barred: Barred = nothing
     taste: Vector | None = None
+    likings: Likings | None = None
     offset: int = 0
     limit: int = 10
 

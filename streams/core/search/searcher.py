@@ -3,7 +3,7 @@
 A question leads to many rankings: one by the words themselves, and one for each pair of a part that was asked with and
 a part that items have ('text in image': pictures near the words), since all parts live in one space. Those by the
 meaning of words count less the better the words themselves fit (`gate`). All become one by reciprocal rank and strength
-(`fusion`). What a user likes is but one more ranking, of what was found.
+(`fusion`). Nearness to a user's taste, and what they would be recommended, are but two more, of what was found.
 """
 
 from collections import Counter
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from streams.core.search import analysis, labels
 from streams.core.search.clicks import LearnedWeights
-from streams.core.search.fusion import Ranking, Slots, fuse, given_by
+from streams.core.search.fusion import NOTHING, Ranking, Slots, fuse, given_by, matches
 from streams.core.search.gate import coverage, gated, rarity
 from streams.core.search.labels import Labels
-from streams.core.search.question import Found, Hit, Question, nothing
-from streams.core.search.settings import TASTE, TEXT, WORDS, SearchSettings
+from streams.core.search.question import Found, Hit, Likings, Question, nothing
+from streams.core.search.settings import LIKING, TASTE, TEXT, WORDS, SearchSettings
 from streams.core.search.shelf import Kept, Shelf
 from streams.core.search.vocabulary import Vocabulary
 from streams.core.vectors import Vector
@@ -135,10 +135,8 @@ class Searcher:
         """
         rankings = self.rankings(question)
         weights = {**(learned.of(self.settings.counting) if learned else self.settings.counting), NEWEST: 1.0}
+        rankings |= self.personal(question, rankings, weights)
         slots, sums = fuse(rankings, weights, self.settings.smoothing)
-        if question.taste is not None and self.settings.taste > 0 and FUSED in self._spaces:
-            rankings[TASTE] = Ranking(*self._spaces[FUSED].among(question.taste, slots))
-            slots, sums = fuse(rankings, weights, self.settings.smoothing)
         page = slice(question.offset, question.offset + question.limit)
         return Found(
             hits=self._hits(slots[page].tolist(), sums[page].tolist(), rankings),
@@ -149,7 +147,7 @@ class Searcher:
         )
 
     def rankings(self, question: Question) -> dict[str, Ranking]:
-        """By name, what is fused to answer: items that may be shown, without regard to taste."""
+        """By name, what is fused to answer: items that may be shown, without regard to who asks."""
         required = labels.wanted(question.filters)
         question = structs.replace(question, hidden=self._shelf.carried(question.hidden))
         depth = max(self.settings.depth, question.offset + question.limit)
@@ -169,6 +167,34 @@ class Searcher:
         covered = self._covered(meant, kept[WORDS]) if WORDS in kept else 0.0
         gate = partial(gated, covered=covered, sharpness=self.settings.sharpness, yielding=self.settings.yielding)
         return {name: gate(each) if name.startswith(f"{TEXT} in ") else each for name, each in kept.items()}
+
+    def personal(
+        self, question: Question, found: Mapping[str, Ranking], weights: Mapping[str, float]
+    ) -> dict[str, Ranking]:
+        """What was found, ranked by what is known of whoever asks.
+
+        found    by ranking, as from `rankings`
+        weights  what each ranking counts
+        """
+        rankings = {}
+        if question.taste is not None and self.settings.taste > 0 and FUSED in self._spaces:
+            slots, _ = fuse(found, weights, self.settings.smoothing)
+            rankings[TASTE] = Ranking(*self._spaces[FUSED].among(question.taste, slots))
+        if question.likings is not None and self.settings.liking > 0:
+            rankings[LIKING] = self._liked(question.likings, *matches(_written(found), weights))
+        return {name: each for name, each in rankings.items() if len(each.slots)}
+
+    def _liked(self, likings: Likings, slots: Slots, shares: NDArray[np.float64]) -> Ranking:
+        """Those that would be recommended, each as strong as it matches beside the best.
+
+        To be liked decides between items that the words leave open. It must not overturn them, and pictures and sounds
+        say by themselves what is meant (see docs/search.md).
+        """
+        if not len(slots):
+            return NOTHING
+        places = {self._shelf[slot].item_id: place for place, slot in enumerate(slots.tolist())}
+        liked = [places[item_id] for item_id in likings() if item_id in places]
+        return Ranking(slots[liked], (shares[liked] ** self.settings.closeness).astype(np.float32))
 
     def _worded(self, words: Mapping[str, float], depth: int, required: Required, question: Question) -> Ranking:
         """Those with the words that may be shown."""
@@ -217,6 +243,11 @@ class Searcher:
             gains = {name: given[name][place - 1] for name, place in own.items()}
             hits.append(Hit(self._shelf[slot].item_id, self._shelf[slot].title, score, own, gains))
         return hits
+
+
+def _written(rankings: Mapping[str, Ranking]) -> dict[str, Ranking]:
+    """Those by what was written; where nothing was asked with, all that there is."""
+    return {name: each for name, each in rankings.items() if name in (WORDS, NEWEST) or name.startswith(f"{TEXT} in ")}
 
 
 def _best(ranking: Ranking) -> float:

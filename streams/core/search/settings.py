@@ -7,7 +7,7 @@ from msgspec import Struct
 
 SMOOTHING = 60.0
 """The k of reciprocal rank fusion, as in the paper (see `fusion`): the larger, the less the first places stand out."""
-WORDS, TASTE = "words", "taste"
+WORDS, TASTE, LIKING = "words", "taste", "liking"
 TEXT = "text"
 """The part of a question that its words are, when they are asked for by their meaning."""
 
@@ -37,7 +37,10 @@ class SearchSettings(Struct, frozen=True, kw_only=True):
     """The numbers a search goes by.
 
     weights    ranking -> what it counts: 'words', 'text in image' and so on; one without a weight is not made
-    taste      what a user's taste counts beside these; 0 is the same order for everybody
+    taste      what nearness to a user's taste counts beside these
+    liking     what counts that an item would be recommended to them; with both 0 everybody gets the same order
+    closeness  power of how well an item matches the words beside the best match: the higher, the less being liked
+               moves up what matches less
     smoothing  the k of reciprocal rank fusion
     depth      places of each ranking that are looked at, at least
     floors     ranking -> what its best match must exceed, else it guesses and is left out: nonsense finds nothing
@@ -49,7 +52,9 @@ class SearchSettings(Struct, frozen=True, kw_only=True):
     """
 
     weights: Mapping[str, float] = WEIGHTS
-    taste: float = 0.25
+    taste: float = 0.0
+    liking: float = 1.0
+    closeness: float = 16.0
     smoothing: float = SMOOTHING
     depth: int = 100
     floors: Mapping[str, float] = FLOORS
@@ -60,5 +65,5 @@ class SearchSettings(Struct, frozen=True, kw_only=True):
 
     @property
     def counting(self) -> dict[str, float]:
-        """What each ranking counts, taste included."""
-        return {**self.weights, TASTE: self.taste}
+        """What each ranking counts, those of a user included."""
+        return {**self.weights, TASTE: self.taste, LIKING: self.liking}

@@ -36,7 +36,7 @@ def evaluate(
     if sizes:
         name, found = "cost", [cost.sheet(cost.measure(sizes, console))]
     elif folder and tastes:
-        name, found = "personal", [personal(folder, downloads, encoders)]
+        name, found = "personal", personal(folder, downloads, encoders)
     else:
         name = "films" if folder else "stamps"
         trial = films(folder, downloads, encoders) if folder else stamps(downloads, encoders)

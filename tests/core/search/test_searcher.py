@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from streams.adapters.index import VectorIndex
 from streams.adapters.words import WordIndex
+from streams.core.search.clicks import slope
 from streams.core.search.fusion import Slots
 from streams.core.search.question import Question
 from streams.core.search.searcher import Document, Searcher
@@ -20,7 +21,10 @@ COLOURS = ("red", "yellow", "green")
 FRUITS = ("apple", "banana", "cherry", "melon")
 PAIRS = {f"{asked} in {part}": 1.0 for asked in ("text", "image") for part in ("text", "image")}
 SETTINGS = SearchSettings(
-    weights={"words": 1.0, **PAIRS}, floors={"words": 0.05, "text in text": 0.3, "text in image": 0.3}, depth=20
+    weights={"words": 1.0, **PAIRS},
+    floors={"words": 0.05, "text in text": 0.3, "text in image": 0.3},
+    taste=0.25,
+    depth=20,
 )
 
 
@@ -224,12 +228,54 @@ def test_taste_moves_what_a_user_likes_up_and_adds_nothing_else(market: Searcher
     assert someone[0] == "green-apple" and set(someone) == set(anybody)
 
 
-def test_without_weight_for_taste_everybody_gets_the_same() -> None:
-    settings = SearchSettings(weights=SETTINGS.weights, floors=SETTINGS.floors, taste=0.0)
+def test_what_a_user_would_be_recommended_is_moved_up_and_nothing_is_added(market: Searcher) -> None:
+    anybody = ids(market, Question(words="apple", limit=50))
+    likings = ["not in the market", "green-melon", "green-apple", "yellow-apple"]
+    found = market.search(Question(words="apple", limit=50, likings=lambda: likings))
+    assert {hit.item_id for hit in found.hits} == set(anybody)
+    assert [hit.item_id for hit in found.hits[:3]] == ["green-apple", "yellow-apple", "red-apple"]
+    assert [hit.places.get("liking") for hit in found.hits[:3]] == [1, 2, None]
+    assert found.weights["liking"] == market.settings.liking and "taste" not in found.weights
+
+
+def test_a_click_on_what_was_liked_teaches_that_likings_are_to_count_more(market: Searcher) -> None:
+    hits = market.search(Question(words="apple", likings=lambda: ["green-apple"])).hits
+    given = {name: [hit.gains.get(name, 0.0) for hit in hits] for name in ("words", "liking")}
+    assert slope(given, market.settings.counting, clicked=0)["liking"] > 0
+    assert slope(given, market.settings.counting, clicked=1)["liking"] < 0
+
+
+def test_who_likes_nothing_of_what_was_found_gets_the_same_as_anybody(market: Searcher) -> None:
+    question = Question(words="apple", limit=50)
+    liking = Question(words="apple", limit=50, likings=lambda: ["green-melon"])
+    assert market.search(liking) == market.search(question)
+
+
+def test_what_words_name_stays_first_whatever_is_liked_beside_it(market: Searcher) -> None:
+    assert ids(market, Question(words="red apple", likings=lambda: ["green-apple", "red-melon"]))[0] == "red-apple"
+
+
+def test_likings_have_no_say_about_pictures_and_one_where_nothing_is_asked_with(market: Searcher) -> None:
+    pictured = Question(vectors={"image": direction("red", "apple")}, limit=50)
+    assert ids(market, msgspec.structs.replace(pictured, likings=not_asked)) == ids(market, pictured)
+    assert ids(market, Question(likings=lambda: ["red-apple"]))[0] == "red-apple" != ids(market, Question())[0]
+
+
+def test_without_weight_for_taste_and_likings_everybody_gets_the_same() -> None:
+    settings = SearchSettings(weights=SETTINGS.weights, floors=SETTINGS.floors, taste=0.0, liking=0.0)
     searcher = Searcher(settings, words=WordIndex(), space=lambda: VectorIndex(DIM))
     for colour in COLOURS:
         searcher.put(document(colour, "apple"))
-    assert ids(searcher, Question(words="apple", taste=direction("green"))) == ids(searcher, Question(words="apple"))
+    somebody = Question(words="apple", taste=direction("green"), likings=not_asked)
+    assert ids(searcher, somebody) == ids(searcher, Question(words="apple"))
+
+
+def test_where_nothing_is_found_nobody_works_out_what_is_liked(market: Searcher) -> None:
+    assert ids(market, Question(words="zzzz", likings=not_asked)) == []
+
+
+def not_asked() -> list[str]:
+    raise AssertionError("what is liked has no say here")
 
 
 def test_a_hit_says_what_spoke_for_it(market: Searcher) -> None:
