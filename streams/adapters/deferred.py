@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -149,9 +150,8 @@ async def _built(dim: int, slots: NDArray[np.int32], vectors: NDArray[np.float32
         folder = Path(name)
         await asyncio.to_thread(np.save, folder / SLOTS, slots)
         await asyncio.to_thread(np.save, folder / VECTORS, vectors)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "streams.adapters.deferred", name, start_new_session=True
-        )
+        # In our session: Linux weighs whole sessions against each other, whatever the niceness in them (autogroup).
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "streams.adapters.deferred", name)
         try:
             code = await process.wait()
         finally:
@@ -168,6 +168,7 @@ async def _built(dim: int, slots: NDArray[np.int32], vectors: NDArray[np.float32
 
 def main(folder: Path) -> None:
     """Build the graph of the slots and vectors in a folder, and leave it there; ends without, where nobody waits."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever wants this graph, who ends it then
     os.nice(LEAST_PRIORITY)
     parent = os.getppid()
     slots, vectors = np.load(folder / SLOTS), np.load(folder / VECTORS, mmap_mode="r")
