@@ -1,14 +1,14 @@
 """Indexes that answer before their graph is there: a process beside builds it, once there are many items.
 
-`python -m streams.adapters.deferred FOLDER` is that process.
+`python -m streams.adapters.deferred VECTORS GRAPH`, two open files by number, is that process.
 """
 
 import asyncio
 import os
 import signal
+import subprocess
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 import numpy as np
 import structlog
@@ -26,8 +26,6 @@ LEAST_PRIORITY = 19
 
 ADDED_AT_ONCE = 256
 """Vectors, before the process sees whether it is still wanted."""
-
-SLOTS, VECTORS, GRAPH = "slots.npy", "vectors.npy", "graph"
 
 log = structlog.get_logger()
 
@@ -144,42 +142,63 @@ class Graphs:
 async def _built(dim: int, slots: NDArray[np.int32], vectors: NDArray[np.float32]) -> VectorIndex | None:
     """The graph of these, (n,) and (n, dim), built by a process that leaves the processor to everybody else.
 
-    A thread would share the interpreter with lists, and of low priority keep them waiting while it has it.
+    A thread would share the interpreter with lists, and of low priority keep them waiting while it has it. Vectors and
+    graph change hands in memory: Cassandra's log waits for the disk.
     """
-    with TemporaryDirectory(prefix="anabranch-graph-") as name:
-        folder = Path(name)
-        await asyncio.to_thread(np.save, folder / SLOTS, slots)
-        await asyncio.to_thread(np.save, folder / VECTORS, vectors)
+    with _file_in_memory("vectors") as given, _file_in_memory("graph") as made:
+        await asyncio.to_thread(_hand_over, given, slots, vectors)
+        numbers = given.fileno(), made.fileno()
         # In our session: Linux weighs whole sessions against each other, whatever the niceness in them (autogroup).
-        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "streams.adapters.deferred", name)
+        command = [sys.executable, "-m", "streams.adapters.deferred", *map(str, numbers)]
+        process = subprocess.Popen(command, pass_fds=numbers)  # noqa: ASYNC220 (vfork: at once, whatever we hold)
         try:
-            code = await process.wait()
+            code = await asyncio.to_thread(process.wait)
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            process.kill()  # nothing to one that has ended
+            process.wait()
         if code:
             log.error("a graph for searches was not built; items are compared one by one", items=len(slots), code=code)
             return None
         graph = VectorIndex(dim)
-        await asyncio.to_thread(lambda: graph.load((folder / GRAPH).read_bytes()))
+        await asyncio.to_thread(lambda: graph.load(_from_the_start(made).read()))
         return graph
 
 
-def main(folder: Path) -> None:
-    """Build the graph of the slots and vectors in a folder, and leave it there; ends without, where nobody waits."""
+def _file_in_memory(name: str) -> BinaryIO:
+    return os.fdopen(os.memfd_create(name), "r+b")
+
+
+def _hand_over(file: BinaryIO, slots: NDArray[np.int32], vectors: NDArray[np.float32]) -> None:
+    np.save(file, slots)
+    np.save(file, vectors)
+    file.flush()
+
+
+def _from_the_start(file: BinaryIO) -> BinaryIO:
+    file.seek(0)  # whoever wrote it has left off at its end, and shares the place
+    return file
+
+
+def main(vectors_file: int, graph_file: int) -> None:
+    """Build the graph of slots and vectors, and write it; end without, where nobody waits.
+
+    vectors_file, graph_file  open files, by number
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever wants this graph, who ends it then
     os.nice(LEAST_PRIORITY)
     parent = os.getppid()
-    slots, vectors = np.load(folder / SLOTS), np.load(folder / VECTORS, mmap_mode="r")
+    with os.fdopen(vectors_file, "rb") as given:
+        _from_the_start(given)
+        slots, vectors = np.load(given), np.load(given)
     graph = VectorIndex(vectors.shape[1])
     for start in range(0, len(slots), ADDED_AT_ONCE):
         if os.getppid() != parent:
             sys.exit("whoever wanted this graph has ended")
         some = slice(start, start + ADDED_AT_ONCE)
         graph.put_all(slots[some], vectors[some])
-    (folder / GRAPH).write_bytes(graph.save())
+    with os.fdopen(graph_file, "wb") as made:
+        made.write(graph.save())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from deploy.local.worker import RunningWorker, running_worker
-from streams.adapters import clients
+from streams.adapters import clients, connections
 from streams.adapters.cassandra import CassandraStore
 from streams.batched import batched
 from streams.bench import latency
@@ -128,6 +128,8 @@ def run(settings: Settings, console: Console, steps: Sequence[tuple[int, int]] =
                 asyncio.run(population.grow(users, listed, bar))
             with console.status("a worker reads the log of items, warms the servers up, and leaves a snapshot"):
                 asyncio.run(_warm_up(own, population))
+            with console.status("Cassandra compacts what was stored at once"):
+                _until_compacted(own)
             with console.status(f"measuring {users:,} users, {listed:,} items"):
                 found.append(asyncio.run(_measure(own, population)))
             console.print(_told(found[-1]), highlight=False)
@@ -267,6 +269,16 @@ async def _warm_up(settings: Settings, population: Population) -> None:
         await asyncio.to_thread(_wait_until_ready, worker)
         await _under_load(settings, population)
         await asyncio.to_thread(worker.terminate)
+
+
+def _until_compacted(settings: Settings) -> None:
+    """Users who come one by one leave less to be compacted at a time than those who were made up."""
+    deadline = time.monotonic() + PATIENCE
+    with connections.cassandra(settings.cassandra) as session:
+        while session.execute("SELECT table_name FROM system_views.sstable_tasks").one() is not None:
+            if time.monotonic() > deadline:
+                raise AnabranchError(f"Cassandra still compacts after {PATIENCE:.0f} s")
+            time.sleep(0.2)
 
 
 async def _under_load(settings: Settings, population: Population) -> tuple[latency.Latency, int]:
