@@ -21,9 +21,6 @@ from streams.core.vectors import Vector
 WORTH_A_GRAPH = 10_000
 """Items: to compare with each of fewer takes about as long as to ask a graph, and misses nothing."""
 
-LEAST_PRIORITY = 19
-"""The niceness of the process: a graph of 100,000 items takes minutes, and the processor is wanted for lists."""
-
 ADDED_AT_ONCE = 256
 """Vectors, before the process sees whether it is still wanted."""
 
@@ -148,7 +145,7 @@ async def _built(dim: int, slots: NDArray[np.int32], vectors: NDArray[np.float32
     with _file_in_memory("vectors") as given, _file_in_memory("graph") as made:
         await asyncio.to_thread(_hand_over, given, slots, vectors)
         numbers = given.fileno(), made.fileno()
-        # In our session: Linux weighs whole sessions against each other, whatever the niceness in them (autogroup).
+        # In our session: Linux weighs whole sessions against each other, whatever the priorities in them (autogroup).
         command = [sys.executable, "-m", "streams.adapters.deferred", *map(str, numbers)]
         process = subprocess.Popen(command, pass_fds=numbers)  # noqa: ASYNC220 (vfork: at once, whatever we hold)
         try:
@@ -185,7 +182,8 @@ def main(vectors_file: int, graph_file: int) -> None:
     vectors_file, graph_file  open files, by number
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever wants this graph, who ends it then
-    os.nice(LEAST_PRIORITY)
+    # It takes minutes, and the processor is wanted for lists: to whoever wakes, its core is as good as idle.
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     parent = os.getppid()
     with os.fdopen(vectors_file, "rb") as given:
         _from_the_start(given)
