@@ -35,6 +35,7 @@ from streams.agents import Agents, Handle, end_process
 from streams.core.diversity import exposure_shares, mean_diversity
 from streams.core.fusion import Average
 from streams.core.memory.deniability import Deniability
+from streams.core.search.asker import asker as asker_of
 from streams.core.search.question import Asker
 from streams.errors import AnabranchError, KafkaUnavailable, RankerUnavailable, StoreMoved, StoreUnavailable
 from streams.events import SHOWN
@@ -304,7 +305,7 @@ async def open_search(
     """What answers queries; the task that keeps it up to date; and what says that it knows every item by now.
 
     It reads the log while lists are already made, some ten seconds for 100,000 items. From then on it answers, at first
-    by comparing with every vector, while the graphs that spare it that are built in a thread.
+    by comparing with every vector, while the graphs that spare it that are built by a process beside.
     """
     triton = TritonEmbedder(settings.triton)
     hasty = HastyEmbedder(OneSpace(triton, pipeline.replica.spaces))
@@ -330,12 +331,7 @@ async def asker(pipeline: Pipeline, user_id: str) -> Asker:
     user = (await pipeline.store.read_users([user_id])).get(user_id)
     if user is None:
         return Asker()
-    known = user.view(pipeline.lists.weights(user))
-
-    def likings(at: float) -> list[str]:
-        return pipeline.replica.recommender.likings(known, at)
-
-    return Asker(known.taste, known.traits, likings if user.known and user.consent.profiling else None)
+    return asker_of(user, pipeline.lists.weights(user), pipeline.replica.recommender.likings)
 
 
 async def _keep_what_comes(complete: asyncio.Event) -> None:

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count, cycle, islice
@@ -153,7 +152,9 @@ def _latencies(
     found: list[latency.Latency] = []
     with servers.worker(settings, servers.continue_at_the_end(settings, "bench_latency", f"bench_{name}")) as pid:
         watched = psutil.Process(pid)
-        asyncio.run(_until_there(settings, later))  # what its start costs is not that of an event
+        first = [msgspec.structs.replace(next(later), event_id="first")]
+        # What its start costs is not that of an event.
+        asyncio.run(latency.measure(settings.kafka, first, events_per_second=1.0, warm_up=0.0))
         while not found or keeps_up(found[-1]):
             rate = found[-1].events_per_second * 2 if found else FIRST_RATE
             events = [
@@ -173,13 +174,6 @@ def _latencies(
                 found.append(asyncio.run(measured))
                 found[-1].cpu = (sum(watched.cpu_times()[:2]) - before) / len(events)
     return found
-
-
-async def _until_there(settings: Settings, events: Iterator[Click | View]) -> None:
-    async with latency.sending(settings.kafka) as load:
-        await load.send([msgspec.structs.replace(next(events), event_id="first")], time.monotonic(), 1.0)
-        if not await load.answered(PATIENCE):
-            raise AnabranchError(f"no list came for an event in {PATIENCE:.0f} s, with a worker that was just started")
 
 
 def _progress(console: Console) -> Progress:

@@ -15,7 +15,8 @@ from streams.core.experiments.plan import Plan
 from streams.core.explain import explain, sentence
 from streams.core.history import History
 from streams.core.memory.content import Nearest
-from streams.core.recommender import Advised, Recommender, Scored
+from streams.core.recommender import Advised, Recommender, Scored, UserView
+from streams.core.search.asker import asker as asker_of
 from streams.core.search.question import Asker
 from streams.core.user import RecentEvents, UserState
 from streams.core.vectors import Vector
@@ -159,12 +160,11 @@ class Reader:
     async def asker(self, user_id: str) -> Asker:
         """A user, as somebody who looks for something. Raises StoreUnavailable."""
         snapshot = (await self._users.get(user_id)).answer
-        user, known = snapshot.user, snapshot.user.view(snapshot.weights)
 
-        def likings(asked_at: float) -> list[str]:
+        def likings(known: UserView, asked_at: float) -> list[str]:
             return self._replica.recommender.likings(known, self._now())  # as their list, not when they ask
 
-        return Asker(known.taste, known.traits, likings if user.known and user.consent.profiling else None)
+        return asker_of(snapshot.user, snapshot.weights, likings)
 
     async def similar(self, item_id: str, k: int, user_id: str | None = None) -> SimilarItems:
         """The k listed items most like one that rules do not keep from the user; none where it has no vector.

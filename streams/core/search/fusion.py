@@ -5,7 +5,7 @@ SIGIR 2009. Places alone do not tell a ranking that found from one that guessed:
 words still has a first place. So each place is multiplied by the strength of its match.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -51,8 +51,7 @@ def fuse(
     >>> slots.tolist(), sums.round(3).tolist()
     ([5, 7], [0.583, 0.5])
     """
-    counting = {name: each for name, each in rankings.items() if weights.get(name, 0.0) > 0}
-    return _summed([(each.slots, weights[name] * given_by(each, smoothing)) for name, each in counting.items()])
+    return _summed(rankings, weights, lambda each: given_by(each, smoothing))
 
 
 def matches(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> tuple[Slots, NDArray[np.float64]]:
@@ -64,18 +63,20 @@ def matches(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> tu
     >>> slots.tolist(), shares.round(2).tolist()
     ([7, 5], [1.0, 0.75])
     """
-    counting = {name: each for name, each in rankings.items() if weights.get(name, 0.0) > 0}
-    strong = {name: np.maximum(each.strengths, 0).astype(np.float64) for name, each in counting.items()}
-    slots, sums = _summed([(each.slots, weights[name] * strong[name]) for name, each in counting.items()])
+    slots, sums = _summed(rankings, weights, lambda each: np.maximum(each.strengths, 0).astype(np.float64))
     return slots, sums / sums[:1]
 
 
-def _summed(gains: Sequence[tuple[Slots, NDArray[np.float64]]]) -> tuple[Slots, NDArray[np.float64]]:
-    """Distinct slots and the sums of what each is given, above 0, best first; equals by slot."""
-    if not gains:
+def _summed(
+    rankings: Mapping[str, Ranking], weights: Mapping[str, float], given: Callable[[Ranking], NDArray[np.float64]]
+) -> tuple[Slots, NDArray[np.float64]]:
+    """Distinct slots and the weighted sums of what each is given, above 0, best first; equals by slot."""
+    counting = [(weights[name], each) for name, each in rankings.items() if weights.get(name, 0.0) > 0]
+    if not counting:
         return NOTHING.slots, np.zeros(0)
-    slots, places = np.unique(np.concatenate([each for each, _ in gains]), return_inverse=True)
-    sums = np.bincount(places, np.concatenate([each for _, each in gains]), len(slots))
+    gains = [weight * given(each) for weight, each in counting]
+    slots, places = np.unique(np.concatenate([each.slots for _, each in counting]), return_inverse=True)
+    sums = np.bincount(places, np.concatenate(gains), len(slots))
     order = np.argsort(-sums, kind="stable")
     order = order[sums[order] > 0]
     return np.asarray(slots[order], np.int32), np.asarray(sums[order], np.float64)
