@@ -80,11 +80,11 @@ class EventLog:
 
     def starts(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """The first offset still there of every partition; above 0 where retention has taken some."""
-        return dict(self._consumer.beginning_offsets(self._partitions(topics)))
+        return _asked(self._consumer.beginning_offsets, self._partitions(topics))
 
     def ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """The offset of the next message of every partition."""
-        return dict(self._consumer.end_offsets(self._partitions(topics)))
+        return _asked(self._consumer.end_offsets, self._partitions(topics))
 
     def committed(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """The offset of the next message that the workers' group has yet to commit."""
@@ -92,10 +92,11 @@ class EventLog:
 
     def since(self, topics: Sequence[str], moment: float) -> Mapping[TopicPartition, int]:
         """The first offset of every partition whose message came at that moment or later, seconds since the epoch."""
-        wanted = dict.fromkeys(self._partitions(topics), int(moment * 1000))
-        found = self._consumer.offsets_for_times(wanted)
-        ends = self.ends(topics)
-        return {each: at.offset if (at := found.get(each)) else ends[each] for each in wanted}
+        found = dict(self.ends(topics))
+        for each in found:  # one by one, as of many the client leaves out those without a leader: see `_asked`
+            if at := self._consumer.offsets_for_times({each: int(moment * 1000)})[each]:
+                found[each] = at.offset
+        return found
 
     def arrival(self, partition: TopicPartition, offset: int) -> float:
         """When the message at this offset came, seconds since the epoch. Raises AnabranchError where none is there."""
@@ -167,6 +168,20 @@ class EventLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _asked(
+    ask: Callable[[Sequence[TopicPartition]], dict[TopicPartition, int]], partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """What the client answers of every partition.
+
+    Of many it leaves out those whose leader it does not know at that moment, which it then trips over: it forgets
+    those of topics that it does not read. A partition asked for by itself it waits for.
+    """
+    try:
+        return ask(partitions)
+    except KeyError:
+        return {each: ask((each,))[each] for each in partitions}
 
 
 def of_partition(offsets: Mapping[TopicPartition, int], number: int) -> dict[TopicPartition, int]:

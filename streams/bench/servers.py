@@ -1,17 +1,18 @@
 """Servers of the benchmark's own, and a backlog that every variant reads from its start."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.structs import OffsetAndMetadata
 from rich.console import Console
 
 from deploy.local import ports, servers
 from deploy.local.downloads import locked
 from streams.adapters import schema
+from streams.event_log import EventLog
 from streams.events import Click, Upload, View
 from streams.producer import EventProducer
 from streams.replay import load_catalogue, play
@@ -76,25 +77,27 @@ def prepare(settings: Settings, name: str, *, forget: bool = True) -> dict[str, 
     Returns the environment of a process that is to use them.
     """
     keyspace = f"bench_{name}"
-    with _admin(settings) as admin:
-        ends = _ends(settings, SET_UP)
-        admin.alter_group_offsets(keyspace, {each: OffsetAndMetadata(end, "", -1) for each, end in ends.items()})
+    with _admin(settings) as admin, EventLog(settings.kafka) as log:
+        admin.alter_group_offsets(keyspace, _positions(log.ends(SET_UP)))
         if forget:
-            admin.delete_records(_ends(settings, ("interactions",)))
+            admin.delete_records(dict(log.ends(("interactions",))))
     schema.migrate(settings.cassandra.model_copy(update={"keyspace": keyspace}))
     return using(keyspace, keyspace)
 
 
 def continue_at_the_end(settings: Settings, name: str, keyspace: str) -> dict[str, str]:
     """A new consumer group that reads only what comes from now on, with the users and the memory that are there."""
-    with _admin(settings) as admin:
-        ends = _ends(settings, EVENT_TOPICS)
-        admin.alter_group_offsets(name, {each: OffsetAndMetadata(end, "", -1) for each, end in ends.items()})
+    with _admin(settings) as admin, EventLog(settings.kafka) as log:
+        admin.alter_group_offsets(name, _positions(log.ends(EVENT_TOPICS)))
     return using(name, keyspace)
 
 
 def using(group: str, keyspace: str) -> dict[str, str]:
     return {"ANABRANCH_KAFKA__GROUP": group, "ANABRANCH_CASSANDRA__KEYSPACE": keyspace}
+
+
+def _positions(offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
+    return {each: OffsetAndMetadata(at, "", -1) for each, at in offsets.items()}
 
 
 @contextmanager
@@ -104,15 +107,3 @@ def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
         yield admin
     finally:
         admin.close()
-
-
-def _ends(settings: Settings, topics: Iterable[str]) -> dict[TopicPartition, int]:
-    """Where each partition of these topics ends."""
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka.address)
-    try:
-        ends: dict[TopicPartition, int] = consumer.end_offsets(
-            [TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic)]
-        )
-        return ends
-    finally:
-        consumer.close()
