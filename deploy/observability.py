@@ -13,11 +13,12 @@ from msgspec import Struct
 from prometheus_client import Counter, Gauge, Histogram
 
 from streams import metrics
+from streams.reports import put_between
 
 ROOT = Path(__file__).parents[1]
 DASHBOARD = ROOT / "deploy" / "grafana" / "anabranch.json"
 PAGE = ROOT / "docs" / "operations.md"
-MARKS = ("<!-- metrics -->\n", "<!-- /metrics -->")
+MARK = "metrics"
 ROWS = {
     "Stream": r"events|event_to|dependency|lists|stage|batch|consumer_lag|owned|uploads|users|clicks_unjudged",
     "Quality": r"_at_10|list_click|exposure|judged|diversity",
@@ -150,9 +151,7 @@ def _unit(each: Shown) -> str:
 
 def page(text: str) -> str:
     """The page with the table as it is to be."""
-    begin, end = MARKS
-    before, _, rest = text.partition(begin)
-    return f"{before}{begin}{table()}{end}{rest.partition(end)[2]}"
+    return put_between(text, MARK, table())
 
 
 def main() -> None:

@@ -57,15 +57,27 @@ def write_into(page: Path, name: str, text: str) -> None:
 
     Raises AnabranchError where the page has no such lines.
     """
-    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     if not page.exists():
-        page.write_text(f"{begin}\n{text}{end}\n")
+        page.write_text(f"<!-- {name} -->\n{text}<!-- /{name} -->\n")
         return
-    before, found, rest = page.read_text().partition(begin)
+    try:
+        page.write_text(put_between(page.read_text(), name, text))
+    except ValueError as error:
+        raise AnabranchError(f"{page} {error}") from error
+
+
+def put_between(page: str, name: str, text: str) -> str:
+    """The page with another text between its marks. Raises ValueError where it has none.
+
+    >>> put_between("one <!-- x -->old<!-- /x --> two", "x", "new ")
+    'one <!-- x -->\\nnew <!-- /x --> two'
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, found, rest = page.partition(begin)
     _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise AnabranchError(f"{page} has no lines {begin} and {end}, between which the report would go")
-    page.write_text(f"{before}{begin}\n{text}{end}{after}")
+        raise ValueError(f"has no lines {begin} and {end}, between which the report would go")
+    return f"{before}{begin}\n{text}{end}{after}"
 
 
 class Environment(Struct):

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from deploy.local import servers as local_servers
 from encoders.throughput import Speed
 from streams.adapters.cassandra import MAX_ROWS, CassandraStore, encode_user
 from streams.adapters.index import VectorIndex
+from streams.bench import latency, steadiness
+from streams.bench import servers as bench_servers
 from streams.bench.ceilings import EMBEDDED, KEYSPACE, Ceiling, Recorded, Sizes, measure, nearest, people, recall
+from streams.bench.echo import answer, beforehand
 from streams.bench.latency import Latency, Load
 from streams.bench.plots import draw
 from streams.bench.report import (
@@ -25,6 +29,8 @@ from streams.bench.report import (
     page,
     scaling_line,
 )
+from streams.bench.run import ECHO
+from streams.bench.steadiness import Steadiness
 from streams.bench.variants import OTHERS, VARIANTS, Measured, Meter, Unranked, interleaved
 from streams.core.history import History
 from streams.core.recommender import Interaction, UserView
@@ -160,15 +166,56 @@ async def test_an_event_without_a_list_is_counted() -> None:
     assert (said.events, said.unanswered) == (2, 1) and not keeps_up(said)
 
 
-def test_latency_is_told_at_half_of_what_the_worker_keeps_up_with() -> None:
-    def at(rate: float, p99: float) -> Latency:
-        return Latency(rate, 2.0, 1_000, 0, p50=p99 / 4, p90=p99 / 2, p99=p99, max=2 * p99)
+def at(rate: float, p99: float) -> Latency:
+    return Latency(rate, 2.0, 1_000, 0, p50=p99 / 4, p90=p99 / 2, p99=p99, max=2 * p99)
 
-    told = latency_line([at(100, 0.02), at(200, 0.04), at(400, 0.2), at(800, 5.0)])
+
+def test_latency_is_told_at_half_of_what_the_worker_keeps_up_with() -> None:
+    shown = msgspec.structs.replace(result(), latencies=[at(100, 0.02), at(200, 0.04), at(400, 0.2), at(800, 5.0)])
+    told = latency_line(shown)
     assert "keeps up with 400 live" in told and "within 10 ms" in told and "within 40 ms" in told
-    assert "did not keep up with 100" in latency_line([at(100, 5.0)])
-    told = page(msgspec.structs.replace(result(), latencies=[at(100, 0.02), at(200, 5.0)]))
-    assert "| 100 | 5 ms | 10 ms | 20 ms | 40 ms | 1,000 | 0 |  |" in told
+    assert "did not keep up with 100" in latency_line(msgspec.structs.replace(result(), latencies=[at(100, 5.0)]))
+
+
+def test_beside_each_latency_is_that_of_an_agent_that_only_answers() -> None:
+    shown = msgspec.structs.replace(
+        result(),
+        latencies=[at(100, 0.02), at(200, 0.2), at(400, 5.0)],
+        echoes=[at(100, 0.01), at(200, 0.012)],
+        steadiness=Steadiness(0.01, 0.05, 0.09),
+    )
+    told = page(shown)
+    assert "| 100 | 5 ms | 10 ms | 20 ms | 40 ms | 2 ms / 10 ms | 1,000 | 0 |  |" in told
+    assert "| 400 | 1,250 ms | 2,500 ms | 5,000 ms | 10,000 ms |  | 1,000 | 0 |  |" in told
+    assert "takes 2 ms and 10 ms at that rate: the worker 2.0 and 2.0 times as long" in told
+    assert "arithmetic of 10 ms took this machine 50 ms one time in a hundred, and 90 ms at worst" in told
+
+
+def test_a_machine_is_looked_at_by_pieces_of_work_that_are_as_long_as_was_asked() -> None:
+    found = steadiness.measure(seconds=0.2, piece=0.002)
+    assert 0 < found.p50 <= found.p99 <= found.max
+    assert found.p50 > 0.0002, "far from the 2 ms that were asked for"
+
+
+def test_the_list_of_an_echo_is_as_long_as_one_of_a_worker() -> None:
+    event = Click(event_id="e1", ts=1.0, user_id="ada", item_id="i")
+    key, value = answer(encode(event), beforehand(20))
+    made = msgspec.json.decode(value, type=Recommendations)
+    assert (key, made.user_id, made.event_ids, len(made.items)) == (b"ada", "ada", ["e1"], 20)
+
+
+@pytest.mark.servers
+async def test_an_echo_answers_each_event_and_ends_when_told(servers: Settings) -> None:
+    group = bench_servers.continue_at_the_end(servers, "test_echo", "test_echo")
+    events = [Click(event_id=f"echo-{n}", ts=1.0, user_id=f"u{n % 7}", item_id="i") for n in range(50)]
+
+    def measured() -> Latency:
+        with bench_servers.worker(servers, group, ECHO):
+            return asyncio.run(latency.measure(servers.kafka, events, events_per_second=500.0, warm_up=0.0))
+
+    found = await asyncio.to_thread(measured)
+    assert (found.events, found.unanswered) == (49, 0)
+    assert local_servers.worker_process(servers).find() is None
 
 
 def test_two_workers_gain_less_the_more_of_an_event_each_has_to_learn_from_the_other() -> None:

@@ -21,6 +21,7 @@ from uuid import uuid4
 import msgspec
 import numpy as np
 import psutil
+import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec import Struct
 from PIL import Image
@@ -125,17 +126,17 @@ def run(settings: Settings, console: Console, steps: Sequence[tuple[int, int]] =
         population = Population(own, items)
         for users, listed in steps:
             with bars(console) as bar:
-                asyncio.run(population.grow(users, listed, bar))
+                uvloop.run(population.grow(users, listed, bar))
             with console.status("a worker reads the log of items, warms the servers up, and leaves a snapshot"):
-                asyncio.run(_warm_up(own, population))
+                uvloop.run(_warm_up(own, population))
             with console.status("Cassandra compacts what was stored at once"):
                 _until_compacted(own)
             with console.status(f"measuring {users:,} users, {listed:,} items"):
-                found.append(asyncio.run(_measure(own, population)))
+                found.append(uvloop.run(_measure(own, population)))
             console.print(_told(found[-1]), highlight=False)
         with console.status("uploading, and watching lists"), running_worker(own) as worker:
-            listed_after = [asyncio.run(_freshness(own, worker, kind)) for kind in MEDIA]
-            found_after = [asyncio.run(_searching(own, kind)) for kind in MEDIA]
+            listed_after = [uvloop.run(_freshness(own, worker, kind)) for kind in MEDIA]
+            found_after = [uvloop.run(_searching(own, kind)) for kind in MEDIA]
     return Growth(found, listed_after, found_after)
 
 

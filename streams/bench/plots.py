@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from streams.bench.ceilings import Ceiling
-from streams.bench.latency import Latency
 from streams.bench.report import Result, Spread, figures, keeps_up, ratios
 
 CLOCK, PROCESSOR = "#c8102e", "#1b6ca8"
@@ -27,7 +26,7 @@ def draw(result: Result) -> Figure:
     if result.ceilings:
         _beside(parts, result.ceilings)
     if result.latencies:
-        _by_rate(latencies, result.latencies)
+        _by_rate(latencies, result)
     return figure
 
 
@@ -53,14 +52,16 @@ def _bars(axes: Axes, names: Sequence[str], by_clock: Sequence[Spread], by_cpu: 
     axes.grid(axis="x", alpha=0.25)
 
 
-def _by_rate(axes: Axes, latencies: Sequence[Latency]) -> None:
-    kept = [each for each in latencies if keeps_up(each)] or list(latencies)
+def _by_rate(axes: Axes, result: Result) -> None:
+    kept = [each for each in result.latencies if keeps_up(each)] or result.latencies
     rates = [each.events_per_second for each in kept]
-    for label, color, seconds in (
-        ("99 of 100", CLOCK, [each.p99 for each in kept]),
-        ("half", PROCESSOR, [each.p50 for each in kept]),
-    ):
-        axes.plot(rates, [each * 1e3 for each in seconds], "o-", color=color, label=label)
+    for latencies, line, of in ((kept, "o-", ""), (result.echoes, "o:", ", of an agent that only answers")):
+        for label, color, seconds in (
+            ("99 of 100", CLOCK, [each.p99 for each in latencies]),
+            ("half", PROCESSOR, [each.p50 for each in latencies]),
+        ):
+            at = [each.events_per_second for each in latencies]
+            axes.plot(at, [each * 1e3 for each in seconds], line, color=color, label=label + of if latencies else None)
     axes.set_xscale("log", base=2)
     axes.set_xticks(rates, [f"{rate:,.0f}" for rate in rates])
     axes.set_ylim(bottom=0)

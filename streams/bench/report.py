@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from streams.bench.ceilings import Ceiling
 from streams.bench.latency import Latency
+from streams.bench.steadiness import Steadiness
 from streams.bench.variants import OTHERS, VARIANTS, Measured
 from streams.reports import Environment, Sheet, markdown
 
@@ -36,6 +37,8 @@ class Result(Struct):
     events     in the backlog
     latencies  at rates that double, the last of which is too much
     ceilings   the parts of a worker beside the bare libraries
+    echoes     at those of the rates that the worker keeps up with, of an agent that does nothing but answer
+    steadiness  of the machine, before anything was started
     """
 
     environment: Environment
@@ -43,6 +46,8 @@ class Result(Struct):
     rounds: list[Round]
     latencies: list[Latency] = []
     ceilings: list[Ceiling] = []
+    echoes: list[Latency] = []
+    steadiness: Steadiness | None = None
 
 
 class Spread(Struct, frozen=True):
@@ -143,32 +148,54 @@ def keeps_up(latency: Latency) -> bool:
     return not latency.unanswered and latency.p99 <= KEPT_UP_SECONDS
 
 
-def event_to_list(latencies: Sequence[Latency]) -> Sheet:
+def event_to_list(result: Result) -> Sheet:
     """At each rate."""
+    echoes = {each.events_per_second: each for each in result.echoes}
     rows = [
         (
             f"{each.events_per_second:,.0f}",
-            *(f"{seconds * 1000:,.0f} ms" for seconds in (each.p50, each.p90, each.p99, each.max)),
+            *(_ms(seconds) for seconds in (each.p50, each.p90, each.p99, each.max)),
+            f"{_ms(echo.p50)} / {_ms(echo.p99)}" if (echo := echoes.get(each.events_per_second)) else "",
             f"{each.events:,}",
             f"{each.unanswered:,}",
             f"{each.cpu * 1e6:,.0f}" if each.cpu is not None else "",
         )
-        for each in latencies
+        for each in result.latencies
     ]
-    headings = ("live events/s", "p50", "p90", "p99", "worst", "events", "no list", "CPU µs/event")
+    headings = ("live events/s", "p50", "p90", "p99", "worst", "echo p50 / p99", "events", "no list", "CPU µs/event")
     return Sheet("event to list", headings, rows)
 
 
-def latency_line(latencies: Sequence[Latency]) -> str:
-    """One sentence: what the worker keeps up with, and how it is at half of that."""
-    kept = [each for each in latencies if keeps_up(each)]
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:,.0f} ms"
+
+
+def latency_line(result: Result) -> str:
+    """What the worker keeps up with, how it is at half of that, and what is below it."""
+    kept = [each for each in result.latencies if keeps_up(each)]
     if len(kept) < 2:
-        return f"The worker did not keep up with {latencies[-1].events_per_second:,.0f} events/s."
+        return f"The worker did not keep up with {result.latencies[-1].events_per_second:,.0f} events/s."
     half, most = kept[-2:]
-    return (
+    told = (
         f"One worker keeps up with {most.events_per_second:,.0f} live events/s. At half of that, half of the lists are"
-        f" with their reader within {half.p50 * 1000:.0f} ms of when their event was to be sent, and 99 of 100 within"
-        f" {half.p99 * 1000:.0f} ms."
+        f" with their reader within {_ms(half.p50)} of when their event was to be sent, and 99 of 100 within"
+        f" {_ms(half.p99)}."
+    )
+    for echo in result.echoes:
+        if echo.events_per_second == half.events_per_second:
+            told += (
+                f" An empty agent that answers each event at once with a list made beforehand takes {_ms(echo.p50)} and"
+                f" {_ms(echo.p99)} at that rate: the worker {half.p50 / echo.p50:.1f} and {half.p99 / echo.p99:.1f}"
+                " times as long."
+            )
+    return told
+
+
+def steadiness_line(found: Steadiness) -> str:
+    """What no latency of a worker can be better than."""
+    return (
+        f"Before anything was started, a piece of arithmetic of {_ms(found.p50)} took this machine {_ms(found.p99)} one"
+        f" time in a hundred, and {_ms(found.max)} at worst."
     )
 
 
@@ -239,8 +266,9 @@ def page(result: Result) -> str:
 
 
 def _latencies(result: Result) -> list[str]:
-    sentences = [latency_line(result.latencies), scaling_line(result)]
-    return [markdown(event_to_list(result.latencies)), *(f"{each}\n" for each in sentences if each)]
+    steady = steadiness_line(result.steadiness) if result.steadiness else ""
+    sentences = [latency_line(result), steady, scaling_line(result)]
+    return [markdown(event_to_list(result)), *(f"{each}\n" for each in sentences if each)]
 
 
 def _count(result: Result) -> str:

@@ -1,13 +1,12 @@
 """Every variant in turn, round after round; latency at rates that double while the worker keeps up; the ceilings."""
 
-import asyncio
 import os
 import queue
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count, cycle, islice
 from pathlib import Path
@@ -15,10 +14,11 @@ from typing import IO
 
 import msgspec
 import psutil
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from streams.bench import ceilings, latency, servers
+from streams.bench import ceilings, latency, servers, steadiness
 from streams.bench.plots import draw
 from streams.bench.report import (
     Result,
@@ -44,6 +44,7 @@ PATIENCE = 60.0  # seconds without a word from a variant
 FIRST_RATE = 100.0  # events a second
 LOAD_SECONDS = 10.0
 LOAD_WARM_UP = 2.0
+ECHO = ("streams.bench.echo",)
 
 _Lines = queue.Queue[bytes | None]
 _messages = msgspec.json.Decoder(Handled | Measured)
@@ -66,6 +67,8 @@ def run(settings: Settings, console: Console, *, events: int, rounds: int, repor
             f"[yellow]the machine is busy (load average {result.environment.load_average} on"
             f" {result.environment.cores} cores): ratios will say more than rates"
         )
+    with console.status("looking how steady this machine is by itself"):
+        result.steadiness = steadiness.measure()
     with servers.running(home, settings.downloads_folder.resolve(), console) as own:
         dataset = movielens(own.downloads_folder)
         servers.load_items(own, console, dataset.uploads)
@@ -78,13 +81,18 @@ def run(settings: Settings, console: Console, *, events: int, rounds: int, repor
                 name = re.sub(r"\W+", "_", f"{variant}_{number}".lower())  # a keyspace and a group are called so
                 measured = _measure(own, console, variant, events, f"round {number}: {variant}", name)
                 result.rounds.append(Round(variant, number, measured))
-        result.latencies = _latencies(own, console, events, dataset.activity, f"full_{rounds}")
+        live = _renamed(islice(cycle(dataset.activity), events, None), "live")
+        as_it_was_left = servers.continue_at_the_end(own, "bench_live", f"bench_full_{rounds}")
+        result.latencies = _latencies(own, console, live, (FIRST_RATE * 2**n for n in count()), as_it_was_left)
+        kept_up_with = [each.events_per_second for each in result.latencies if keeps_up(each)]
+        of_nobody = servers.continue_at_the_end(own, "bench_echo", "bench_echo")
+        result.echoes = _latencies(own, console, live, kept_up_with, of_nobody, ECHO)
         result.ceilings = ceilings.measure(own, console, ceilings.Sizes())
     figures = msgspec.json.format(msgspec.json.encode(result))
     (home / "bench.json").write_bytes(figures)
     console.print(table(variants(result)))
-    console.print(table(event_to_list(result.latencies)))
-    console.print(latency_line(result.latencies), scaling_line(result), highlight=False)
+    console.print(table(event_to_list(result)))
+    console.print(latency_line(result), scaling_line(result), highlight=False)
     console.print(table(beside_libraries(result.ceilings)))
     console.print(f"written: {home / 'bench.json'}", highlight=False)
     if report:
@@ -144,36 +152,41 @@ def _process(
 
 
 def _latencies(
-    settings: Settings, console: Console, backlog: int, activity: Sequence[Click | View], name: str
+    settings: Settings,
+    console: Console,
+    events: Iterator[Click | View],
+    rates: Iterable[float],
+    environment: dict[str, str],
+    command: Sequence[str] = servers.WORKER,
 ) -> list[latency.Latency]:
-    """Send what comes after the backlog to a worker that has handled the backlog, faster and faster."""
-    later = islice(cycle(activity), backlog, None)
-    numbers = count()
+    """Send events to a worker, or what answers in its place, at one rate after the other until it falls behind."""
     found: list[latency.Latency] = []
-    with servers.worker(settings, servers.continue_at_the_end(settings, "bench_latency", f"bench_{name}")) as pid:
+    with servers.worker(settings, environment, command) as pid:
         watched = psutil.Process(pid)
-        first = [msgspec.structs.replace(next(later), event_id="first")]
         # What its start costs is not that of an event.
-        asyncio.run(latency.measure(settings.kafka, first, events_per_second=1.0, warm_up=0.0))
-        while not found or keeps_up(found[-1]):
-            rate = found[-1].events_per_second * 2 if found else FIRST_RATE
-            events = [
-                msgspec.structs.replace(each, event_id=f"load-{next(numbers)}")
-                for each in islice(later, int(rate * (LOAD_SECONDS + LOAD_WARM_UP)))
-            ]
+        uvloop.run(latency.measure(settings.kafka, [next(events)], events_per_second=1.0, warm_up=0.0))
+        for rate in rates:
+            some = list(islice(events, int(rate * (LOAD_SECONDS + LOAD_WARM_UP))))
             with _progress(console) as progress:
-                task = progress.add_task(f"latency at {rate:,.0f} events/s", total=len(events))
+                task = progress.add_task(f"{command[-1]} at {rate:,.0f} events/s", total=len(some))
                 before = sum(watched.cpu_times()[:2])
                 measured = latency.measure(
                     settings.kafka,
-                    events,
+                    some,
                     events_per_second=rate,
                     warm_up=LOAD_WARM_UP,
                     on_answer=lambda answered, to=progress, of=task: to.update(of, completed=answered),  # type: ignore[misc]
                 )
-                found.append(asyncio.run(measured))
-                found[-1].cpu = (sum(watched.cpu_times()[:2]) - before) / len(events)
+                found.append(uvloop.run(measured))
+                found[-1].cpu = (sum(watched.cpu_times()[:2]) - before) / len(some)
+            if not keeps_up(found[-1]):
+                break
     return found
+
+
+def _renamed(events: Iterable[Click | View], name: str) -> Iterator[Click | View]:
+    """The same with ids that nothing else has."""
+    return (msgspec.structs.replace(each, event_id=f"{name}-{number}") for number, each in enumerate(events))
 
 
 def _progress(console: Console) -> Progress:

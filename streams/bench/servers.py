@@ -1,7 +1,7 @@
 """Servers of the benchmark's own, and a backlog that every variant reads from its start."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from streams.settings import Settings, load
 
 EVENT_TOPICS = ("events.click", "events.view", "events.upload", "events.profile")
 SET_UP = ("events.upload", "events.profile")  # what the variants are not to read
+
+WORKER = ("streams.cli", "worker")
 
 
 @contextmanager
@@ -46,10 +48,10 @@ def load_items(settings: Settings, console: Console, uploads: list[Upload]) -> N
 
 
 @contextmanager
-def worker(settings: Settings, environment: dict[str, str]) -> Iterator[int]:
-    """`anabranch worker` as people run it, with some settings of its own; its process id."""
+def worker(settings: Settings, environment: dict[str, str], command: Sequence[str] = WORKER) -> Iterator[int]:
+    """`anabranch worker` as people run it, or another, with some settings of its own; its process id."""
     process = servers.worker_process(settings)
-    process.start([sys.executable, "-m", "streams.cli", "worker"], env=at_home(settings) | environment)
+    process.start([sys.executable, "-m", *command], env=at_home(settings) | environment)
     try:
         running = process.find()
         assert running is not None
