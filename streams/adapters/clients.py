@@ -10,7 +10,12 @@ from typing import Any
 from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
-from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, RoundRobinPolicy
+from cassandra.policies import (
+    DCAwareRoundRobinPolicy,
+    ExponentialReconnectionPolicy,
+    RoundRobinPolicy,
+    TokenAwarePolicy,
+)
 from cassandra.query import named_tuple_factory
 
 from streams.settings import PREFIX, Cassandra, Http, Kafka, Server, SettingsError, Triton
@@ -72,8 +77,9 @@ def cassandra(to: Cassandra, *, request_timeout: float) -> Cluster:
 
     request_timeout  seconds for connecting, and for each request
     """
+    nodes = DCAwareRoundRobinPolicy(to.datacenter) if to.datacenter else RoundRobinPolicy()
     profile = ExecutionProfile(
-        load_balancing_policy=DCAwareRoundRobinPolicy(to.datacenter) if to.datacenter else RoundRobinPolicy(),
+        load_balancing_policy=TokenAwarePolicy(nodes),  # who has the rows is asked: others would have to pass it on
         request_timeout=request_timeout,
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
