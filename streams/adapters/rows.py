@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.core.catalogue import longer
 from streams.core.vectors import Vector
 
 FIRST_ROOM = 1_024
@@ -42,8 +43,7 @@ class VectorRows:
         """Add the item in a slot, or move it to another vector; (dim,) float32, unit length."""
         row = self._row_of.setdefault(slot, len(self))
         if row == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-            self._slots = np.concatenate([self._slots, np.zeros_like(self._slots)])
+            self._rows, self._slots = longer(self._rows, 2 * row), longer(self._slots, 2 * row)
         self._rows[row], self._slots[row] = vector, slot
 
     def get(self, slot: int) -> Vector | None:

@@ -145,6 +145,10 @@ class Catalogue:
             self.vectors = longer(self.vectors, self.capacity)
 
 
+BLOCK = 2 * 1024 * 1024
+"""Bytes that are copied together: a large page of memory."""
+
+
 @compiled
 def _set_mark(shown: NDArray[np.int64], slots: NDArray[np.int32], mark: int) -> None:
     for slot in slots:
@@ -153,7 +157,11 @@ def _set_mark(shown: NDArray[np.int64], slots: NDArray[np.int32], mark: int) -> 
 
 
 def longer(array: NDArray[Number], capacity: int) -> NDArray[Number]:
-    """The array with its first axis extended by zeros; memory that is never touched costs nothing."""
+    """The array with its first axis extended by zeros; memory that was never touched costs nothing, then as before."""
     grown = np.zeros((capacity, *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
+    rows = max(1, BLOCK // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        block = array[start : start + rows]
+        if block.view(np.uint8).any():  # to write zeros would claim memory for them
+            grown[start : start + len(block)] = block
     return grown
