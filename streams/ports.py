@@ -175,8 +175,8 @@ class Index(Protocol):
     def save(self) -> bytes:
         """The index as bytes, for `load`."""
 
-    def load(self, data: bytes) -> None:
-        """Become the index that was saved."""
+    def load(self, data: bytes | memoryview) -> None:
+        """Become the index that was saved; nothing of the data is kept."""
 
 
 class Sink(Protocol):

@@ -18,7 +18,7 @@ from encoders.contract import DIM
 from streams import metrics
 from streams.core.attention import Background
 from streams.core.memory.expert import State
-from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
+from streams.core.memory.snapshot import Bytes, UnknownSnapshot, below, pack, under, unpack
 from streams.core.recommender import Interaction, Recommender, RecommenderSettings, Taught
 from streams.core.search.clicks import LearnedWeights
 from streams.core.search.question import Barred, nothing
@@ -30,6 +30,8 @@ from streams.spaces import Spaces
 
 INTERACTIONS = "interactions"
 TOPICS = (ITEMS, INTERACTIONS)
+LEARNED = "recommender"
+"""Within a snapshot."""
 BREATH_SECONDS = 0.005  # of following a log, before other tasks get a turn
 
 log = structlog.get_logger()
@@ -134,10 +136,11 @@ class Replica:
         """Return once all that this worker has published so far has been learned."""
         await self._learned_all.wait()
 
-    def snapshot(self) -> bytes:
-        """All that is known by now, for `restore`."""
+    def snapshot(self) -> list[Bytes]:
+        """All that is known by now, as what to write one after the other; the whole is for `restore`."""
         known = [self.item_vectors.get(item_id, {}) for item_id in self._orders]
         rankings, logarithms, lessons_of = self.weights.state()
+        learned_ids, learned = self.recommender.state()
         ids = {
             "topics": list(self.offsets),
             "rankings": rankings,
@@ -156,14 +159,13 @@ class Replica:
         }
         whole: State = {
             "offsets": np.array(list(self.offsets.values()), np.int64),
-            "recommender": np.frombuffer(self.recommender.snapshot(), np.uint8),
             "index": np.frombuffer(self.index.save(), np.uint8),
             "weights": np.array(logarithms, np.float64),
         }
-        return pack(ids, {"items": items, "whole": whole})
+        return pack(ids | under(LEARNED, learned_ids), {"items": items, "whole": whole} | under(LEARNED, learned))
 
-    def restore(self, data: bytes) -> None:
-        """Go on from where `snapshot` was called; for a replica that has followed nothing yet.
+    def restore(self, data: Bytes) -> None:
+        """Go on from where `snapshot` was called; for a replica that has followed nothing yet. Nothing of it is kept.
 
         Raises UnknownSnapshot, and has changed nothing then.
         """
@@ -172,18 +174,19 @@ class Replica:
             if topic not in self.offsets or then != now:
                 raise UnknownSnapshot(f"snapshot of topic {topic!r} as it was before it was made anew")
         items, whole = parts["items"], parts["whole"]
-        self.recommender = Recommender.restore(
-            whole["recommender"].tobytes(),
+        self.recommender = Recommender.of_state(
+            below(LEARNED, ids),
+            below(LEARNED, parts),
             self.recommender.settings,
             nearest=self.index.nearest,
             known=self._known,
         )
-        self.index.load(whole["index"].tobytes())
-        if "weights" in whole:
-            self.weights.load(ids["rankings"], whole["weights"].tolist(), ids["lessons_of"])
-            self._show_weights(ids["rankings"])
-        self.spaces.take(dict(zip(ids.get("parts", []), ids.get("spaces", []), strict=True)))
-        rows = zip(ids["modalities"], items["vectors"], strict=True)
+        self.index.load(whole["index"].data)
+        self.weights.load(ids["rankings"], whole["weights"].tolist(), ids["lessons_of"])
+        self._show_weights(ids["rankings"])
+        self.spaces.take(dict(zip(ids["parts"], ids["spaces"], strict=True)))
+        vectors = np.array(items["vectors"])
+        rows = zip(ids["modalities"], vectors, strict=True)
         for item_id, count, known, order in zip(
             ids["items"], *(items[name].tolist() for name in ("counts", "known", "orders")), strict=True
         ):
@@ -192,7 +195,7 @@ class Replica:
                 self.item_vectors[item_id] = dict(islice(rows, count))
         modalities = np.array(ids["modalities"])
         for modality in dict.fromkeys(ids["modalities"]):
-            self.background.add_all(modality, items["vectors"][modalities == modality])
+            self.background.add_all(modality, vectors[modalities == modality])
         self.offsets = dict(zip(ids["topics"], whole["offsets"].tolist(), strict=True))
         metrics.ITEMS.set(len(self.item_vectors))
 

@@ -8,12 +8,13 @@ So is what a worker that was killed left unfinished: it may hold anybody.
 """
 
 import fcntl
+import mmap
 import os
 from pathlib import Path
 
 import structlog
 
-from streams.core.memory.snapshot import UnknownSnapshot
+from streams.core.memory.snapshot import Bytes, UnknownSnapshot
 from streams.events import Learned
 from streams.replica import Replica
 
@@ -41,7 +42,7 @@ class SnapshotFolder:
         if path is None:
             return
         try:
-            self._replica.restore(path.read_bytes())
+            self._replica.restore(_mapped(path))
         except UnknownSnapshot as refusal:
             log.warning("snapshot does not fit, all is learned anew", file=str(path), reason=str(refusal))
         else:
@@ -66,7 +67,7 @@ class SnapshotFolder:
         try:
             with unfinished.open("wb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed, be it by our death: we are still at it
-                file.write(self._replica.snapshot())
+                file.writelines(self._replica.snapshot())
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(path)
@@ -98,6 +99,12 @@ class SnapshotFolder:
 
     def _unfinished(self) -> list[Path]:
         return [each for each in self._folder.glob("*.*") if each.stem.isdigit() and each.suffix[1:].isdigit()]
+
+
+def _mapped(path: Path) -> Bytes:
+    """What is in a file; only what is looked at is read. It is let go of with the last that refers to it."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
 def _is_being_written(unfinished: Path) -> bool:

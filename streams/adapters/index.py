@@ -125,15 +125,16 @@ class VectorIndex:
         missed = np.fromiter(self._missed, np.int32, len(self._missed))
         return graph + missed.tobytes() + len(missed).to_bytes(4, "little") + _MISSED
 
-    def load(self, data: bytes) -> None:
+    def load(self, data: bytes | memoryview) -> None:
         """Become the index that was saved; one that was saved before it knew what it misses is read, too."""
         missed = np.zeros(0, np.int32)
-        if data.endswith(_MISSED):
-            end = len(data) - len(_MISSED) - 4
-            count = int.from_bytes(data[end : end + 4], "little")
-            missed = np.frombuffer(data[end - 4 * count : end], np.int32)
-            data = data[: end - 4 * count]
+        view = memoryview(data)
+        end = len(view) - len(_MISSED) - 4
+        if end >= 0 and view[end + 4 :] == _MISSED:
+            count = int.from_bytes(view[end : end + 4], "little")
+            missed = np.frombuffer(view[end - 4 * count : end], np.int32)
+            view = view[: end - 4 * count]
         self._index = empty_graph(self._dim, self._effort)
-        self._index.load(data)
+        self._index.load(view)
         self._missed = VectorRows(self._dim)
         self._miss(missed)

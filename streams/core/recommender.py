@@ -20,7 +20,7 @@ from streams.core.memory.exploration import Exploration
 from streams.core.memory.panel import Panel
 from streams.core.memory.sessions import Sessions
 from streams.core.memory.settings import KNOWLEDGE, ListSettings, RecommenderSettings
-from streams.core.memory.snapshot import UnknownSnapshot, pack, unpack
+from streams.core.memory.snapshot import Bytes, UnknownSnapshot, pack, unpack
 from streams.core.ranking import Candidates, Lesson, Proposals, Ranked, Ranker, Weighed, only
 from streams.core.rules import NONE, Directives, RuleBook
 from streams.core.served import Served
@@ -397,6 +397,10 @@ class Recommender:
 
     def snapshot(self) -> bytes:
         """All that was learned, with the catalogue, as bytes for `restore`."""
+        return b"".join(pack(*self.state()))
+
+    def state(self) -> tuple[dict[str, list[str]], dict[str, State]]:
+        """The same as ids and arrays, for `of_state`."""
         parts = self._panel.state()
         parts["ranker"] = self._ranker.state()
         parts["sessions"] = self._sessions.state()
@@ -408,19 +412,31 @@ class Recommender:
             "events": list(self._events),
             "settings": [self.settings.shaping()],
         }
-        return pack(ids, parts)
+        return ids, parts
 
     @classmethod
     def restore(
         cls,
-        data: bytes,
+        data: Bytes,
         settings: RecommenderSettings | None = None,
         *,
         nearest: Nearest | None = None,
         known: Mapping[str, Sequence[str]] | None = None,
     ) -> "Recommender":
         """The recommender that `snapshot` was called on. Raises UnknownSnapshot."""
-        ids, parts = unpack(data)
+        return cls.of_state(*unpack(data), settings, nearest=nearest, known=known)
+
+    @classmethod
+    def of_state(
+        cls,
+        ids: dict[str, list[str]],
+        parts: dict[str, State],
+        settings: RecommenderSettings | None = None,
+        *,
+        nearest: Nearest | None = None,
+        known: Mapping[str, Sequence[str]] | None = None,
+    ) -> "Recommender":
+        """The recommender that `state` was called on; the arrays are copied. Raises UnknownSnapshot."""
         recommender = cls(settings, nearest=nearest, known=known)
         recommender._load(ids, parts)
         return recommender

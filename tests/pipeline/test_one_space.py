@@ -101,7 +101,7 @@ async def test_an_item_of_another_space_is_left_out_by_all_who_follow_the_log() 
     await replicas[0].follow(ITEMS, log)
     await replicas[1].follow(ITEMS, log[:2])
     again = Replica(VectorIndex(DIM), worker="w3", items_topic=ITEMS)
-    again.restore(replicas[1].snapshot())
+    again.restore(b"".join(replicas[1].snapshot()))
     await again.follow(ITEMS, log[2:])
     for replica in (replicas[0], again):
         assert set(replica.item_vectors) == {"of before", "a", "c"}

@@ -136,7 +136,7 @@ async def test_a_replica_that_begins_with_a_snapshot_goes_on_as_the_one_that_lef
     log = interactions()
     await follow(original, ITEMS, [*items(), Logged(40, encode(Embedded(item_id="item 3", at=NOON, withdrawn=True)))])
     await follow(original, INTERACTIONS, log[:200])
-    copy.restore(original.snapshot())
+    copy.restore(b"".join(original.snapshot()))
     assert copy.offsets == original.offsets == {ITEMS: 41, INTERACTIONS: 200}
     for replica in (original, copy):
         await follow(replica, INTERACTIONS, log[200:])
@@ -153,7 +153,7 @@ def test_a_snapshot_of_other_logs_is_refused() -> None:
     identities = {ITEMS: "a", INTERACTIONS: "b"}
     elsewhere = Replica(index, worker="w1", items_topic=ITEMS, dim=DIM, settings=SMALL, identities=identities)
     with pytest.raises(UnknownSnapshot, match="made anew"):
-        elsewhere.restore(a_replica().snapshot())
+        elsewhere.restore(b"".join(a_replica().snapshot()))
     assert elsewhere.offsets == {ITEMS: 0, INTERACTIONS: 0}
 
 

@@ -109,7 +109,7 @@ async def test_after_many_clicks_on_what_looks_alike_it_comes_first_for_all_work
     other = Replica(VectorIndex(DIM), worker="w2", items_topic=ITEMS)
     await other.follow(INTERACTIONS, log[:100])
     restarted = Replica(VectorIndex(DIM), worker="w3", items_topic=ITEMS)
-    restarted.restore(other.snapshot())
+    restarted.restore(b"".join(other.snapshot()))
     for each in (other, restarted):
         await each.follow(INTERACTIONS, log[100:])
         assert each.weights.state() == shop.replica.weights.state()

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import mmap
 import os
 import signal
 import subprocess
@@ -24,6 +25,11 @@ async def a_learned_replica(count: int = 50) -> Replica:
     return replica
 
 
+def only_file(folder: Path) -> Path:
+    [file] = folder.iterdir()
+    return file
+
+
 def left_in(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
@@ -34,6 +40,30 @@ async def test_what_one_left_the_next_begins_with(tmp_path: Path) -> None:
     SnapshotFolder(tmp_path, fresh).restore()
     assert fresh.offsets == learned.offsets
     assert fresh.recommender.snapshot() == learned.recommender.snapshot()
+
+
+async def test_nothing_of_the_file_is_kept_once_it_is_restored(tmp_path: Path) -> None:
+    learned, fresh = await a_learned_replica(), a_replica("w2")
+    SnapshotFolder(tmp_path, learned).save()
+    file = only_file(tmp_path)
+    with file.open("rb") as opened:
+        data = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    fresh.restore(data)
+    data.close()  # refused while anything refers to it: whoever is forgotten would stay on the disk
+    assert fresh.recommender.snapshot() == learned.recommender.snapshot()
+
+
+async def test_a_snapshot_that_was_cut_short_is_left_aside(tmp_path: Path) -> None:
+    SnapshotFolder(tmp_path, await a_learned_replica()).save()
+    file = only_file(tmp_path)
+    whole = file.read_bytes()
+    for length in (20, 30, len(whole) // 2, len(whole) - 100):
+        file.write_bytes(whole[:length])
+        replica = a_replica()
+        with structlog.testing.capture_logs() as logged:
+            SnapshotFolder(tmp_path, replica).restore()
+        assert replica.offsets[INTERACTIONS] == 0 and len(replica.recommender.catalogue) == 0
+        assert [each["event"] for each in logged] == ["snapshot does not fit, all is learned anew"]
 
 
 async def test_a_snapshot_is_written_only_where_enough_is_new(tmp_path: Path) -> None:
@@ -84,7 +114,7 @@ from tests.pipeline.test_replica import a_replica
 
 replica = a_replica()
 replica.offsets["interactions"] = 1
-replica.snapshot = lambda: b"forgotten-zaphod"
+replica.snapshot = lambda: [b"forgotten-zaphod"]
 os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 SnapshotFolder(Path(sys.argv[1]), replica).save()
 """
