@@ -292,7 +292,9 @@ async def _under_load(settings: Settings, population: Population) -> tuple[laten
 def _wait_until_ready(worker: RunningWorker) -> None:
     deadline = time.monotonic() + PATIENCE
     while not worker.is_ready():
-        if time.monotonic() > deadline or worker.exit_code() is not None:
+        if (code := worker.exit_code()) is not None:
+            raise AnabranchError(f"the worker has ended with {code} before it was ready; see {worker.log}")
+        if time.monotonic() > deadline:
             raise AnabranchError(f"the worker is not ready after {PATIENCE:.0f} s; see {worker.log}")
         time.sleep(0.02)
 
