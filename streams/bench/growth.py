@@ -52,7 +52,8 @@ STEPS = (  # (users, items)
     (100_000, 1_000),
     (100_000, 10_000),
     (100_000, 100_000),
-    (1_000_000, 100_000),
+    (100_000, 300_000),
+    (1_000_000, 300_000),
 )
 PAST = 100  # items of a history, the last TASTED of them in the taste
 TASTED = 20
@@ -67,6 +68,8 @@ BURST, AT_ONCE = 8_000, 1e6  # clicks that are all sent as fast as it goes, to s
 FRESH = 10  # uploads of each kind
 GLANCE_SECONDS = 0.01  # from one view of a user who waits for the new item to the next
 PATIENCE = 300.0
+READING_SECONDS = 3_600.0
+"""For a worker without a snapshot to be ready: it puts each item of the log into its index."""
 ANSWERS = "search.results"
 _results = msgspec.json.Decoder(SearchResults).decode
 DAY = 86_400.0
@@ -290,12 +293,12 @@ async def _under_load(settings: Settings, population: Population) -> tuple[laten
 
 
 def _wait_until_ready(worker: RunningWorker) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + READING_SECONDS
     while not worker.is_ready():
         if (code := worker.exit_code()) is not None:
             raise AnabranchError(f"the worker has ended with {code} before it was ready; see {worker.log}")
         if time.monotonic() > deadline:
-            raise AnabranchError(f"the worker is not ready after {PATIENCE:.0f} s; see {worker.log}")
+            raise AnabranchError(f"the worker is not ready after {READING_SECONDS:.0f} s; see {worker.log}")
         time.sleep(0.02)
 
 

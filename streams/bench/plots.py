@@ -54,18 +54,20 @@ def _bars(axes: Axes, names: Sequence[str], by_clock: Sequence[Spread], by_cpu: 
 
 def _by_rate(axes: Axes, result: Result) -> None:
     kept = [each for each in result.latencies if keeps_up(each)] or result.latencies
-    rates = [each.events_per_second for each in kept]
-    for latencies, line, of in ((kept, "o-", ""), (result.echoes, "o:", ", of an agent that only answers")):
+    for latencies, line, of in ((kept, "o-", ""), ([*filter(keeps_up, result.echoes)], "o:", ", echo")):
+        at = [each.events_per_second for each in latencies]
         for label, color, seconds in (
             ("99 of 100", CLOCK, [each.p99 for each in latencies]),
             ("half", PROCESSOR, [each.p50 for each in latencies]),
         ):
-            at = [each.events_per_second for each in latencies]
-            axes.plot(at, [each * 1e3 for each in seconds], line, color=color, label=label + of if latencies else None)
+            if latencies:
+                axes.plot(at, [each * 1e3 for each in seconds], line, color=color, label=label + of)
+    rates = [each.events_per_second for each in kept]
     axes.set_xscale("log", base=2)
-    axes.set_xticks(rates, [f"{rate:,.0f}" for rate in rates])
-    axes.set_ylim(bottom=0)
+    axes.set_xticks(rates, [f"{rate:,.0f}" for rate in rates], rotation=45)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("live events/s")
     axes.set_title("event to list, ms")
     axes.legend(frameon=False)
-    axes.grid(alpha=0.25)
+    axes.grid(alpha=0.25, which="both")
