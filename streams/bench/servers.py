@@ -1,17 +1,15 @@
 """Servers of the benchmark's own, and a backlog that every variant reads from its start."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kafka import KafkaAdminClient, TopicPartition
-from kafka.structs import OffsetAndMetadata
 from rich.console import Console
 
 from deploy.local import ports, servers
 from deploy.local.downloads import locked
-from streams.adapters import schema
+from streams.adapters import connections, schema
 from streams.event_log import EventLog
 from streams.events import Click, Upload, View
 from streams.producer import EventProducer
@@ -79,9 +77,9 @@ def prepare(settings: Settings, name: str, *, forget: bool = True) -> dict[str, 
     Returns the environment of a process that is to use them.
     """
     keyspace = f"bench_{name}"
-    with _admin(settings) as admin, EventLog(settings.kafka) as log:
-        admin.alter_group_offsets(keyspace, _positions(log.ends(SET_UP)))
-        if forget:
+    _begin_at_the_end(settings, keyspace, SET_UP)
+    if forget:
+        with EventLog(settings.kafka) as log, connections.kafka_admin(settings.kafka) as admin:
             admin.delete_records(dict(log.ends(("interactions",))))
     schema.migrate(settings.cassandra.model_copy(update={"keyspace": keyspace}))
     return using(keyspace, keyspace)
@@ -89,8 +87,7 @@ def prepare(settings: Settings, name: str, *, forget: bool = True) -> dict[str, 
 
 def continue_at_the_end(settings: Settings, name: str, keyspace: str) -> dict[str, str]:
     """A new consumer group that reads only what comes from now on, with the users and the memory that are there."""
-    with _admin(settings) as admin, EventLog(settings.kafka) as log:
-        admin.alter_group_offsets(name, _positions(log.ends(EVENT_TOPICS)))
+    _begin_at_the_end(settings, name, EVENT_TOPICS)
     return using(name, keyspace)
 
 
@@ -98,14 +95,7 @@ def using(group: str, keyspace: str) -> dict[str, str]:
     return {"ANABRANCH_KAFKA__GROUP": group, "ANABRANCH_CASSANDRA__KEYSPACE": keyspace}
 
 
-def _positions(offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
-    return {each: OffsetAndMetadata(at, "", -1) for each, at in offsets.items()}
-
-
-@contextmanager
-def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.address)
-    try:
-        yield admin
-    finally:
-        admin.close()
+def _begin_at_the_end(settings: Settings, group: str, topics: Sequence[str]) -> None:
+    """Have this consumer group go on behind what is in these topics."""
+    with EventLog(settings.kafka.model_copy(update={"group": group})) as log:
+        log.rewind(log.ends(topics))
