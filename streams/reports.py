@@ -57,11 +57,9 @@ def write_into(page: Path, name: str, text: str) -> None:
 
     Raises AnabranchError where the page has no such lines.
     """
-    if not page.exists():
-        page.write_text(f"<!-- {name} -->\n{text}<!-- /{name} -->\n")
-        return
+    before = page.read_text() if page.exists() else f"<!-- {name} --><!-- /{name} -->\n"
     try:
-        page.write_text(put_between(page.read_text(), name, text))
+        page.write_text(put_between(before, name, text))
     except ValueError as error:
         raise AnabranchError(f"{page} {error}") from error
 

@@ -7,11 +7,12 @@ python -m streams.bench.echo    until it is told to end; settings come from the 
 
 import asyncio
 import signal
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import uvloop
 from aiokafka import AIOKafkaProducer
+from faust import App, StreamT
 
 from streams.adapters import clients
 from streams.agents import CLICKS_AND_VIEWS
@@ -57,20 +58,25 @@ def beforehand(length: int) -> list[Recommended]:
     return [Recommended(f"movielens-{number}", 0.123456, "similar", f"movielens-{number}") for number in range(length)]
 
 
+def attach(app: App, consume: Callable[[StreamT[bytes]], Awaitable[None]]) -> None:
+    """Agents as Faust has them, one for each topic, that take raw bytes."""
+    for name in CLICKS_AND_VIEWS:
+        topic = app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        app.agent(topic, name=f"bench.{name}")(consume)
+
+
 async def run(settings: Settings) -> None:
     """Answer events until SIGTERM."""
     app = faust_app(settings)
     items = beforehand(settings.worker.list_length)
     producer = AIOKafkaProducer(**clients.kafka(settings.kafka), acks="all", enable_idempotence=True)
 
-    async def echo(stream: Any) -> None:
+    async def echo(stream: StreamT[bytes]) -> None:
         async for value in stream:
             key, made = answer(value, items)
             await producer.send(LISTS, made, key)  # on its way: its acknowledgement is not waited for
 
-    for name in CLICKS_AND_VIEWS:
-        topic = app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-        app.agent(topic, name=f"bench.{name}")(echo)
+    attach(app, echo)
     told_to_end = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_end.set)
     await producer.start()

@@ -150,7 +150,7 @@ def keeps_up(latency: Latency) -> bool:
 
 def event_to_list(result: Result) -> Sheet:
     """At each rate."""
-    echoes = {each.events_per_second: each for each in result.echoes}
+    echoes = _echoes(result)
     rows = [
         (
             f"{each.events_per_second:,.0f}",
@@ -164,6 +164,11 @@ def event_to_list(result: Result) -> Sheet:
     ]
     headings = ("live events/s", "p50", "p90", "p99", "worst", "echo p50 / p99", "events", "no list", "CPU µs/event")
     return Sheet("event to list", headings, rows)
+
+
+def _echoes(result: Result) -> dict[float, Latency]:
+    """By their rate."""
+    return {each.events_per_second: each for each in result.echoes}
 
 
 def _ms(seconds: float) -> str:
@@ -181,13 +186,12 @@ def latency_line(result: Result) -> str:
         f" with their reader within {_ms(half.p50)} of when their event was to be sent, and 99 of 100 within"
         f" {_ms(half.p99)}."
     )
-    for echo in result.echoes:
-        if echo.events_per_second == half.events_per_second:
-            told += (
-                f" An empty agent that answers each event at once with a list made beforehand takes {_ms(echo.p50)} and"
-                f" {_ms(echo.p99)} at that rate: the worker {half.p50 / echo.p50:.1f} and {half.p99 / echo.p99:.1f}"
-                " times as long."
-            )
+    if echo := _echoes(result).get(half.events_per_second):
+        told += (
+            f" An empty agent that answers each event at once with a list made beforehand takes {_ms(echo.p50)} and"
+            f" {_ms(echo.p99)} at that rate: the worker {half.p50 / echo.p50:.1f} and {half.p99 / echo.p99:.1f}"
+            " times as long."
+        )
     return told
 
 

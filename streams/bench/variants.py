@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 from encoders.contract import DIM
 from streams.agents import BATCHES_IN_HAND, CLICKS_AND_VIEWS
 from streams.app import following, open_pipeline, open_store, serve
+from streams.bench.echo import attach
 from streams.core.memory.settings import ListSettings
 from streams.core.recommender import (
     Advised,
@@ -144,9 +145,7 @@ async def empty_agent(settings: Settings, meter: Meter) -> None:
         async for _ in stream:
             meter.add(1)
 
-    for name in CLICKS_AND_VIEWS:
-        topic = app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-        app.agent(topic, name=f"bench.{name}")(count)
+    attach(app, count)
     await app.start()
     await meter.done.wait()
     await app.stop()
