@@ -5,8 +5,10 @@ from collections import Counter
 import numpy as np
 
 from encoders.contract import DIM
-from streams.bench.growth import Fresh, Growth, Population, Step, sheets
+from streams.bench.freshness import Fresh
+from streams.bench.growth import Growth, Step, sheets
 from streams.bench.latency import Latency
+from streams.bench.population import Population
 from streams.core.vectors import unit
 from streams.settings import Settings
 
