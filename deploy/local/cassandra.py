@@ -11,6 +11,9 @@ from streams.errors import StoreUnavailable
 from streams.settings import Cassandra
 
 HEAP = "-Xmx1g"
+# Memtables are cut from slabs of 1 MiB. In regions of as much, which is what so small a heap gets, each of them takes
+# two to itself: 400 slabs filled the heap, and Cassandra ended for want of memory. Also in docker-compose.yml.
+REGION = "-XX:G1HeapRegionSize=4m"
 # For a small machine, and batches of many users. Nothing is acknowledged before it is on disk: with `periodic`, a
 # killed process forgets what it acknowledged in its last 100 ms, mapped memory or not, as it has not yet noted there
 # how far its log goes (CASSANDRA-13987); elsewhere replicas make up for that, but here is one node. One whose disk is
@@ -142,6 +145,7 @@ def command(settings: Cassandra, jars: Path, folder: Path, secrets: Path | None 
         QUICK_JAVA,
         "-Xms256m",
         "-XX:+UseG1GC",
+        REGION,
         "-XX:MaxDirectMemorySize=256m",
         "-XX:+ExitOnOutOfMemoryError",
         *(f"--add-exports={each}=ALL-UNNAMED" for each in EXPORTS),

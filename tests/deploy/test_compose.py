@@ -147,6 +147,7 @@ def test_cassandra_is_set_as_the_local_one(services: dict[str, Any]) -> None:
     options = services["cassandra"]["environment"]["JVM_EXTRA_OPTS"]
     found = dict(re.findall(r"-Dcassandra\.settings\.(\w+)=(\S+)", options))
     assert found == {key: str(value) for key, value in cassandra.TUNING.items()}
+    assert cassandra.REGION in options.split()
 
 
 def test_triton_serves_the_same_models_in_the_same_way(services: dict[str, Any]) -> None:
