@@ -40,7 +40,7 @@ IDLE_EVENTS, IDLE_RATE = 20, 2.0  # each meets a worker that has nothing to do
 LOAD_RATE, LOAD_SECONDS, LOAD_WARM_UP = 200.0, 17.0, 2.0
 BURST, AT_ONCE = 8_000, 1e6  # clicks that are all sent as fast as it goes, to see how soon they are handled
 PATIENCE = 300.0
-READING_SECONDS = 3_600.0
+READING_SECONDS = 7_200.0
 """For a worker without a snapshot to be ready: it puts each item of the log into its index."""
 
 

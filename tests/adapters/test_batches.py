@@ -8,8 +8,10 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.fetch import FetchRequest
 
-from streams.adapters.batches import BatchTransport
+from streams.adapters.batches import FETCH_WAIT_MS, BatchTransport
 from streams.faust_app import faust_app
 from streams.producer import EventProducer
 from streams.settings import Settings
@@ -41,6 +43,34 @@ async def test_what_was_fetched_and_dropped_before_anything_was_committed_is_fet
             assert {await seen.get() for _ in range(20)} == first
     finally:
         await app.stop()
+
+
+async def test_kafka_is_asked_to_keep_no_fetch_for_longer_than_we_say(
+    servers: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka = servers.kafka.model_copy(update={"group": f"group-{uuid4()}"})
+    app = faust_app(servers.model_copy(update={"kafka": kafka}))
+    app.transport = BatchTransport(app.conf.broker_consumer, app)
+    waits, send = list[int](), AIOKafkaClient.send
+
+    async def watched(client: AIOKafkaClient, node: Any, request: Any, **others: Any) -> Any:
+        if isinstance(request, FetchRequest):
+            waits.append(request._max_wait_ms)
+        return await send(client, node, request, **others)
+
+    monkeypatch.setattr(AIOKafkaClient, "send", watched)
+
+    async def ignore(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    app.agent(app.topic("events.view", value_type=bytes, value_serializer="raw"), name="ignore")(ignore)
+    await app.start()
+    try:
+        await asyncio.to_thread(until, lambda: len(waits) > 1)
+    finally:
+        await app.stop()
+    assert set(waits) == {FETCH_WAIT_MS}
 
 
 async def test_partitions_rest_while_their_events_wait_here_and_where_they_end_is_known_all_the_same(
