@@ -24,9 +24,9 @@ ENDS_SECONDS = 3.0
 FETCH_WAIT_MS = 100
 """That Kafka may wait for news before it answers a fetch.
 
-aiokafka has one fetch under way at a time. Partitions whose messages nobody has taken for a tenth of a second, as
-happens while a large batch's lists are made, are left out of the next; and where nothing comes to the others, Kafka
-keeps that fetch waiting while events gather in the busy ones. Faust has it wait for 1.5 seconds.
+aiokafka has one fetch at a time under way to each broker. Partitions whose messages nobody has taken for a tenth of a
+second, as happens while a large batch's lists are made, are left out of the next; and where nothing comes to the
+others, Kafka keeps that fetch waiting while events gather in the busy ones. Faust has it wait for 1.5 seconds.
 """
 
 

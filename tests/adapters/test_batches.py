@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
+import faust
 import msgspec
 import pytest
 from aiokafka.client import AIOKafkaClient
@@ -20,10 +21,21 @@ from tests.integration.running import until
 pytestmark = pytest.mark.servers
 
 
-async def test_what_was_fetched_and_dropped_before_anything_was_committed_is_fetched_again(servers: Settings) -> None:
+def an_app(servers: Settings, **worker: int) -> faust.App:
+    """With the consumer under test, in a group of its own."""
     kafka = servers.kafka.model_copy(update={"group": f"group-{uuid4()}"})
-    app = faust_app(servers.model_copy(update={"kafka": kafka}))
+    settings = servers.model_copy(update={"kafka": kafka, "worker": servers.worker.model_copy(update=worker)})
+    app = faust_app(settings)
     app.transport = BatchTransport(app.conf.broker_consumer, app)
+    return app
+
+
+def views(app: faust.App) -> faust.types.TopicT[bytes]:
+    return app.topic("events.view", key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+
+async def test_what_was_fetched_and_dropped_before_anything_was_committed_is_fetched_again(servers: Settings) -> None:
+    app = an_app(servers)
     seen: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue()
 
     async def note(stream: Any) -> None:
@@ -32,8 +44,7 @@ async def test_what_was_fetched_and_dropped_before_anything_was_committed_is_fet
                 message = await stream.channel.queue.get()
                 await seen.put((message.key, message.offset))
 
-    topic = app.topic("events.view", key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-    app.agent(topic, name="note")(note)
+    app.agent(views(app), name="note")(note)
     await asyncio.to_thread(_send, servers, [f"key-{n}" for n in range(20)])
     await app.start()
     try:
@@ -48,9 +59,7 @@ async def test_what_was_fetched_and_dropped_before_anything_was_committed_is_fet
 async def test_kafka_is_asked_to_keep_no_fetch_for_longer_than_we_say(
     servers: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kafka = servers.kafka.model_copy(update={"group": f"group-{uuid4()}"})
-    app = faust_app(servers.model_copy(update={"kafka": kafka}))
-    app.transport = BatchTransport(app.conf.broker_consumer, app)
+    app = an_app(servers)
     waits, send = list[int](), AIOKafkaClient.send
 
     async def watched(client: AIOKafkaClient, node: Any, request: Any, **others: Any) -> Any:
@@ -64,7 +73,7 @@ async def test_kafka_is_asked_to_keep_no_fetch_for_longer_than_we_say(
         async for _ in stream:
             pass
 
-    app.agent(app.topic("events.view", value_type=bytes, value_serializer="raw"), name="ignore")(ignore)
+    app.agent(views(app), name="ignore")(ignore)
     await app.start()
     try:
         await asyncio.to_thread(until, lambda: len(waits) > 1)
@@ -76,11 +85,8 @@ async def test_kafka_is_asked_to_keep_no_fetch_for_longer_than_we_say(
 async def test_partitions_rest_while_their_events_wait_here_and_where_they_end_is_known_all_the_same(
     servers: Settings,
 ) -> None:
-    kafka = servers.kafka.model_copy(update={"group": f"group-{uuid4()}"})
-    worker = servers.worker.model_copy(update={"batch_size": 5})
-    app = faust_app(servers.model_copy(update={"kafka": kafka, "worker": worker}))
+    app = an_app(servers, batch_size=5)
     app.conf.consumer_max_fetch_size = 4 * 1024
-    app.transport = BatchTransport(app.conf.broker_consumer, app)
     opened, seen, queues = asyncio.Event(), set[bytes](), list[Any]()
 
     async def wait_and_note(stream: Any) -> None:
@@ -90,8 +96,7 @@ async def test_partitions_rest_while_their_events_wait_here_and_where_they_end_i
             while True:
                 seen.add((await stream.channel.queue.get()).key)
 
-    topic = app.topic("events.view", key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-    app.agent(topic, name="wait_and_note")(wait_and_note)
+    app.agent(views(app), name="wait_and_note")(wait_and_note)
     run = uuid4()
     keys = [f"{run}-{n}" for n in range(800)]
     await asyncio.to_thread(_send, servers, keys, os.urandom(500).hex())
